@@ -1,0 +1,113 @@
+/* audit/audit.h - the proof of what happened: CloudTrail-shaped JSON lines, hash-chained, with signed
+ * checkpoints (trust-model 5). No audit record, no answer.
+ *
+ * Files: DIR/audit/trent-<yyyymmddThhmmssZ>-<first seq>.jsonl, one per hour or 256 MiB, append-only.
+ * A line is an event object whose last member is
+ *   "trent":{"node":"<instance id, first 8 hex>","seq":N,"prev":"<64 hex>"}
+ * where prev is the chain head before it; the new head is SHA-256(prev bytes || line without newline).
+ * Every 1,000 records or 60 s a checkpoint line (eventName "TrentCheckpoint") with sequence range,
+ * chain head, slot generations, commit number, time, and an Ed25519 signature over its other members.
+ * The public key lies beside the files (audit.pub, PEM) and in every checkpoint.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+struct audit;
+
+struct audit_config {
+    const char *dir;           /* DIR/audit                                                       */
+    const uint8_t *node;       /* 16 bytes: instance id                                            */
+    bool        sync_always;   /* audit.sync = always                                              */
+    uint64_t    reserve_bytes; /* preallocated emergency space (64 MiB; --dev 1 MiB)                */
+    struct clock *clock;
+    /* signs a checkpoint or receipt */
+    enum kms_status (*sign)(void *ctx, struct bytes message, uint8_t ret[64], struct kms_error *reterr);
+    void       *sign_ctx;
+    uint8_t     public_key[32];
+};
+
+/* Makes the folder, the public key file and the reserve. */
+KMS_MUST_CHECK enum kms_status audit_create(const struct audit_config *config, struct kms_error *reterr);
+
+/* What opening found in the files. */
+struct audit_head {
+    uint64_t seq;          /* of the last record; 0 for none                                        */
+    uint8_t  hash[32];     /* chain head                                                            */
+    int64_t  time;         /* time of the last record                                               */
+    uint64_t commit;       /* highest "commit" of a change record                                   */
+    uint64_t dropped;      /* bytes of a torn last line that were cut off (no answer had left for it) */
+};
+/* Opens for appending: finds the head, checks the chain back to the last checkpoint; refuses with one
+ * line (file, seq, why) when it does not fit. Starts the housekeeping thread (sync, checkpoints). */
+KMS_MUST_CHECK enum kms_status audit_open(const struct audit_config *config, struct audit **ret,
+                                          struct audit_head *ret_head, struct kms_error *reterr);
+/* True if the event with this id is already in the files (searches back at most `lines` lines). */
+bool audit_has_event(struct audit *a, const char event_id[36], size_t lines);
+void audit_close(struct audit *a); /* writes a last checkpoint, syncs */
+
+/* Appends events (each an object text without its closing brace, as audit_event_write makes it) in one
+ * write; they are in the file when this returns. `sync`: also on disk (always so with sync_always).
+ * `reserve`: these take rights away, so they may use the emergency space. On failure (full disk, I/O)
+ * none of them is in the file and the chain is unchanged: KMS_E_INTERNAL. Thread-safe. */
+KMS_MUST_CHECK enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t n,
+                                            bool sync, bool reserve, struct kms_error *reterr);
+/* Numbers that go into the next checkpoint. */
+void audit_note(struct audit *a, const uint64_t slot_generation[2], uint64_t commit);
+/* False while records cannot be written: health is red. */
+bool audit_healthy(struct audit *a);
+struct audit_counts { uint64_t seq, bytes, syncs, failures; int64_t last_checkpoint; };
+void audit_counts(struct audit *a, struct audit_counts *ret);
+
+/* --- events ------------------------------------------------------------------------------------------ */
+
+/* Values of one event; views. Empty views are left out or null as CloudTrail does. */
+struct audit_event {
+    int64_t      time;
+    char         event_id[37];       /* UUID                                                     */
+    const char  *request_id;         /* NULL for service events                                   */
+    const char  *event_type;         /* "AwsApiCall" or "AwsServiceEvent"                         */
+    const char  *event_name;
+    struct bytes region;
+    struct bytes account;            /* of the caller, and recipientAccountId                     */
+    struct bytes principal_type;     /* "Root", "IAMUser", ...; empty: service event              */
+    struct bytes principal_arn;
+    struct bytes principal_id;
+    struct bytes access_key_id;
+    const char  *source_ip;
+    struct bytes user_agent;         /* truncated to 256 bytes and escaped                        */
+    const char  *error_code;         /* NULL on success                                           */
+    struct bytes error_message;
+    struct bytes request_parameters; /* JSON object text; empty: null                             */
+    struct bytes response_elements;  /* JSON object text; empty: null                             */
+    struct bytes additional;         /* JSON object text for additionalEventData; empty: left out */
+    bool         read_only;
+    struct bytes key_arns[2];        /* resources                                                 */
+    const char  *tls_version, *tls_cipher;
+    uint64_t     commit;             /* number of the commit; 0 for none                          */
+};
+/* Appends the event text without its closing brace. */
+void audit_event_write(struct buf *out, const struct audit_event *e);
+
+/* A receipt for one erasure, signed (trust-model 2.7.6); text without closing brace, like an event. */
+struct audit_receipt {
+    int64_t      time;
+    struct bytes key_arn;
+    struct bytes account, region;
+    const char  *material_id;        /* 64 hex; NULL for import wrapping keys                     */
+    const char  *reason;             /* erase_reason_name                                         */
+    int64_t      tombstone_time;
+    uint64_t     commit;
+    const char  *slot_class;         /* "erasable", "durable"                                     */
+    uint32_t     slot;
+    uint64_t     slot_generation, file_generation;
+    const char  *grade;              /* "A", "B", "C"                                             */
+    const char  *filesystem;
+    uint8_t      extents_before[32], extents_after[32];
+    bool         verified, already_empty;
+    bool         database_clean;     /* the truncating checkpoint succeeded                       */
+};
+KMS_MUST_CHECK enum kms_status audit_receipt_write(struct audit *a, const struct audit_receipt *r,
+                                                   struct buf *out, struct kms_error *reterr);

@@ -1,0 +1,155 @@
+/* base/buf.c - see buf.h. */
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUF_FIRST = 256 }; /* first allocation: most answers and records fit after one doubling */
+
+void buf_init(struct buf *b, size_t limit)
+{
+    *b = BUF_INIT(limit);
+}
+
+void buf_release(struct buf *b)
+{
+    if (b->ptr != NULL) {
+        explicit_bzero(b->ptr, b->cap);
+        free(b->ptr);
+    }
+    *b = BUF_INIT(b->limit);
+}
+
+void buf_reset(struct buf *b)
+{
+    b->len = 0;
+    b->overflow = false;
+}
+
+void buf_wipe(struct buf *b)
+{
+    if (b->ptr != NULL)
+        explicit_bzero(b->ptr, b->len);
+    buf_reset(b);
+}
+
+bool buf_reserve(struct buf *b, size_t extra)
+{
+    if (b->overflow || extra > b->limit || b->len > b->limit - extra) {
+        b->overflow = true;
+        return false;
+    }
+    size_t need = b->len + extra;
+    if (need <= b->cap)
+        return true;
+
+    size_t cap = b->cap == 0 ? BUF_FIRST : b->cap;
+    while (cap < need)
+        cap *= 2;
+    if (cap > b->limit)
+        cap = b->limit;
+
+    /* not realloc: it may leave a copy of the content behind */
+    uint8_t *fresh = malloc(cap);
+    if (fresh == NULL) {
+        b->overflow = true;
+        return false;
+    }
+    if (b->ptr != NULL) {
+        memcpy(fresh, b->ptr, b->len);
+        explicit_bzero(b->ptr, b->cap);
+        free(b->ptr);
+    }
+    b->ptr = fresh;
+    b->cap = cap;
+    return true;
+}
+
+void buf_add(struct buf *b, struct bytes in)
+{
+    if (in.len == 0 || !buf_reserve(b, in.len))
+        return;
+    memcpy(b->ptr + b->len, in.ptr, in.len);
+    b->len += in.len;
+}
+
+void buf_add_str(struct buf *b, const char *s)
+{
+    buf_add(b, bytes_str(s));
+}
+
+void buf_add_byte(struct buf *b, uint8_t c)
+{
+    buf_add(b, bytes_of(&c, 1));
+}
+
+void buf_add_u32(struct buf *b, uint32_t v)
+{
+    uint8_t be[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+
+    buf_add(b, bytes_of(be, sizeof be));
+}
+
+void buf_add_u64(struct buf *b, uint64_t v)
+{
+    if (!buf_reserve(b, 8))
+        return;
+    buf_add_u32(b, (uint32_t)(v >> 32));
+    buf_add_u32(b, (uint32_t)v);
+}
+
+void buf_add_field(struct buf *b, struct bytes in)
+{
+    if (in.len > UINT32_MAX || !buf_reserve(b, in.len + 4)) {
+        b->overflow = true;
+        return;
+    }
+    buf_add_u32(b, (uint32_t)in.len);
+    buf_add(b, in);
+}
+
+void buf_add_decimal(struct buf *b, uint64_t v)
+{
+    char   text[20];
+    size_t at = sizeof text;
+
+    do {
+        text[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    buf_add(b, bytes_of(text + at, sizeof text - at));
+}
+
+void buf_addf(struct buf *b, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    int len = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (len < 0 || !buf_reserve(b, (size_t)len + 1)) {
+        b->overflow = true;
+        return;
+    }
+    va_start(args, fmt);
+    (void)vsnprintf((char *)b->ptr + b->len, (size_t)len + 1, fmt, args);
+    va_end(args);
+    b->len += (size_t)len;
+}
+
+void buf_truncate(struct buf *b, size_t len)
+{
+    assert(len <= b->len);
+    b->len = len;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    assert(n <= b->len);
+    if (n == 0)
+        return;
+    memmove(b->ptr, b->ptr + n, b->len - n);
+    b->len -= n;
+}

@@ -1,0 +1,23 @@
+/* base/cleanup.h - resources released by scope.
+ *
+ * Declare with CLEANUP(fn), initialise to NULL, hand over with TAKE. `fn` takes a pointer to the
+ * variable and tolerates NULL inside, like every release function we write.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#define CLEANUP(fn) __attribute__((cleanup(fn)))
+
+/* Hands the pointer over: the expression's value is the pointer, the variable becomes NULL. */
+#define TAKE(ptr)                                                                                  \
+    __extension__({                                                                                \
+        __typeof__(ptr) taken_ = (ptr);                                                            \
+        (ptr) = NULL;                                                                              \
+        taken_;                                                                                    \
+    })
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+void freep(void *pointer_to_pointer);  /* free(*p), *p = NULL                       */
+void closep(int *fd);                  /* close if >= 0, keeps errno, sets it to -1 */

@@ -1,0 +1,116 @@
+/* base/clock.c - see clock.h. */
+#include "base/clock.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    JUMP_MS    = 60 * 1000,      /* against CLOCK_BOOTTIME: more is a jump, less is slewing       */
+    CONFIRM_MS = 10 * 60 * 1000, /* boot-clock time after which a new time is taken as confirmed */
+};
+
+struct clock {
+    _Atomic int64_t mark;          /* highest value returned                              */
+    _Atomic int64_t offset;        /* development offset                                  */
+    _Atomic int64_t drift;         /* wall minus boot clock when last looked at           */
+    _Atomic int64_t doubt_until;   /* boot-clock ms until which the time is doubtful, 0 no */
+};
+
+static int64_t read_ms(clockid_t id)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t clock_wall_ms(void)
+{
+    return read_ms(CLOCK_REALTIME);
+}
+
+int64_t clock_monotonic_ms(void)
+{
+    return read_ms(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_monotonic_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+struct clock *clock_new(int64_t floor_ms)
+{
+    struct clock *c = calloc(1, sizeof *c);
+
+    if (c == NULL)
+        return NULL;
+    atomic_store(&c->mark, floor_ms);
+    atomic_store(&c->drift, clock_wall_ms() - read_ms(CLOCK_BOOTTIME));
+    return c;
+}
+
+void clock_free(struct clock *c)
+{
+    free(c);
+}
+
+int64_t clock_now(struct clock *c)
+{
+    int64_t now = clock_wall_ms() + atomic_load_explicit(&c->offset, memory_order_relaxed);
+    int64_t mark = atomic_load_explicit(&c->mark, memory_order_relaxed);
+
+    while (now > mark) {
+        if (atomic_compare_exchange_weak(&c->mark, &mark, now))
+            return now;
+    }
+    return mark;
+}
+
+bool clock_certain(struct clock *c)
+{
+    int64_t boot = read_ms(CLOCK_BOOTTIME);
+    int64_t drift = clock_wall_ms() - boot;
+    int64_t known = atomic_load(&c->drift);
+
+    if (drift - known > JUMP_MS)
+        atomic_store(&c->doubt_until, boot + CONFIRM_MS);
+    atomic_store(&c->drift, drift);
+
+    int64_t until = atomic_load(&c->doubt_until);
+    if (until != 0 && boot >= until)
+        atomic_compare_exchange_strong(&c->doubt_until, &until, 0);
+    return atomic_load(&c->doubt_until) == 0;
+}
+
+void clock_confirm(struct clock *c)
+{
+    atomic_store(&c->doubt_until, 0);
+}
+
+bool clock_advance(struct clock *c, int64_t by_ms)
+{
+    if (by_ms < 0 || by_ms > INT64_MAX / 4)
+        return false;
+    atomic_fetch_add(&c->offset, by_ms);
+    (void)clock_now(c);
+    return true;
+}
+
+void clock_reset(struct clock *c)
+{
+    atomic_store(&c->offset, 0);
+    atomic_store(&c->mark, 0);
+}
+
+void clock_raise_floor(struct clock *c, int64_t floor_ms)
+{
+    int64_t mark = atomic_load(&c->mark);
+
+    while (floor_ms > mark && !atomic_compare_exchange_weak(&c->mark, &mark, floor_ms)) {
+    }
+}

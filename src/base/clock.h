@@ -1,0 +1,40 @@
+/* base/clock.h - the time of the key life cycle, and the wall clock.
+ *
+ * Two clocks. clock_wall_* is the machine's clock: signatures, Date headers. clock_now is the time
+ * by which keys live: it never goes back (trust-model 2.8: expired stays expired), and in
+ * development mode it can be moved forward. Both in milliseconds since the Unix epoch, UTC.
+ *
+ * A forward jump of more than a minute against the machine's monotonic boot clock makes the time
+ * doubtful: uses that would be refused are refused at once, but erasing waits (clock_certain)
+ * until ten minutes have passed with the new time, because refusing can be undone and erasing not.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct clock;
+
+/* `floor_ms`: the highest time this data directory has ever seen (0 for none). Never fails except
+ * for memory (NULL). Thread-safe from then on. */
+struct clock *clock_new(int64_t floor_ms);
+void          clock_free(struct clock *c);
+
+/* Now, for keys: max(wall clock + development offset, highest value ever returned). */
+int64_t clock_now(struct clock *c);
+/* The machine's clock. */
+int64_t clock_wall_ms(void);
+/* Milliseconds that only move forward, for deadlines and durations. */
+int64_t clock_monotonic_ms(void);
+uint64_t clock_monotonic_ns(void);
+
+/* False while a forward jump has not been confirmed: do not erase. */
+bool clock_certain(struct clock *c);
+/* An operator confirms the present time. */
+void clock_confirm(struct clock *c);
+/* Development mode only: moves clock_now forward. Negative values are refused (false). */
+bool clock_advance(struct clock *c, int64_t by_ms);
+/* Back to the machine's clock (development reset). The high-water mark is dropped. */
+void clock_reset(struct clock *c);
+/* Raises the high-water mark, e.g. from a database or an audit record read at start. */
+void clock_raise_floor(struct clock *c, int64_t floor_ms);

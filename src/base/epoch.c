@@ -1,0 +1,80 @@
+/* base/epoch.c - see epoch.h. Sequentially consistent atomics: a reader's "I am looking" must be
+ * visible before its first look, and a writer's unlinking before the writer looks at the readers. */
+#include "base/epoch.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct reader {
+    _Alignas(64) _Atomic uint64_t since; /* epoch in which the section began; 0 = not looking */
+};
+
+struct epoch {
+    _Alignas(64) _Atomic uint64_t now;
+    _Atomic int   readers;
+    struct reader reader[EPOCH_READERS_MAX];
+};
+
+struct epoch *epoch_new(void)
+{
+    struct epoch *e = aligned_alloc(64, sizeof *e);
+
+    if (e == NULL)
+        return NULL;
+    atomic_init(&e->now, 1);
+    atomic_init(&e->readers, 0);
+    for (size_t i = 0; i < EPOCH_READERS_MAX; i++)
+        atomic_init(&e->reader[i].since, 0);
+    return e;
+}
+
+void epoch_free(struct epoch *e)
+{
+    free(e);
+}
+
+int epoch_register(struct epoch *e)
+{
+    int n = atomic_fetch_add(&e->readers, 1);
+
+    if (n >= EPOCH_READERS_MAX) {
+        atomic_fetch_sub(&e->readers, 1);
+        return -1;
+    }
+    return n;
+}
+
+void epoch_enter(struct epoch *e, int reader)
+{
+    assert(atomic_load_explicit(&e->reader[reader].since, memory_order_relaxed) == 0);
+    atomic_store(&e->reader[reader].since, atomic_load(&e->now));
+}
+
+void epoch_leave(struct epoch *e, int reader)
+{
+    atomic_store_explicit(&e->reader[reader].since, 0, memory_order_release);
+}
+
+void epoch_barrier(struct epoch *e)
+{
+    uint64_t now = atomic_fetch_add(&e->now, 1) + 1;
+    int      readers = atomic_load(&e->readers);
+
+    for (int i = 0; i < readers; i++) {
+        for (unsigned spins = 0;; spins++) {
+            uint64_t since = atomic_load(&e->reader[i].since);
+            if (since == 0 || since >= now)
+                break;
+            if (spins < 64) {
+                (void)sched_yield();
+            } else {
+                struct timespec nap = { 0, 50 * 1000 };
+                (void)nanosleep(&nap, NULL);
+            }
+        }
+    }
+}

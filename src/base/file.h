@@ -1,0 +1,24 @@
+/* base/file.h - whole-file reading and durable writing, with errors that say what and where. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* Reads a file of at most out->limit bytes. */
+KMS_MUST_CHECK enum kms_status file_read(const char *path, struct buf *out, struct kms_error *reterr);
+/* Writes path.tmp, syncs, renames, syncs the folder. Refuses to replace an existing file unless
+ * `replace`. `mode` as for open(2). */
+KMS_MUST_CHECK enum kms_status file_write(const char *path, struct bytes content, unsigned mode,
+                                          bool replace, struct kms_error *reterr);
+/* pread/pwrite/write that go on after short counts and EINTR. KMS_E_INTERNAL with errno's text. */
+KMS_MUST_CHECK enum kms_status file_pread_all(int fd, void *to, size_t len, uint64_t at,
+                                              struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status file_pwrite_all(int fd, struct bytes from, uint64_t at,
+                                               struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status file_append_all(int fd, struct bytes from, struct kms_error *reterr);
+bool file_exists(const char *path);
+/* "dir/name" into a fixed buffer; false if it does not fit. */
+enum { FILE_PATH_MAX = 4096 };
+KMS_MUST_CHECK bool file_join(char out[FILE_PATH_MAX], const char *dir, const char *name);
+/* fsync of a folder, so that creations and renames in it are durable. */
+KMS_MUST_CHECK enum kms_status file_sync_dir(const char *dir, struct kms_error *reterr);

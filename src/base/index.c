@@ -1,0 +1,184 @@
+/* base/index.c - see index.h. Chained hashing; growing relinks nodes into a new table, so readers
+ * that walk a chain while it happens could miss a node: they retry when the table has changed. */
+#include "base/index.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { INDEX_FIRST = 256 };
+
+struct table {
+    size_t mask;
+    struct index_node *_Atomic slot[];
+};
+
+struct index {
+    struct table *_Atomic table;
+    _Atomic uint64_t generation; /* odd while a growth is relinking */
+    _Atomic size_t   count;
+    uint64_t         seed;
+};
+
+/* 64-bit mixing of 8 bytes at a time (multiply and fold). Not cryptographic: the seed keeps
+ * outsiders from aiming at one chain. */
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 p = (unsigned __int128)a * b;
+
+    return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+static uint64_t hash_of(const struct index *ix, struct bytes key)
+{
+    uint64_t h = ix->seed ^ 0x9e3779b97f4a7c15u;
+    size_t   i = 0;
+
+    for (; i + 8 <= key.len; i += 8) {
+        uint64_t w;
+        memcpy(&w, key.ptr + i, 8);
+        h = mix(h ^ w, 0xa0761d6478bd642fu);
+    }
+    uint64_t tail = 0;
+    if (key.len > i)
+        memcpy(&tail, key.ptr + i, key.len - i);
+    return mix(h ^ tail ^ ix->seed, (uint64_t)key.len ^ 0xe7037ed1a0b428dbu);
+}
+
+static struct table *table_new(size_t slots)
+{
+    struct table *t = malloc(sizeof *t + slots * sizeof t->slot[0]);
+
+    if (t == NULL)
+        return NULL;
+    t->mask = slots - 1;
+    for (size_t i = 0; i < slots; i++)
+        atomic_init(&t->slot[i], NULL);
+    return t;
+}
+
+struct index *index_new(uint64_t seed)
+{
+    struct index *ix = calloc(1, sizeof *ix);
+    struct table *t = table_new(INDEX_FIRST);
+
+    if (ix == NULL || t == NULL) {
+        free(ix);
+        free(t);
+        return NULL;
+    }
+    atomic_init(&ix->table, t);
+    ix->seed = seed;
+    return ix;
+}
+
+void index_free(struct index *ix)
+{
+    if (ix == NULL)
+        return;
+    free(atomic_load(&ix->table));
+    free(ix);
+}
+
+static struct index_node *find_once(const struct index *ix, struct bytes key, uint64_t hash)
+{
+    const struct table *t = atomic_load_explicit(&ix->table, memory_order_acquire);
+    struct index_node  *n = atomic_load_explicit(&t->slot[hash & t->mask], memory_order_acquire);
+
+    while (n != NULL && !(n->hash == hash && bytes_eq(n->key, key)))
+        n = atomic_load_explicit(&n->next, memory_order_acquire);
+    return n;
+}
+
+struct index_node *index_find(const struct index *ix, struct bytes key)
+{
+    uint64_t hash = hash_of(ix, key);
+
+    for (;;) {
+        uint64_t           before = atomic_load(&ix->generation);
+        struct index_node *hit = find_once(ix, key, hash);
+        if (hit != NULL)
+            return hit;
+        if ((before & 1) == 0 && atomic_load(&ix->generation) == before)
+            return NULL;
+    }
+}
+
+static void link_node(struct table *t, struct index_node *node)
+{
+    struct index_node *_Atomic *slot = &t->slot[node->hash & t->mask];
+
+    atomic_store_explicit(&node->next, atomic_load_explicit(slot, memory_order_relaxed),
+                          memory_order_release);
+    atomic_store_explicit(slot, node, memory_order_release);
+}
+
+static void grow(struct index *ix, struct epoch *epoch)
+{
+    struct table *old = atomic_load_explicit(&ix->table, memory_order_relaxed);
+    struct table *fresh = table_new((old->mask + 1) * 2);
+
+    if (fresh == NULL)
+        return; /* longer chains, still correct */
+    atomic_fetch_add(&ix->generation, 1);
+    for (size_t i = 0; i <= old->mask; i++) {
+        struct index_node *n = atomic_load_explicit(&old->slot[i], memory_order_relaxed);
+        while (n != NULL) {
+            struct index_node *next = atomic_load_explicit(&n->next, memory_order_relaxed);
+            link_node(fresh, n);
+            n = next;
+        }
+    }
+    atomic_store_explicit(&ix->table, fresh, memory_order_release);
+    atomic_fetch_add(&ix->generation, 1);
+    epoch_barrier(epoch);
+    free(old);
+}
+
+void index_insert(struct index *ix, struct index_node *node, struct epoch *epoch)
+{
+    node->hash = hash_of(ix, node->key);
+    assert(find_once(ix, node->key, node->hash) == NULL);
+    struct table *t = atomic_load_explicit(&ix->table, memory_order_relaxed);
+
+    link_node(t, node);
+    size_t count = atomic_fetch_add(&ix->count, 1) + 1;
+    if (epoch != NULL && count > t->mask)
+        grow(ix, epoch);
+}
+
+void index_remove(struct index *ix, struct index_node *node)
+{
+    struct table *t = atomic_load_explicit(&ix->table, memory_order_relaxed);
+    struct index_node *_Atomic *link = &t->slot[node->hash & t->mask];
+
+    for (;;) {
+        struct index_node *n = atomic_load_explicit(link, memory_order_relaxed);
+        assert(n != NULL); /* removing what is not there is our own mistake */
+        if (n == node)
+            break;
+        link = &n->next;
+    }
+    /* the node keeps its own `next`: a reader standing on it walks on */
+    atomic_store_explicit(link, atomic_load_explicit(&node->next, memory_order_relaxed),
+                          memory_order_release);
+    atomic_fetch_sub(&ix->count, 1);
+}
+
+size_t index_count(const struct index *ix)
+{
+    return atomic_load_explicit(&ix->count, memory_order_relaxed);
+}
+
+void index_each(struct index *ix, void (*visit)(struct index_node *node, void *ctx), void *ctx)
+{
+    struct table *t = atomic_load_explicit(&ix->table, memory_order_relaxed);
+
+    for (size_t i = 0; i <= t->mask; i++) {
+        struct index_node *n = atomic_load_explicit(&t->slot[i], memory_order_relaxed);
+        while (n != NULL) {
+            struct index_node *next = atomic_load_explicit(&n->next, memory_order_relaxed);
+            visit(n, ctx);
+            n = next;
+        }
+    }
+}

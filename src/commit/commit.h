@@ -1,0 +1,67 @@
+/* commit/commit.h - every change goes through here, one batch at a time.
+ *
+ * The committer thread takes all waiting changes and carries them out together (design 3: group
+ * commit). For a batch, in this order:
+ *
+ *   1 intent     changes that delete material: "about to erase" is in the audit, on disk
+ *   2 commit     one store transaction; each change with its audit event; each may be refused alone
+ *   3 publish    the directory shows the new records: the next request sees them
+ *   4 audit      the events of the changes are in the audit files, on disk
+ *   5 drain      changes that delete material: wait until nobody holds the old records or the opened
+ *                material, wipe it from memory
+ *   6 erase      overwrite the slots, sync, read back; scrub the database file
+ *   7 receipt    signed, in the audit, on disk
+ *   8 answer     `done` of every change
+ *
+ * A crash at any step is finished by commit_recover() before the server listens.
+ */
+#pragma once
+
+#include "audit/audit.h"
+#include "key/directory.h"
+#include "store/store.h"
+#include "vault/vault.h"
+
+struct committer;
+
+struct committer_parts {
+    struct store     *store;
+    struct audit     *audit;
+    struct vault     *vault;
+    struct directory *directory;
+    struct epoch     *epoch;
+    struct clock     *clock;
+    /* called on the committer thread after a key was published or removed (jobs: next expiry) */
+    void (*changed)(void *ctx, const struct key_record *key);
+    void *changed_ctx;
+};
+
+struct commit_job {
+    struct commit_job *next;
+    struct change      change;        /* the committer takes what it publishes out of it           */
+    bool               takes_away;    /* takes rights away: may use the audit's emergency space     */
+    enum kms_status    status;        /* result; KMS_E_CHANGED: run the request again               */
+    struct kms_error   error;
+    void (*done)(struct commit_job *job); /* on the committer thread                               */
+    void              *arg;
+};
+
+struct committer *committer_new(const struct committer_parts *parts);
+/* Loads the store into the directory and finishes what a crash left undone: materials whose slot is gone
+ * become missing, unfinished erasures are carried out, slots that no row names are erased, events of the
+ * outbox that are not in the audit files are appended. Before the thread starts. */
+struct commit_recovery { size_t keys, lost_materials, erased, orphans, outbox; };
+KMS_MUST_CHECK enum kms_status commit_recover(struct committer *c, const struct audit_head *head,
+                                              struct commit_recovery *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status committer_start(struct committer *c, struct kms_error *reterr);
+/* Hands a job over; any thread. The job belongs to the committer until `done`. */
+void commit_submit(struct committer *c, struct commit_job *job);
+/* Submits and waits (jobs, start-up, tools). */
+KMS_MUST_CHECK enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
+                                           struct kms_error *reterr);
+/* Finishes what is queued and ends the thread. */
+void committer_stop(struct committer *c);
+void committer_free(struct committer *c);
+
+struct commit_counts { uint64_t batches, changes, conflicts, erasures, failures; };
+void commit_counts(struct committer *c, struct commit_counts *ret);

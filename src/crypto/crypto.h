@@ -1,0 +1,81 @@
+/* crypto/crypto.h - primitives in our own words; the only folder that sees OpenSSL.
+ *
+ * Algorithms are fetched once by crypto_init; contexts are kept per thread and reused. Every
+ * function is thread-safe after crypto_init. A failing primitive is KMS_E_INTERNAL with OpenSSL's
+ * first error code in the detail, except where a result of "does not verify" is possible.
+ * Keys come in as bytes that lie in struct secret; nothing here keeps a copy.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/secret.h"
+
+enum { SHA256_LEN = 32, GCM_IV_LEN = 12, GCM_TAG_LEN = 16, AES256_KEY_LEN = 32,
+       ED25519_SIG_LEN = 64, ED25519_PUB_LEN = 32 };
+
+/* Fetches algorithms, sets up OpenSSL's secure heap, runs a known-answer test of each primitive
+ * used (trust-model 2.10). Call once, before threads. */
+KMS_MUST_CHECK enum kms_status crypto_init(struct kms_error *reterr);
+/* Frees what crypto_init fetched and this thread's contexts (for leak checkers). */
+void crypto_cleanup(void);
+/* Frees this thread's contexts; call at thread end. */
+void crypto_thread_cleanup(void);
+
+/* --- hashing and MACs (no failure: buffers are fixed, algorithms were tested at start) ---------- */
+
+void crypto_sha256(struct bytes in, uint8_t ret[SHA256_LEN]);
+/* SHA-256 over the concatenation of `n` pieces. */
+void crypto_sha256_pieces(const struct bytes *pieces, size_t n, uint8_t ret[SHA256_LEN]);
+void crypto_hmac_sha256(struct bytes key, struct bytes in, uint8_t ret[SHA256_LEN]);
+
+/* SP 800-108 in counter mode over HMAC-SHA-256: 32-bit counter, label, zero byte, context, 32-bit
+ * length in bits (trust-model 2.2). `out_len` at most 255 * 32. */
+KMS_MUST_CHECK enum kms_status crypto_kdf(struct bytes key, struct bytes label, struct bytes context,
+                                          uint8_t *ret, size_t out_len, struct kms_error *reterr);
+
+/* --- randomness --------------------------------------------------------------------------------- */
+
+/* From OpenSSL's DRBG. Small requests are served from a per-thread block that is wiped as it is
+ * used; never across fork. Aborts if the random source fails: nothing safe can follow. */
+void crypto_random(uint8_t *ret, size_t len);
+
+/* --- AES ------------------------------------------------------------------------------------------ */
+
+/* AES-256-GCM. `ret` gets plain.len bytes of ciphertext followed by the 16-byte tag. */
+KMS_MUST_CHECK enum kms_status crypto_gcm_seal(struct bytes key, const uint8_t iv[GCM_IV_LEN],
+                                               struct bytes aad, struct bytes plain, uint8_t *ret,
+                                               struct kms_error *reterr);
+/* `sealed` is ciphertext and tag; `ret` gets sealed.len - 16 bytes. KMS_E_CIPHERTEXT if the tag does
+ * not verify (then `ret` is wiped). */
+KMS_MUST_CHECK enum kms_status crypto_gcm_open(struct bytes key, const uint8_t iv[GCM_IV_LEN],
+                                               struct bytes aad, struct bytes sealed, uint8_t *ret,
+                                               struct kms_error *reterr);
+/* AES-256 key wrap with padding (RFC 5649). Wrapped length: plain.len rounded up to 8, plus 8. */
+KMS_MUST_CHECK enum kms_status crypto_kwp_wrap(struct bytes kek, struct bytes plain, uint8_t *ret,
+                                               size_t *ret_len, struct kms_error *reterr);
+/* KMS_E_CIPHERTEXT if it does not unwrap. */
+KMS_MUST_CHECK enum kms_status crypto_kwp_unwrap(struct bytes kek, struct bytes wrapped, uint8_t *ret,
+                                                 size_t *ret_len, struct kms_error *reterr);
+
+/* --- RSA wrapping keys ------------------------------------------------------------------------------ */
+
+/* Generates a key of `bits` with exponent 65537: PKCS#8 DER in a secret, SPKI DER appended to `spki`. */
+KMS_MUST_CHECK enum kms_status crypto_rsa_generate(unsigned bits, struct secret **ret_pkcs8,
+                                                   struct buf *spki, struct kms_error *reterr);
+enum crypto_oaep { OAEP_SHA_1, OAEP_SHA_256 }; /* MGF1 with the same hash, empty label */
+/* RSAES-OAEP decryption. *ret_plain is a secret with the message. KMS_E_CIPHERTEXT for every kind of
+ * bad input, after the same work (no Manger or Bleichenbacher oracle: trust-model 2.6). */
+KMS_MUST_CHECK enum kms_status crypto_rsa_oaep_decrypt(struct bytes pkcs8, enum crypto_oaep hash,
+                                                       struct bytes cipher, struct secret **ret_plain,
+                                                       struct kms_error *reterr);
+
+/* --- Ed25519, for audit checkpoints and receipts ------------------------------------------------------ */
+
+KMS_MUST_CHECK enum kms_status crypto_ed25519_generate(struct secret **ret_seed,
+                                                       uint8_t ret_public[ED25519_PUB_LEN],
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
+                                                   uint8_t ret[ED25519_SIG_LEN],
+                                                   struct kms_error *reterr);
+bool crypto_ed25519_verify(struct bytes public_key, struct bytes message, struct bytes signature);

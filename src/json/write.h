@@ -1,0 +1,44 @@
+/* json/write.h - a small JSON writer onto a struct buf.
+ *
+ * Commas and nesting are kept by the writer; member order is the order of calls. Strings are escaped
+ * per RFC 8259; invalid UTF-8 (only possible in text that did not come through json/read.h) is
+ * written as U+FFFD. `lower_first` writes every member name with its first letter in lower case, as
+ * CloudTrail does with the members of an answer.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+enum { JSON_WRITE_DEPTH = 16 };
+
+struct json_writer {
+    struct buf *out;
+    unsigned    depth;
+    bool        lower_first;
+    bool        empty[JSON_WRITE_DEPTH]; /* nothing written yet at this depth */
+};
+
+void json_writer_init(struct json_writer *w, struct buf *out);
+
+/* Structure. `name` is NULL for the root and for array elements. */
+void json_open_object(struct json_writer *w, const char *name);
+void json_close_object(struct json_writer *w);
+void json_open_array(struct json_writer *w, const char *name);
+void json_close_array(struct json_writer *w);
+
+void json_put_string(struct json_writer *w, const char *name, struct bytes value);
+void json_put_str(struct json_writer *w, const char *name, const char *value);
+/* A member whose name is not a constant (encryption contexts, tags). */
+void json_put_pair(struct json_writer *w, struct bytes name, struct bytes value);
+void json_put_bool(struct json_writer *w, const char *name, bool value);
+void json_put_int(struct json_writer *w, const char *name, int64_t value);
+void json_put_null(struct json_writer *w, const char *name);
+void json_put_base64(struct json_writer *w, const char *name, struct bytes value);
+void json_put_hex(struct json_writer *w, const char *name, struct bytes value);
+/* Seconds since the epoch with millisecond fraction, as KMS writes times: 1499288695.918; whole seconds
+ * end in ".0" (kms-behaviour 1.1). */
+void json_put_time(struct json_writer *w, const char *name, int64_t ms);
+/* "2026-11-21T17:45:01Z" */
+void json_put_date(struct json_writer *w, const char *name, int64_t ms);
+/* Already valid JSON, written as it is. */
+void json_put_raw(struct json_writer *w, const char *name, struct bytes json);

@@ -1,0 +1,71 @@
+/* key/directory.h - every key, alias and access key of this server, in memory, readable without locks.
+ *
+ * Readers are inside an epoch section (base/epoch.h) and get pointers to immutable records, valid
+ * until they leave the section. The committer is the only writer. What is published here is what
+ * the next request sees: publishing, then the barrier, is what makes "deleted right away" true.
+ */
+#pragma once
+
+#include "base/epoch.h"
+#include "key/record.h"
+
+struct directory;
+
+struct directory *directory_new(struct epoch *epoch, uint64_t seed);
+void              directory_free(struct directory *d);
+
+/* --- readers ------------------------------------------------------------------------------- */
+
+const struct key_record   *directory_key(const struct directory *d, struct bytes account,
+                                         struct bytes region, struct bytes key_id);
+const struct alias_record *directory_alias(const struct directory *d, struct bytes account,
+                                           struct bytes region, struct bytes alias);
+/* The key that holds this material in this Region (any account), by the id inside a ciphertext. */
+const struct key_record   *directory_key_by_material(const struct directory *d, struct bytes region,
+                                                     const struct material_id *id);
+const struct access_key_record *directory_access_key(const struct directory *d, struct bytes id);
+const struct import_key_record *directory_import_key(const struct directory *d,
+                                                     const uint8_t id[16]);
+
+/* Up to `max` records of one account and Region in order of creation, those with serial > after.
+ * Returns how many were written to `ret`. Slow lane. */
+size_t directory_list_keys(const struct directory *d, struct bytes account, struct bytes region,
+                           uint64_t after, const struct key_record **ret, size_t max);
+/* Likewise aliases; `key_id` of length 0 means all, else only those of that key. */
+size_t directory_list_aliases(const struct directory *d, struct bytes account, struct bytes region,
+                              struct bytes key_id, uint64_t after,
+                              const struct alias_record **ret, size_t max);
+size_t directory_alias_count(const struct directory *d, struct bytes account, struct bytes region,
+                             struct bytes key_id);
+struct directory_counts { size_t keys, aliases, access_keys, import_keys; };
+struct directory_counts directory_counts(const struct directory *d);
+
+/* --- the writer: the committer, and loading at start ---------------------------------------- */
+
+/* The writer must not be inside an epoch section: a table that grows is freed after a barrier.
+ * Memory that runs out ends the process: half a change must not be visible.
+ *
+ * Each takes ownership of the record. A record with the same name is replaced; the old one is freed
+ * by the next directory_reclaim, so it may still be read until then. Serials are unique within one
+ * account and Region and belong to the record for its life; put in ascending order they cost least.
+ * A key is put before its aliases: listings and counts by key know only those put after it. */
+void directory_put_key(struct directory *d, struct key_record *key);
+void directory_remove_key(struct directory *d, struct bytes account, struct bytes region,
+                          struct bytes key_id); /* its aliases go with it */
+void directory_put_alias(struct directory *d, struct alias_record *alias);
+void directory_remove_alias(struct directory *d, struct bytes account, struct bytes region,
+                            struct bytes alias);
+void directory_put_access_key(struct directory *d, struct access_key_record *key);
+void directory_put_import_key(struct directory *d, struct import_key_record *key);
+void directory_remove_import_key(struct directory *d, const uint8_t id[16]);
+/* Visits every key (writer side; no section needed). */
+void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *), void *ctx);
+void directory_each_import_key(struct directory *d,
+                               void (*visit)(const struct import_key_record *, void *), void *ctx);
+/* Frees what was replaced or removed. Only after epoch_barrier(). */
+void directory_reclaim(struct directory *d);
+/* Removes everything (development reset). */
+void directory_clear(struct directory *d);
+
+/* alias_record with its strings in one allocation; free() releases it. NULL when out of memory. */
+struct alias_record *alias_record_new(struct bytes account, struct bytes region, struct bytes name);

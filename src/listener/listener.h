@@ -1,0 +1,84 @@
+/* listener/listener.h - sockets, TLS, loops, deadlines: bytes in, requests out.
+ *
+ * One libuv loop per thread, each with its own listening socket (SO_REUSEPORT). A connection belongs to
+ * its loop for life. Requests of one connection are handed out one at a time, in order; the next one
+ * is parsed when the answer to the one before has been given, so answers are in order by
+ * construction, pipelined or not. The listener knows nothing of KMS: it gets two functions.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "http/http.h"
+
+struct listener;
+
+/* One request on its way, embedded in its connection. Valid from `request` until listener_answer. */
+struct exchange {
+    struct http_request in;
+    struct buf         *out;        /* append the complete answer here (http_answer_add) */
+    unsigned            loop;       /* number of the loop thread that owns it            */
+    bool                local;      /* came through the local socket of the data directory */
+    bool                secure;     /* came over TLS                                      */
+    bool                close;      /* set to close the connection after the answer       */
+    bool                authenticated; /* set when the signature was good: see the per-address limit */
+    bool                secret;     /* set when the answer holds a plaintext: wiped once written */
+    char                source[46]; /* client address as text, "local" for the socket     */
+    const char         *tls_version; /* "TLSv1.3"; NULL without TLS                        */
+    const char         *tls_cipher;
+    int64_t             received_ns; /* clock_monotonic_ns when the head began             */
+    void               *user;       /* the handler's                                      */
+};
+
+struct listener_hooks {
+    void *ctx;
+    /* A complete request, on its loop's thread. The handler calls listener_answer for it sooner or
+     * later, on the same thread, also from inside this call. */
+    void (*request)(void *ctx, struct exchange *ex);
+    /* After all events of one turn of a loop, before it sleeps: the handler settles its batch (audit)
+     * and gives the answers. */
+    void (*turn)(void *ctx, unsigned loop);
+    /* When a loop thread starts and ends. */
+    void (*thread_start)(void *ctx, unsigned loop);
+    void (*thread_end)(void *ctx, unsigned loop);
+};
+
+struct listener_config {
+    const char *address;      /* "127.0.0.1:8080", "[::1]:0", ":8080"; port 0 picks a free one  */
+    const char *local_path;   /* UNIX socket, mode 0600; NULL: none                              */
+    unsigned    loops;        /* 0: one per core                                                 */
+    const char *tls_cert;     /* PEM chain; NULL: plain HTTP                                     */
+    const char *tls_key;
+    unsigned    max_connections, max_per_address, max_unauthenticated;
+    struct listener_hooks hooks;
+};
+
+/* Binds and loads certificates; nothing is accepted yet. One clear line in detail when the address is
+ * taken or a file cannot be used. */
+KMS_MUST_CHECK enum kms_status listener_open(const struct listener_config *config, struct listener **ret,
+                                             struct kms_error *reterr);
+/* "http://127.0.0.1:8080" with the real port, valid as long as the listener. */
+const char *listener_url(const struct listener *l);
+unsigned    listener_loops(const struct listener *l);
+/* Starts the loop threads and accepts. */
+KMS_MUST_CHECK enum kms_status listener_start(struct listener *l, struct kms_error *reterr);
+
+/* Gives the answer that is in ex->out: on the loop's thread only. `ex` must not be touched afterwards. */
+void listener_answer(struct exchange *ex);
+
+/* Runs fn(arg) on a loop's thread, from any thread. `task` stays valid until then (no allocation). */
+struct listener_task {
+    struct listener_task *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+void listener_post(struct listener *l, unsigned loop, struct listener_task *task);
+
+/* Loads certificate and key again (SIGHUP); connections in progress keep theirs. On failure the old
+ * ones stay in use. Thread-safe. */
+KMS_MUST_CHECK enum kms_status listener_reload(struct listener *l, struct kms_error *reterr);
+/* Stops accepting, lets requests in progress finish for at most `ms`, closes, joins the threads. */
+void listener_stop(struct listener *l, int64_t ms);
+void listener_free(struct listener *l);
+
+struct listener_counts { uint64_t accepted, open, refused_limit, refused_request, timeouts, tls_errors; };
+void listener_counts(struct listener *l, struct listener_counts *ret);

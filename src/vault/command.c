@@ -1,0 +1,62 @@
+/* vault/command.c - see command.h. */
+#include "vault/command.h"
+
+#include "base/limits.h"
+
+void vault_result_init(struct vault_result *r)
+{
+    buf_init(&r->blob, LIMIT_CIPHERTEXT);
+    buf_init(&r->plain, LIMIT_CIPHERTEXT);
+}
+
+void vault_result_wipe(struct vault_result *r)
+{
+    buf_reset(&r->blob);
+    buf_wipe(&r->plain);
+}
+
+void vault_result_release(struct vault_result *r)
+{
+    buf_release(&r->blob);
+    buf_release(&r->plain);
+}
+
+static enum kms_status run(struct vault *v, const struct vault_command *c, struct vault_result *ret,
+                           struct kms_error *reterr)
+{
+    switch (c->kind) {
+    case VAULT_NOTHING:
+        return KMS_OK;
+    case VAULT_ENCRYPT:
+        return vault_encrypt(v, c->from, BLOB_ENCRYPT, c->context, c->input, &ret->blob, reterr);
+    case VAULT_DECRYPT:
+        return vault_decrypt(v, c->from, c->context, c->input, &ret->plain, reterr);
+    case VAULT_REENCRYPT:
+        return vault_reencrypt(v, c->from, c->context, c->input, c->to, c->to_context, &ret->blob,
+                               reterr);
+    case VAULT_GENERATE_DATA_KEY:
+        return vault_generate_data_key(v, c->from, c->context, c->length, &ret->blob,
+                                       c->want_plain ? &ret->plain : NULL, reterr);
+    case VAULT_GENERATE_RANDOM:
+        return vault_random(v, c->length, &ret->plain, reterr);
+    }
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "unknown vault command %d", (int)c->kind);
+}
+
+enum kms_status vault_run(struct vault *v, const struct vault_command *command,
+                          struct vault_result *ret, struct kms_error *reterr)
+{
+    vault_result_wipe(ret);
+    enum kms_status status = run(v, command, ret, reterr);
+
+    if (status == KMS_E_KEY_STATE) {
+        /* R35: the material expired or vanished between the state check and its use */
+        const struct vault_material *m = &command->from;
+        if (command->kind == VAULT_REENCRYPT && key_record_material(m->key, &m->material->id) != NULL &&
+            vault_slot_alive(v, &m->material->sealed))
+            m = &command->to;
+        return KMS_REFUSE(reterr, KMS_E_KEY_STATE, "%.*s is pending import.",
+                          BYTES_FMT(m->key->name.arn));
+    }
+    return status;
+}
