@@ -21,7 +21,7 @@ static void fail(const char *what, const char *path)
 
 static void replay_file(const char *path, size_t size)
 {
-    FILE *file = fopen(path, "rb");
+    FILE    *file = fopen(path, "rb");
     uint8_t *data;
 
     if (!file)
@@ -41,8 +41,8 @@ static void replay_file(const char *path, size_t size)
 static void replay(const char *path)
 {
     struct dirent **entries;
-    struct stat st;
-    int count;
+    struct stat     st;
+    int             count;
 
     if (stat(path, &st) != 0)
         fail("cannot find", path);
