@@ -28,7 +28,8 @@ void json_close_array(struct json_writer *w);
 
 void json_put_string(struct json_writer *w, const char *name, struct bytes value);
 void json_put_str(struct json_writer *w, const char *name, const char *value);
-/* A member whose name is not a constant (encryption contexts, tags). */
+/* A member whose name is not a constant (encryption contexts, tags): escaped like a value, and as it
+ * is also with lower_first, which is about our own names. */
 void json_put_pair(struct json_writer *w, struct bytes name, struct bytes value);
 void json_put_bool(struct json_writer *w, const char *name, bool value);
 void json_put_int(struct json_writer *w, const char *name, int64_t value);
@@ -36,7 +37,7 @@ void json_put_null(struct json_writer *w, const char *name);
 void json_put_base64(struct json_writer *w, const char *name, struct bytes value);
 void json_put_hex(struct json_writer *w, const char *name, struct bytes value);
 /* Seconds since the epoch with millisecond fraction, as KMS writes times: 1499288695.918; whole seconds
- * end in ".0" (kms-behaviour 1.1). */
+ * end in ".0", other fractions carry no needless zeros (kms-behaviour 1.1). */
 void json_put_time(struct json_writer *w, const char *name, int64_t ms);
 /* "2026-11-21T17:45:01Z" */
 void json_put_date(struct json_writer *w, const char *name, int64_t ms);

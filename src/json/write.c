@@ -1,0 +1,245 @@
+/* json/write.c - see write.h. Once per answer and per audit record: no printf, no allocation of its
+ * own, member names copied as they are. */
+#include "json/write.h"
+
+#include <assert.h>
+
+#include "base/encode.h"
+
+void json_writer_init(struct json_writer *w, struct buf *out)
+{
+    *w = (struct json_writer){ .out = out };
+    w->empty[0] = true;
+}
+
+static void comma(struct json_writer *w)
+{
+    if (!w->empty[w->depth])
+        buf_add_byte(w->out, ',');
+    w->empty[w->depth] = false;
+}
+
+/* Comma and name; our own names need no escaping. */
+static void begin(struct json_writer *w, const char *name)
+{
+    comma(w);
+    if (name == NULL)
+        return;
+    size_t len = strlen(name);
+    if (!buf_reserve(w->out, len + 3))
+        return;
+    uint8_t *to = w->out->ptr + w->out->len;
+    to[0] = '"';
+    memcpy(to + 1, name, len);
+    if (w->lower_first && to[1] >= 'A' && to[1] <= 'Z')
+        to[1] = (uint8_t)(to[1] + 'a' - 'A');
+    to[len + 1] = '"';
+    to[len + 2] = ':';
+    w->out->len += len + 3;
+}
+
+static void open_container(struct json_writer *w, const char *name, uint8_t bracket)
+{
+    begin(w, name);
+    buf_add_byte(w->out, bracket);
+    assert(w->depth + 1 < JSON_WRITE_DEPTH);
+    w->empty[++w->depth] = true;
+}
+
+static void close_container(struct json_writer *w, uint8_t bracket)
+{
+    assert(w->depth > 0);
+    w->depth--;
+    buf_add_byte(w->out, bracket);
+}
+
+void json_open_object(struct json_writer *w, const char *name)
+{
+    open_container(w, name, '{');
+}
+
+void json_close_object(struct json_writer *w)
+{
+    close_container(w, '}');
+}
+
+void json_open_array(struct json_writer *w, const char *name)
+{
+    open_container(w, name, '[');
+}
+
+void json_close_array(struct json_writer *w)
+{
+    close_container(w, ']');
+}
+
+static bool plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static bool tail_byte(struct bytes in, size_t at)
+{
+    return at < in.len && (in.ptr[at] & 0xc0) == 0x80;
+}
+
+/* Length of the well-formed UTF-8 sequence (Unicode table 3-7) that `in` begins with; 0 if none. */
+static size_t utf8_sequence(struct bytes in)
+{
+    uint8_t c = in.ptr[0];
+    uint8_t second = in.len > 1 ? in.ptr[1] : 0;
+
+    if (!tail_byte(in, 1))
+        return 0;
+    if (c >= 0xc2 && c <= 0xdf)
+        return 2;
+    if (!tail_byte(in, 2))
+        return 0;
+    if (c == 0xe0)
+        return second >= 0xa0 ? 3 : 0; /* shorter forms exist  */
+    if (c == 0xed)
+        return second < 0xa0 ? 3 : 0;  /* surrogates           */
+    if (c >= 0xe1 && c <= 0xef)
+        return 3;
+    if (!tail_byte(in, 3))
+        return 0;
+    if (c == 0xf0)
+        return second >= 0x90 ? 4 : 0;
+    if (c == 0xf4)
+        return second < 0x90 ? 4 : 0;  /* beyond U+10FFFF      */
+    return c >= 0xf1 && c <= 0xf3 ? 4 : 0;
+}
+
+static void add_escape(struct buf *out, uint8_t c)
+{
+    static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: byte, letter */
+    char text[6] = { '\\', 'u', '0', '0' };
+
+    for (size_t i = 0; i + 1 < sizeof short_forms; i += 2) {
+        if (c == (uint8_t)short_forms[i]) {
+            text[1] = short_forms[i + 1];
+            buf_add(out, bytes_of(text, 2));
+            return;
+        }
+    }
+    hex_write(text + 4, bytes_of(&c, 1));
+    buf_add(out, bytes_of(text, sizeof text));
+}
+
+static void add_string(struct buf *out, struct bytes in)
+{
+    buf_add_byte(out, '"');
+    while (in.len > 0) {
+        size_t run = 0;
+        while (run < in.len && plain(in.ptr[run]))
+            run++;
+        struct bytes head = { in.ptr, run };
+        buf_add(out, head);
+        in = bytes_of(in.ptr + run, in.len - run);
+        if (in.len == 0)
+            break;
+        size_t used = 1;
+        if (in.ptr[0] < 0x80) {
+            add_escape(out, in.ptr[0]);
+        } else if (utf8_sequence(in) > 0) {
+            used = utf8_sequence(in);
+            buf_add(out, bytes_of(in.ptr, used));
+        } else {
+            buf_add(out, BYTES_LIT("\xef\xbf\xbd"));
+        }
+        in = bytes_of(in.ptr + used, in.len - used);
+    }
+    buf_add_byte(out, '"');
+}
+
+void json_put_string(struct json_writer *w, const char *name, struct bytes value)
+{
+    begin(w, name);
+    add_string(w->out, value);
+}
+
+void json_put_str(struct json_writer *w, const char *name, const char *value)
+{
+    json_put_string(w, name, bytes_str(value));
+}
+
+void json_put_pair(struct json_writer *w, struct bytes name, struct bytes value)
+{
+    comma(w);
+    add_string(w->out, name);
+    buf_add_byte(w->out, ':');
+    add_string(w->out, value);
+}
+
+void json_put_bool(struct json_writer *w, const char *name, bool value)
+{
+    begin(w, name);
+    buf_add(w->out, value ? BYTES_LIT("true") : BYTES_LIT("false"));
+}
+
+/* The magnitude of a negative number; INT64_MIN has no positive counterpart. */
+static uint64_t magnitude(int64_t v)
+{
+    return v < 0 ? (uint64_t)0 - (uint64_t)v : (uint64_t)v;
+}
+
+void json_put_int(struct json_writer *w, const char *name, int64_t value)
+{
+    begin(w, name);
+    if (value < 0)
+        buf_add_byte(w->out, '-');
+    buf_add_decimal(w->out, magnitude(value));
+}
+
+void json_put_null(struct json_writer *w, const char *name)
+{
+    begin(w, name);
+    buf_add(w->out, BYTES_LIT("null"));
+}
+
+void json_put_base64(struct json_writer *w, const char *name, struct bytes value)
+{
+    begin(w, name);
+    buf_add_byte(w->out, '"');
+    base64_add(w->out, value);
+    buf_add_byte(w->out, '"');
+}
+
+void json_put_hex(struct json_writer *w, const char *name, struct bytes value)
+{
+    begin(w, name);
+    buf_add_byte(w->out, '"');
+    hex_add(w->out, value);
+    buf_add_byte(w->out, '"');
+}
+
+void json_put_time(struct json_writer *w, const char *name, int64_t ms)
+{
+    uint64_t m = magnitude(ms);
+    unsigned part = (unsigned)(m % 1000);
+    char     fraction[4] = { '.', (char)('0' + part / 100), (char)('0' + part / 10 % 10),
+                             (char)('0' + part % 10) };
+    size_t   len = sizeof fraction;
+
+    while (len > 2 && fraction[len - 1] == '0')
+        len--;
+    begin(w, name);
+    if (ms < 0)
+        buf_add_byte(w->out, '-');
+    buf_add_decimal(w->out, m / 1000);
+    buf_add(w->out, bytes_of(fraction, len));
+}
+
+void json_put_date(struct json_writer *w, const char *name, int64_t ms)
+{
+    begin(w, name);
+    buf_add_byte(w->out, '"');
+    date_iso8601_add(w->out, ms);
+    buf_add_byte(w->out, '"');
+}
+
+void json_put_raw(struct json_writer *w, const char *name, struct bytes json)
+{
+    begin(w, name);
+    buf_add(w->out, json);
+}
