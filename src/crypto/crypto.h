@@ -3,7 +3,8 @@
  * Algorithms are fetched once by crypto_init; contexts are kept per thread and reused. Every
  * function is thread-safe after crypto_init. A failing primitive is KMS_E_INTERNAL with OpenSSL's
  * first error code in the detail, except where a result of "does not verify" is possible.
- * Keys come in as bytes that lie in struct secret; nothing here keeps a copy.
+ * Keys come in as bytes that lie in struct secret; nothing here keeps a copy: contexts are given
+ * a zero key after each use, and every block of memory OpenSSL gives back is wiped first.
  */
 #pragma once
 
@@ -11,15 +12,18 @@
 #include "base/error.h"
 #include "base/secret.h"
 
+#include <stdatomic.h>
+
 enum { SHA256_LEN = 32, GCM_IV_LEN = 12, GCM_TAG_LEN = 16, AES256_KEY_LEN = 32,
        ED25519_SIG_LEN = 64, ED25519_PUB_LEN = 32 };
 
 /* Fetches algorithms, sets up OpenSSL's secure heap, runs a known-answer test of each primitive
- * used (trust-model 2.10). Call once, before threads. */
+ * used (trust-model 2.10). Call once, before threads, after secret_memory_init, and before anything
+ * else in the process uses OpenSSL. */
 KMS_MUST_CHECK enum kms_status crypto_init(struct kms_error *reterr);
 /* Frees what crypto_init fetched and this thread's contexts (for leak checkers). */
 void crypto_cleanup(void);
-/* Frees this thread's contexts; call at thread end. */
+/* Frees this thread's contexts. A thread's end does the same. */
 void crypto_thread_cleanup(void);
 
 /* --- hashing and MACs (no failure: buffers are fixed, algorithms were tested at start) ---------- */
@@ -28,6 +32,9 @@ void crypto_sha256(struct bytes in, uint8_t ret[SHA256_LEN]);
 /* SHA-256 over the concatenation of `n` pieces. */
 void crypto_sha256_pieces(const struct bytes *pieces, size_t n, uint8_t ret[SHA256_LEN]);
 void crypto_hmac_sha256(struct bytes key, struct bytes in, uint8_t ret[SHA256_LEN]);
+/* HMAC over the concatenation of `n` pieces. */
+void crypto_hmac_sha256_pieces(struct bytes key, const struct bytes *pieces, size_t n,
+                               uint8_t ret[SHA256_LEN]);
 
 /* SP 800-108 in counter mode over HMAC-SHA-256: 32-bit counter, label, zero byte, context, 32-bit
  * length in bits (trust-model 2.2). `out_len` at most 255 * 32. */
@@ -54,18 +61,21 @@ KMS_MUST_CHECK enum kms_status crypto_gcm_open(struct bytes key, const uint8_t i
 /* AES-256 key wrap with padding (RFC 5649). Wrapped length: plain.len rounded up to 8, plus 8. */
 KMS_MUST_CHECK enum kms_status crypto_kwp_wrap(struct bytes kek, struct bytes plain, uint8_t *ret,
                                                size_t *ret_len, struct kms_error *reterr);
-/* KMS_E_CIPHERTEXT if it does not unwrap. */
+/* `ret` has room for wrapped.len bytes. KMS_E_CIPHERTEXT if it does not unwrap (then `ret` is wiped). */
 KMS_MUST_CHECK enum kms_status crypto_kwp_unwrap(struct bytes kek, struct bytes wrapped, uint8_t *ret,
                                                  size_t *ret_len, struct kms_error *reterr);
 
 /* --- RSA wrapping keys ------------------------------------------------------------------------------ */
 
-/* Generates a key of `bits` with exponent 65537: PKCS#8 DER in a secret, SPKI DER appended to `spki`. */
-KMS_MUST_CHECK enum kms_status crypto_rsa_generate(unsigned bits, struct secret **ret_pkcs8,
-                                                   struct buf *spki, struct kms_error *reterr);
+/* Generates a key of `bits` with exponent 65537: PKCS#8 DER in a secret, SPKI DER appended to `spki`.
+ * Takes up to seconds; fails soon after `*stop` has become true (NULL: goes on to the end). */
+KMS_MUST_CHECK enum kms_status crypto_rsa_generate(unsigned bits, const _Atomic bool *stop,
+                                                   struct secret **ret_pkcs8, struct buf *spki,
+                                                   struct kms_error *reterr);
 enum crypto_oaep { OAEP_SHA_1, OAEP_SHA_256 }; /* MGF1 with the same hash, empty label */
 /* RSAES-OAEP decryption. *ret_plain is a secret with the message. KMS_E_CIPHERTEXT for every kind of
- * bad input, after the same work (no Manger or Bleichenbacher oracle: trust-model 2.6). */
+ * bad input, after the same work (no Manger or Bleichenbacher oracle: trust-model 2.6), and for an
+ * empty message, which wraps nothing. KMS_E_INTERNAL if `pkcs8` is not an RSA key. */
 KMS_MUST_CHECK enum kms_status crypto_rsa_oaep_decrypt(struct bytes pkcs8, enum crypto_oaep hash,
                                                        struct bytes cipher, struct secret **ret_plain,
                                                        struct kms_error *reterr);
