@@ -32,6 +32,7 @@ enum {
 
     /* API shapes (KB 16.1) */
     LIMIT_KEY_ID            = 2048,
+    LIMIT_ARN_BYTES         = 4096,       /* an ARN made from a KeyId of LIMIT_KEY_ID and our own parts          */
     LIMIT_PLAINTEXT         = 4096,
     LIMIT_CIPHERTEXT        = 6144,
     LIMIT_TAGS              = 50,         /* KB 13.2                                                            */

@@ -1,0 +1,109 @@
+/* commit/apply.c - steps 2 and 3: one transaction, then what it changed is published. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "commit/internal.h"
+
+enum kms_status commit_apply(struct committer *c, struct change **changes, enum kms_status *results,
+                             size_t n, struct kms_error *reterr)
+{
+    struct vault_status vs;
+    vault_status(c->parts.vault, &vs);
+
+    struct store_batch batch = {
+        .changes = changes,
+        .results = results,
+        .n = n,
+        .outbox_done = c->outbox_done,
+        .slot_generation = { vs.generation[0], vs.generation[1] },
+    };
+    TRY(c->parts.store->ops->apply(c->parts.store, &batch, reterr));
+    c->last_outbox = batch.ret_outbox;
+    audit_note(c->parts.audit, batch.slot_generation, batch.ret_commit);
+    return KMS_OK;
+}
+
+static void publish_key(struct committer *c, struct row *row)
+{
+    const struct key_record *key = row->key;
+
+    directory_put_key(c->parts.directory, TAKE(row->key));
+    if (c->parts.changed != NULL)
+        c->parts.changed(c->parts.changed_ctx, key);
+}
+
+static void publish_domain(struct committer *c, const struct row *row)
+{
+    struct kms_error err;
+
+    if (vault_add_domain(c->parts.vault, row->domain, &err) != KMS_OK)
+        log_error("domain key of %.*s/%.*s: %s", BYTES_FMT(row->domain->account),
+                  BYTES_FMT(row->domain->region), err.detail);
+}
+
+void commit_publish(struct committer *c, struct change *change)
+{
+    struct directory *d = c->parts.directory;
+
+    for (size_t i = 0; i < change->n_rows; i++) {
+        struct row *row = &change->rows[i];
+        switch (row->kind) {
+        case ROW_KEY_INSERT:
+        case ROW_KEY_UPDATE:
+            publish_key(c, row);
+            break;
+        case ROW_KEY_DELETE:
+            directory_remove_key(d, row->key->name.account, row->key->name.region, row->key->name.id);
+            break;
+        case ROW_ALIAS_INSERT:
+        case ROW_ALIAS_UPDATE:
+            directory_put_alias(d, TAKE(row->alias));
+            break;
+        case ROW_ALIAS_DELETE:
+            directory_remove_alias(d, row->alias->name.account, row->alias->name.region,
+                                   row->alias->name.name);
+            break;
+        case ROW_IMPORT_KEY_INSERT: {
+            struct import_key_record *k = TAKE(row->import_key);
+            directory_put_import_key(d, k);
+            if (c->parts.import_key_added != NULL)
+                c->parts.import_key_added(c->parts.changed_ctx, k);
+            break;
+        }
+        case ROW_IMPORT_KEY_DELETE:
+            directory_remove_import_key(d, row->import_key_id);
+            break;
+        case ROW_DOMAIN_INSERT:
+            publish_domain(c, row);
+            break;
+        case ROW_ACCESS_KEY_INSERT:
+            directory_put_access_key(d, TAKE(row->access_key));
+            break;
+        case ROW_ACCOUNT_INSERT:
+        case ROW_TOMBSTONE_INSERT:
+        case ROW_TOMBSTONE_ERASED:
+            break;
+        }
+    }
+}
+
+static enum kms_status append_one(void *ctx, uint64_t serial, struct bytes event,
+                                  struct kms_error *reterr)
+{
+    struct committer *c = ctx;
+
+    TRY(audit_append(c->parts.audit, &event, 1, true, false, reterr));
+    c->outbox_done = serial;
+    return KMS_OK;
+}
+
+void commit_drain_outbox(struct committer *c)
+{
+    struct kms_error     err;
+    struct store_visitor v = { .ctx = c, .outbox = append_one };
+
+    if (c->parts.store->ops->load(c->parts.store, &v, &err) == KMS_OK)
+        c->outbox_stuck = false;
+}

@@ -1,0 +1,275 @@
+/* commit/commit.c - the committer thread: the queue, and the eight steps of a batch (see commit.h). */
+#include "commit/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+
+struct committer *committer_new(const struct committer_parts *parts)
+{
+    struct committer *c = calloc(1, sizeof *c);
+
+    if (c == NULL)
+        return NULL;
+    c->parts = *parts;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->wake, NULL);
+    return c;
+}
+
+void committer_free(struct committer *c)
+{
+    if (c == NULL)
+        return;
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->wake);
+    free(c->erased);
+    free(c);
+}
+
+/* --- steps -------------------------------------------------------------------------------------- */
+
+static bool erases(const struct commit_job *job)
+{
+    for (size_t i = 0; i < job->change.n_rows; i++) {
+        if (job->change.rows[i].kind == ROW_TOMBSTONE_INSERT)
+            return true;
+    }
+    return false;
+}
+
+static void job_fails(struct commit_job *job, const struct kms_error *why)
+{
+    if (job->status != KMS_OK)
+        return;
+    job->error = *why;
+    job->status = why->status;
+}
+
+/* Step 1. Only changes that erase announce themselves. */
+static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct kms_error err;
+        if (!erases(jobs[i]))
+            continue;
+        if (commit_write_intent(c, jobs[i], &err) != KMS_OK)
+            job_fails(jobs[i], &err);
+    }
+    CRASH_POINT("commit-intent-written");
+}
+
+/* Step 2. Jobs that have failed already stay out of the transaction. */
+static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    struct change   *changes[COMMIT_BATCH];
+    enum kms_status  results[COMMIT_BATCH];
+    struct commit_job *in[COMMIT_BATCH];
+    size_t           m = 0;
+    uint64_t         number = c->parts.store->meta.commit + 1;
+
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i]->status != KMS_OK)
+            continue;
+        if (jobs[i]->change.event.len > 0)
+            audit_event_commit(&jobs[i]->change.event, number);
+        results[m] = KMS_OK;
+        changes[m] = &jobs[i]->change;
+        in[m++] = jobs[i];
+    }
+    if (m == 0)
+        return;
+
+    struct kms_error err;
+    enum kms_status  status = commit_apply(c, changes, results, m, &err);
+    for (size_t i = 0; i < m; i++) {
+        if (status != KMS_OK) {
+            job_fails(in[i], &err);
+        } else if (results[i] != KMS_OK) {
+            in[i]->status = KMS_FAIL(&in[i]->error, results[i], "the store refused the change");
+            c->counts.conflicts += results[i] == KMS_E_CHANGED;
+        }
+    }
+    CRASH_POINT("commit-durable");
+}
+
+/* Step 3. */
+static void step_publish(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i]->status == KMS_OK)
+            commit_publish(c, &jobs[i]->change);
+    }
+    CRASH_POINT("commit-published");
+}
+
+/* Step 4. The outbox keeps the events until they are on disk in the audit files. */
+static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, uint64_t outbox)
+{
+    struct bytes     events[COMMIT_BATCH];
+    size_t           m = 0;
+    bool             reserve = true;
+    struct kms_error err;
+
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i]->status != KMS_OK || jobs[i]->change.event.len == 0)
+            continue;
+        events[m++] = buf_bytes(&jobs[i]->change.event);
+        reserve = reserve && jobs[i]->takes_away;
+    }
+    if (m > 0 && audit_append(c->parts.audit, events, m, true, reserve, &err) != KMS_OK) {
+        log_error("audit: events of commit %llu wait in the outbox: %s",
+                  (unsigned long long)c->parts.store->meta.commit, err.detail);
+        c->outbox_stuck = true;
+        for (size_t i = 0; i < n; i++)
+            job_fails(jobs[i], &err);
+        return;
+    }
+    if (!c->outbox_stuck)
+        c->outbox_done = outbox;
+    CRASH_POINT("commit-audited");
+}
+
+static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    bool any_erasure = false;
+    bool durable[COMMIT_BATCH];
+
+    if (c->outbox_stuck)
+        commit_drain_outbox(c);
+    for (size_t i = 0; i < n; i++)
+        any_erasure = any_erasure || erases(jobs[i]);
+
+    step_intent(c, jobs, n);
+    step_commit(c, jobs, n);
+    for (size_t i = 0; i < n; i++)
+        durable[i] = jobs[i]->status == KMS_OK; /* before audit can turn the answer into an error */
+    step_publish(c, jobs, n);
+    step_audit(c, jobs, n, c->last_outbox);
+
+    epoch_barrier(c->parts.epoch);              /* 5 drain: nobody holds an old record any more */
+    if (any_erasure)
+        commit_erase(c, jobs, durable, n);      /* 5 to 7 */
+    directory_reclaim(c->parts.directory);
+    c->counts.batches++;
+    c->counts.changes += n;
+}
+
+/* --- the thread ----------------------------------------------------------------------------------- */
+
+static size_t take_batch(struct committer *c, struct commit_job **jobs)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&c->lock);
+    while (c->head == NULL && !c->stopping)
+        pthread_cond_wait(&c->wake, &c->lock);
+    while (c->head != NULL && n < COMMIT_BATCH) {
+        jobs[n] = c->head;
+        c->head = c->head->next;
+        jobs[n++]->next = NULL;
+    }
+    if (c->head == NULL)
+        c->tail = NULL;
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+static void *committer_main(void *arg)
+{
+    struct committer  *c = arg;
+    struct commit_job *jobs[COMMIT_BATCH];
+
+    for (size_t n = take_batch(c, jobs); n > 0; n = take_batch(c, jobs)) {
+        run_batch(c, jobs, n);
+        for (size_t i = 0; i < n; i++)
+            jobs[i]->done(jobs[i]);
+        commit_mark_erased(c);
+    }
+    crypto_thread_cleanup();
+    return NULL;
+}
+
+enum kms_status committer_start(struct committer *c, struct kms_error *reterr)
+{
+    if (pthread_create(&c->thread, NULL, committer_main, c) != 0)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start the committer thread");
+    c->started = true;
+    return KMS_OK;
+}
+
+void committer_stop(struct committer *c)
+{
+    if (c == NULL || !c->started)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    c->started = false;
+}
+
+void commit_submit(struct committer *c, struct commit_job *job)
+{
+    job->next = NULL;
+    job->status = KMS_OK;
+    kms_error_clear(&job->error);
+
+    pthread_mutex_lock(&c->lock);
+    if (c->tail != NULL)
+        c->tail->next = job;
+    else
+        c->head = job;
+    c->tail = job;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+struct waiter {
+    struct commit_job job;
+    pthread_mutex_t   lock;
+    pthread_cond_t    wake;
+    bool              done;
+};
+
+static void waiter_done(struct commit_job *job)
+{
+    struct waiter *w = job->arg;
+
+    pthread_mutex_lock(&w->lock);
+    w->done = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
+                            struct kms_error *reterr)
+{
+    struct waiter w = { .job = { .change = *change, .takes_away = takes_away, .done = waiter_done } };
+
+    w.job.arg = &w;
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.wake, NULL);
+    *change = (struct change){ 0 };
+    commit_submit(c, &w.job);
+
+    pthread_mutex_lock(&w.lock);
+    while (!w.done)
+        pthread_cond_wait(&w.wake, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    pthread_mutex_destroy(&w.lock);
+    pthread_cond_destroy(&w.wake);
+    change_release(&w.job.change);
+    if (w.job.status != KMS_OK && reterr != NULL)
+        *reterr = w.job.error;
+    return w.job.status;
+}
+
+void commit_counts(struct committer *c, struct commit_counts *ret)
+{
+    *ret = c->counts;
+}

@@ -1,0 +1,211 @@
+/* commit/erase.c - steps 1 and 5 to 7: "deleted means deleted".
+ *
+ * When these steps begin, the tombstone is committed and published, so no new request gets the material.
+ * The first barrier waits for those that had it; then the opened material leaves the cache, a second
+ * barrier waits for those that found it there, and its bytes are wiped. Then the shred key goes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/crash_point.h"
+#include "base/encode.h"
+#include "base/log.h"
+#include "commit/event.h"
+#include "commit/internal.h"
+#include "json/write.h"
+
+enum { INTENT_BYTES = 256 * 1024, RECEIPT_BYTES = 16 * 1024 };
+
+static void write_stone(struct json_writer *w, const struct tombstone *t)
+{
+    json_open_object(w, NULL);
+    json_put_hex(w, "keyMaterialId", bytes_of(t->material.b, sizeof t->material.b));
+    json_put_str(w, "reason", erase_reason_name((enum erase_reason)t->reason));
+    json_put_str(w, "slotClass", t->slot_class == SLOT_ERASABLE ? "erasable" : "durable");
+    json_put_int(w, "slot", t->slot);
+    json_put_int(w, "slotGeneration", (int64_t)t->slot_generation);
+    json_close_object(w);
+}
+
+enum kms_status commit_write_intent(struct committer *c, const struct commit_job *job,
+                                    struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf list = BUF_INIT(INTENT_BYTES);
+    CLEANUP(buf_release) struct buf text = BUF_INIT(INTENT_BYTES);
+    struct json_writer              w;
+    const struct tombstone         *first = NULL;
+
+    json_writer_init(&w, &list);
+    json_open_object(&w, NULL);
+    json_open_array(&w, "erase");
+    for (size_t i = 0; i < job->change.n_rows; i++) {
+        if (job->change.rows[i].kind != ROW_TOMBSTONE_INSERT)
+            continue;
+        if (first == NULL)
+            first = job->change.rows[i].tombstone;
+        write_stone(&w, job->change.rows[i].tombstone);
+    }
+    json_close_array(&w);
+    json_close_object(&w);
+
+    service_event_text(&text, clock_now(c->parts.clock), "TrentEraseIntent", bytes_str(first->key_arn),
+                       buf_bytes(&list));
+    if (!buf_ok(&list) || !buf_ok(&text))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "erase intent of %s is too long", first->key_arn);
+    struct bytes event = buf_bytes(&text);
+    return audit_append(c->parts.audit, &event, 1, true, job->takes_away, reterr);
+}
+
+static void receipt_of(const struct tombstone *t, const struct erase_proof *p, bool clean, int64_t now,
+                       uint64_t commit, const char *material_hex, struct audit_receipt *ret)
+{
+    struct bytes arn = bytes_str(t->key_arn);
+
+    *ret = (struct audit_receipt){
+        .time = now,
+        .key_arn = arn,
+        .region = arn_part(arn, 3),
+        .account = arn_part(arn, 4),
+        .material_id = t->reason == ERASE_IMPORT_KEY ? NULL : material_hex,
+        .reason = erase_reason_name((enum erase_reason)t->reason),
+        .tombstone_time = t->at,
+        .commit = commit,
+        .slot_class = t->slot_class == SLOT_ERASABLE ? "erasable" : "durable",
+        .slot = t->slot,
+        .slot_generation = t->slot_generation,
+        .file_generation = p->file_generation,
+        .grade = erase_grade_name(p->grade),
+        .filesystem = p->filesystem,
+        .verified = p->verified,
+        .already_empty = p->already_empty,
+        .database_clean = clean,
+    };
+    memcpy(ret->extents_before, p->extents_before, sizeof ret->extents_before);
+    memcpy(ret->extents_after, p->extents_after, sizeof ret->extents_after);
+}
+
+static enum kms_status write_receipts(struct committer *c, struct tombstone **stones,
+                                      const struct erase_proof *proofs, size_t n, bool clean,
+                                      struct kms_error *reterr)
+{
+    int64_t now = clock_now(c->parts.clock);
+
+    for (size_t i = 0; i < n; i++) {
+        CLEANUP(buf_release) struct buf text = BUF_INIT(RECEIPT_BYTES);
+        char                            hex[65] = { 0 };
+        struct audit_receipt            r;
+        hex_write(hex, bytes_of(stones[i]->material.b, 32));
+        receipt_of(stones[i], &proofs[i], clean, now, c->parts.store->meta.commit, hex, &r);
+        TRY(audit_receipt_write(c->parts.audit, &r, &text, reterr));
+        struct bytes line = buf_bytes(&text);
+        /* one sync for all of them: with the last */
+        TRY(audit_append(c->parts.audit, &line, 1, i + 1 == n, true, reterr));
+    }
+    return KMS_OK;
+}
+
+static void remember_erased(struct committer *c, const struct tombstone *t)
+{
+    if (c->n_erased == c->cap_erased) {
+        size_t    cap = c->cap_erased == 0 ? 64 : c->cap_erased * 2;
+        uint64_t *more = realloc(c->erased, cap * sizeof *more);
+        if (more == NULL)
+            return; /* not marked: the next start finds the slot empty and says so again */
+        c->erased = more;
+        c->cap_erased = cap;
+    }
+    c->erased[c->n_erased++] = t->serial;
+}
+
+/* A wrapping key has no material id, and a replaced material lives on in another slot. */
+static void forget_opened(struct committer *c, struct tombstone **stones, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        vault_forget(c->parts.vault, &stones[i]->material);
+    epoch_barrier(c->parts.epoch);
+    vault_reclaim(c->parts.vault);
+    CRASH_POINT("erase-memory-wiped");
+}
+
+enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **stones, size_t n,
+                                        struct kms_error *reterr)
+{
+    CLEANUP(freep) struct sealed      *slots = calloc(n, sizeof *slots);
+    CLEANUP(freep) struct erase_proof *proofs = calloc(n, sizeof *proofs);
+    bool                               clean = false;
+
+    if (slots == NULL || proofs == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to erase %zu slots", n);
+    for (size_t i = 0; i < n; i++) {
+        slots[i] = (struct sealed){ .slot = stones[i]->slot,
+                                    .slot_generation = stones[i]->slot_generation,
+                                    .slot_class = stones[i]->slot_class };
+    }
+    forget_opened(c, stones, n);
+    TRY(vault_erase(c->parts.vault, slots, n, proofs, reterr));
+    CRASH_POINT("erase-slots-empty");
+    TRY(c->parts.store->ops->scrub(c->parts.store, &clean, reterr));
+    CRASH_POINT("erase-database-clean");
+    TRY(write_receipts(c, stones, proofs, n, clean, reterr));
+    CRASH_POINT("erase-receipt-written");
+    for (size_t i = 0; i < n; i++)
+        remember_erased(c, stones[i]);
+    c->counts.erasures += n;
+    return KMS_OK;
+}
+
+void commit_erase(struct committer *c, struct commit_job **jobs, const bool *durable, size_t n)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < n; i++)
+        total += durable[i] ? jobs[i]->change.n_rows : 0;
+    CLEANUP(freep) struct tombstone **stones = calloc(total + 1, sizeof *stones);
+    struct kms_error                  err;
+    size_t                            m = 0;
+
+    for (size_t i = 0; i < n && stones != NULL; i++) {
+        for (size_t k = 0; durable[i] && k < jobs[i]->change.n_rows; k++) {
+            if (jobs[i]->change.rows[k].kind == ROW_TOMBSTONE_INSERT)
+                stones[m++] = jobs[i]->change.rows[k].tombstone;
+        }
+    }
+    if (stones != NULL && m == 0)
+        return;
+    enum kms_status status = stones == NULL
+        ? KMS_FAIL(&err, KMS_E_INTERNAL, "no memory to erase")
+        : commit_erase_tombstones(c, stones, m, &err);
+    if (status == KMS_OK)
+        return;
+    log_error("erase: %s (the material is unusable; erasing is tried again at start)", err.detail);
+    c->counts.failures++;
+    for (size_t i = 0; i < n; i++) {
+        if (durable[i] && jobs[i]->status == KMS_OK) {
+            jobs[i]->status = err.status;
+            jobs[i]->error = err;
+        }
+    }
+}
+
+void commit_mark_erased(struct committer *c)
+{
+    CLEANUP(change_release) struct change change = { .event = BUF_INIT(0) };
+    struct change                        *list[1] = { &change };
+    enum kms_status                       result = KMS_OK;
+    struct kms_error                      err;
+
+    if (c->n_erased == 0)
+        return;
+    for (size_t i = 0; i < c->n_erased; i++) {
+        struct row *row = change_add(&change, ROW_TOMBSTONE_ERASED);
+        row->tombstone = calloc(1, sizeof *row->tombstone);
+        if (row->tombstone == NULL)
+            return;
+        row->tombstone->serial = c->erased[i];
+    }
+    if (commit_apply(c, list, &result, 1, &err) == KMS_OK)
+        c->n_erased = 0;
+    else
+        log_warning("tombstones stay unmarked: %s", err.detail);
+}

@@ -1,0 +1,304 @@
+/* commit/recover.c - start-up: load everything, finish what a crash or a restored backup left undone.
+ *
+ * Runs before the committer thread and before the socket opens, so the first answer is right
+ * (trust-model 2.7.2, 2.8).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/crash_point.h"
+#include "base/encode.h"
+#include "base/log.h"
+#include "commit/event.h"
+#include "commit/internal.h"
+
+enum { OUTBOX_SEARCH_LINES = 100000 };
+
+struct named_slot {
+    enum slot_class slot_class;
+    uint32_t        slot;
+    uint64_t        generation;
+};
+
+struct loading {
+    struct committer       *c;
+    struct commit_recovery *found;
+    struct tombstone      **stones;   /* not erased yet */
+    size_t                  n_stones, cap_stones;
+    struct named_slot      *slots;
+    size_t                  n_slots, cap_slots;
+    enum slot_class         sweeping;
+};
+
+static void loading_release(struct loading *l)
+{
+    for (size_t i = 0; i < l->n_stones; i++)
+        free(l->stones[i]);
+    free(l->stones);
+    free(l->slots);
+}
+
+/* Room for one more element; aborts when out of memory: nothing is served yet. */
+static void *grow(void *list, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap)
+        return list;
+    *cap = *cap == 0 ? 256 : *cap * 2;
+    void *more = realloc(list, *cap * size);
+    if (more == NULL)
+        abort();
+    return more;
+}
+
+static void name_slot(struct loading *l, const struct sealed *s)
+{
+    if (s->wrapped.len == 0)
+        return;
+    l->slots = grow(l->slots, l->n_slots, &l->cap_slots, sizeof *l->slots);
+    l->slots[l->n_slots++] = (struct named_slot){ s->slot_class, s->slot, s->slot_generation };
+}
+
+/* --- visitors -------------------------------------------------------------------------------------- */
+
+static enum kms_status load_key(void *ctx, struct key_record *key, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    for (size_t i = 0; i < key->n_materials; i++)
+        name_slot(l, &key->materials[i].sealed);
+    directory_put_key(l->c->parts.directory, key);
+    l->found->keys++;
+    return KMS_OK;
+}
+
+static enum kms_status load_alias(void *ctx, struct alias_record *alias, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    directory_put_alias(l->c->parts.directory, alias);
+    return KMS_OK;
+}
+
+static enum kms_status load_import_key(void *ctx, struct import_key_record *k, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    name_slot(l, &k->sealed);
+    directory_put_import_key(l->c->parts.directory, k);
+    return KMS_OK;
+}
+
+static enum kms_status load_domain(void *ctx, struct domain_key_record *d, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+    enum kms_status status = vault_add_domain(l->c->parts.vault, d, reterr);
+
+    free(d);
+    return status;
+}
+
+static enum kms_status load_account(void *ctx, struct account_record *a, struct kms_error *reterr)
+{
+    (void)ctx;
+    (void)reterr;
+    free(a);
+    return KMS_OK;
+}
+
+static enum kms_status load_access_key(void *ctx, struct access_key_record *k, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    directory_put_access_key(l->c->parts.directory, k);
+    return KMS_OK;
+}
+
+static enum kms_status load_tombstone(void *ctx, const struct tombstone *t, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    if (t->erased)
+        return KMS_OK;
+    struct tombstone *copy = malloc(sizeof *copy);
+    if (copy == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for tombstones");
+    *copy = *t;
+    l->stones = grow(l->stones, l->n_stones, &l->cap_stones, sizeof(struct tombstone *));
+    l->stones[l->n_stones++] = copy;
+    return KMS_OK;
+}
+
+/* `"eventID":"<36>"` of an event text; false if it is not there. */
+static bool event_id_of(struct bytes event, char ret[UUID_TEXT + 1])
+{
+    static const char   name[] = "\"eventID\":\"";
+    const uint8_t *hit = memmem(event.ptr, event.len, name, sizeof name - 1);
+
+    if (hit == NULL || (size_t)(event.ptr + event.len - hit) < sizeof name - 1 + UUID_TEXT)
+        return false;
+    memcpy(ret, hit + sizeof name - 1, UUID_TEXT);
+    ret[UUID_TEXT] = '\0';
+    return true;
+}
+
+static enum kms_status load_outbox(void *ctx, uint64_t serial, struct bytes event,
+                                   struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+    char            id[UUID_TEXT + 1];
+
+    if (!event_id_of(event, id))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "outbox event %llu has no eventID",
+                        (unsigned long long)serial);
+    if (!audit_has_event(l->c->parts.audit, id, OUTBOX_SEARCH_LINES)) {
+        TRY(audit_append(l->c->parts.audit, &event, 1, true, true, reterr));
+        l->found->outbox++;
+    }
+    l->c->outbox_done = serial;
+    l->c->last_outbox = serial;
+    return KMS_OK;
+}
+
+/* --- repairs --------------------------------------------------------------------------------------- */
+
+struct lost {
+    struct loading *l;
+    struct change   change;
+};
+
+static void find_lost(const struct key_record *key, void *ctx)
+{
+    struct lost       *lost = ctx;
+    struct key_record *edit = NULL;
+
+    for (size_t i = 0; i < key->n_materials; i++) {
+        const struct sealed *s = &key->materials[i].sealed;
+        if (s->wrapped.len == 0 || vault_slot_alive(lost->l->c->parts.vault, s))
+            continue;
+        struct material_id id = key->materials[i].id;
+        if (edit == NULL)
+            edit = key_record_clone(key);
+        if (edit == NULL)
+            abort();
+        key_material_lost(edit, &id, clock_now(lost->l->c->parts.clock));
+        lost->l->found->lost_materials++;
+        char hex[65] = { 0 };
+        hex_write(hex, bytes_of(id.b, sizeof id.b));
+        log_warning("key %.*s: material %s has no shred key any more and counts as deleted",
+                    BYTES_FMT(key->name.arn), hex);
+    }
+    if (edit != NULL) {
+        edit->version = key->version + 1;
+        change_add(&lost->change, ROW_KEY_UPDATE)->key = edit;
+    }
+}
+
+static enum kms_status repair_lost(struct loading *l, struct kms_error *reterr)
+{
+    struct lost lost = { .l = l, .change = { .event = BUF_INIT(4096) } };
+
+    directory_each_key(l->c->parts.directory, find_lost, &lost);
+    CLEANUP(change_release) struct change change = lost.change;
+    if (change.n_rows == 0)
+        return KMS_OK;
+    char extra[64];
+    int  len = snprintf(extra, sizeof extra, "{\"materials\":%zu}", l->found->lost_materials);
+    service_event_text(&change.event, clock_now(l->c->parts.clock), "TrentMaterialLost",
+                       (struct bytes){ NULL, 0 }, bytes_of(extra, (size_t)len));
+
+    struct change  *list[1] = { &change };
+    enum kms_status result = KMS_OK;
+    TRY(commit_apply(l->c, list, &result, 1, reterr));
+    if (result != KMS_OK)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot record lost materials");
+    commit_publish(l->c, &change);
+    directory_reclaim(l->c->parts.directory);
+    struct bytes event = buf_bytes(&change.event);
+    TRY(audit_append(l->c->parts.audit, &event, 1, true, true, reterr));
+    l->c->outbox_done = l->c->last_outbox;
+    return KMS_OK;
+}
+
+static int slot_order(const void *a, const void *b)
+{
+    const struct named_slot *x = a;
+    const struct named_slot *y = b;
+
+    if (x->slot_class != y->slot_class)
+        return x->slot_class < y->slot_class ? -1 : 1;
+    if (x->slot != y->slot)
+        return x->slot < y->slot ? -1 : 1;
+    return x->generation == y->generation ? 0 : (x->generation < y->generation ? -1 : 1);
+}
+
+static bool slot_named(uint32_t slot, uint64_t generation, void *ctx)
+{
+    struct loading   *l = ctx;
+    struct named_slot want = { l->sweeping, slot, generation };
+
+    return bsearch(&want, l->slots, l->n_slots, sizeof want, slot_order) != NULL;
+}
+
+static void slot_swept(uint32_t slot, uint64_t generation, void *ctx)
+{
+    struct loading *l = ctx;
+
+    log_info("slot %u (generation %llu) of an unfinished import was erased", slot,
+             (unsigned long long)generation);
+    l->found->orphans++;
+}
+
+static enum kms_status sweep(struct loading *l, enum slot_class slot_class, struct kms_error *reterr)
+{
+    size_t count = 0;
+
+    l->sweeping = slot_class;
+    return vault_sweep(l->c->parts.vault, slot_class, slot_named, slot_swept, l, &count, reterr);
+}
+
+enum kms_status commit_recover(struct committer *c, const struct audit_head *head,
+                               struct commit_recovery *ret, struct kms_error *reterr)
+{
+    *ret = (struct commit_recovery){ 0 };
+    CLEANUP(loading_release) struct loading l = { .c = c, .found = ret };
+    const struct store_visitor visitor = {
+        .ctx = &l,
+        .key = load_key,
+        .alias = load_alias,
+        .import_key = load_import_key,
+        .domain = load_domain,
+        .account = load_account,
+        .access_key = load_access_key,
+        .tombstone = load_tombstone,
+        .outbox = load_outbox,
+    };
+    uint64_t stored = c->parts.store->meta.commit;
+
+    TRY(c->parts.store->ops->load(c->parts.store, &visitor, reterr));
+    CRASH_POINT("recover-loaded");
+    if (l.n_stones > 0) {
+        TRY(commit_erase_tombstones(c, l.stones, l.n_stones, reterr));
+        ret->erased = l.n_stones;
+        commit_mark_erased(c);
+    }
+    TRY(repair_lost(&l, reterr));
+
+    if (l.n_slots > 0)
+        qsort(l.slots, l.n_slots, sizeof *l.slots, slot_order);
+    TRY(sweep(&l, SLOT_ERASABLE, reterr));
+    if (head->commit > stored) {
+        /* A restored database does not know today's generated keys. Their shred keys stay, so that
+         * bringing the newer database back loses nothing. */
+        log_warning("the database is older than the audit log (commit %llu, log has %llu): was a "
+                    "backup restored? Slots of generated keys that it does not know are kept",
+                    (unsigned long long)stored, (unsigned long long)head->commit);
+        return KMS_OK;
+    }
+    return sweep(&l, SLOT_DURABLE, reterr);
+}

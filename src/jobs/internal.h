@@ -1,0 +1,34 @@
+/* jobs/internal.h - shared by the files of this folder. */
+#pragma once
+
+#include <pthread.h>
+
+#include "jobs/jobs.h"
+#include "key/state.h"
+
+/* One hint: look at this key (or import key) at this time. */
+struct due {
+    int64_t when;
+    bool    is_import_key;
+    uint8_t import_key[16];
+    char    account[ACCOUNT_LEN + 1];
+    char    region[REGION_MAX + 1];
+    char    key_id[KEY_ID_MAX + 1];
+};
+
+struct jobs {
+    struct jobs_parts parts;
+    int               reader;
+    pthread_mutex_t   lock;
+    pthread_cond_t    wake;
+    struct due       *heap;
+    size_t            n, cap;
+    bool              stopping, started;
+    pthread_t         thread;
+    struct jobs_counts counts; /* under lock */
+};
+
+/* What is due for one key; KMS_OK also if nothing is any more. KMS_E_CHANGED: look again.
+ * KMS_E_TIMEOUT: the time is in doubt, nothing is erased now (trust-model 2.8). */
+KMS_MUST_CHECK enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status job_import_key(struct jobs *j, const struct due *d, struct kms_error *reterr);

@@ -1,0 +1,287 @@
+/* jobs/jobs.c - the heap of due times and the thread that serves it (see jobs.h). */
+#include "jobs/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "crypto/crypto.h"
+
+enum {
+    IDLE_SWEEP_MS = 5 * 1000,  /* how often opened materials are looked at for idleness        */
+    RETRY_MS      = 10 * 1000, /* after a failure, or while the time is in doubt               */
+};
+
+struct jobs *jobs_new(const struct jobs_parts *parts)
+{
+    struct jobs *j = calloc(1, sizeof *j);
+
+    if (j == NULL)
+        return NULL;
+    j->parts = *parts;
+    j->reader = epoch_register(parts->epoch);
+    if (j->reader < 0) {
+        free(j);
+        return NULL;
+    }
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&j->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    return j;
+}
+
+void jobs_free(struct jobs *j)
+{
+    if (j == NULL)
+        return;
+    free(j->heap);
+    pthread_mutex_destroy(&j->lock);
+    pthread_cond_destroy(&j->wake);
+    free(j);
+}
+
+/* --- the heap: earliest first; entries are hints, the record decides ------------------------------- */
+
+static void heap_swap(struct due *a, struct due *b)
+{
+    struct due t = *a;
+
+    *a = *b;
+    *b = t;
+}
+
+static void heap_push(struct jobs *j, const struct due *d)
+{
+    if (j->n == j->cap) {
+        size_t      cap = j->cap == 0 ? 256 : j->cap * 2;
+        struct due *more = realloc(j->heap, cap * sizeof *more);
+        if (more == NULL) {
+            log_error("jobs: no memory for a timer; its key is looked at after the next restart");
+            return;
+        }
+        j->heap = more;
+        j->cap = cap;
+    }
+    size_t at = j->n++;
+    j->heap[at] = *d;
+    while (at > 0 && j->heap[at].when < j->heap[(at - 1) / 2].when) {
+        heap_swap(&j->heap[at], &j->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+}
+
+static struct due heap_pop(struct jobs *j)
+{
+    struct due top = j->heap[0];
+
+    j->heap[0] = j->heap[--j->n];
+    for (size_t at = 0;;) {
+        size_t least = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2; child++) {
+            if (child < j->n && j->heap[child].when < j->heap[least].when)
+                least = child;
+        }
+        if (least == at)
+            return top;
+        heap_swap(&j->heap[at], &j->heap[least]);
+        at = least;
+    }
+}
+
+static void push(struct jobs *j, const struct due *d)
+{
+    pthread_mutex_lock(&j->lock);
+    bool first = j->n == 0 || d->when < j->heap[0].when;
+    heap_push(j, d);
+    if (first)
+        pthread_cond_signal(&j->wake);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void name_copy(char *to, size_t size, struct bytes from)
+{
+    size_t n = from.len < size - 1 ? from.len : size - 1;
+
+    memcpy(to, from.ptr, n);
+    to[n] = '\0';
+}
+
+void jobs_key_changed(void *jobs, const struct key_record *key)
+{
+    struct jobs *j = jobs;
+    struct due   d = { .when = key_next_event(key, j->parts.rotation_delay) };
+
+    if (d.when == INT64_MAX)
+        return;
+    name_copy(d.account, sizeof d.account, key->name.account);
+    name_copy(d.region, sizeof d.region, key->name.region);
+    name_copy(d.key_id, sizeof d.key_id, key->name.id);
+    push(j, &d);
+}
+
+void jobs_import_key_added(void *jobs, const struct import_key_record *key)
+{
+    struct due d = { .when = key->valid_to, .is_import_key = true };
+
+    memcpy(d.import_key, key->id, sizeof d.import_key);
+    push(jobs, &d);
+}
+
+static void load_key(const struct key_record *key, void *ctx)
+{
+    jobs_key_changed(ctx, key);
+}
+
+static void load_import_key(const struct import_key_record *key, void *ctx)
+{
+    jobs_import_key_added(ctx, key);
+}
+
+void jobs_load(struct jobs *j)
+{
+    directory_each_key(j->parts.directory, load_key, j);
+    directory_each_import_key(j->parts.directory, load_import_key, j);
+}
+
+/* --- serving it -------------------------------------------------------------------------------------- */
+
+/* The earliest entry if it is due; false otherwise. */
+static bool pop_due(struct jobs *j, struct due *ret)
+{
+    int64_t now = clock_now(j->parts.clock);
+
+    pthread_mutex_lock(&j->lock);
+    bool due = j->n > 0 && j->heap[0].when <= now;
+    if (due)
+        *ret = heap_pop(j);
+    pthread_mutex_unlock(&j->lock);
+    return due;
+}
+
+static void try_again_later(struct jobs *j, struct due *d)
+{
+    d->when = clock_now(j->parts.clock) + RETRY_MS;
+    push(j, d);
+}
+
+enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error *reterr)
+{
+    struct due       d;
+    struct kms_error err;
+    enum kms_status  first = KMS_OK;
+
+    *ret_done = 0;
+    while (pop_due(j, &d)) {
+        enum kms_status status = d.is_import_key ? job_import_key(j, &d, &err) : job_key(j, &d, &err);
+        if (status == KMS_OK) {
+            (*ret_done)++;
+            continue;
+        }
+        if (status == KMS_E_CHANGED) {
+            push(j, &d); /* somebody was faster: look again */
+            continue;
+        }
+        try_again_later(j, &d);
+        if (status != KMS_E_TIMEOUT)
+            log_error("jobs: %s%s: %s", d.is_import_key ? "import token" : "key ", d.key_id, err.detail);
+        if (first == KMS_OK && status != KMS_E_TIMEOUT) {
+            first = status;
+            *reterr = err;
+        }
+    }
+    return first;
+}
+
+static void sweep_idle(struct jobs *j)
+{
+    if (vault_forget_idle(j->parts.vault) == 0)
+        return;
+    epoch_barrier(j->parts.epoch);
+    vault_reclaim(j->parts.vault);
+}
+
+/* Milliseconds to sleep: to the next due time, at most to the next idle sweep. */
+static int64_t nap(struct jobs *j)
+{
+    int64_t wait = IDLE_SWEEP_MS;
+
+    if (j->n > 0) {
+        int64_t left = j->heap[0].when - clock_now(j->parts.clock);
+        if (left < wait)
+            wait = left < 1 ? 1 : left;
+    }
+    return wait;
+}
+
+static void *jobs_main(void *arg)
+{
+    struct jobs *j = arg;
+    int64_t      next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;
+
+    pthread_mutex_lock(&j->lock);
+    while (!j->stopping) {
+        struct timespec until;
+        int64_t         wait = nap(j);
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += wait / 1000;
+        until.tv_nsec += wait % 1000 * 1000000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        (void)pthread_cond_timedwait(&j->wake, &j->lock, &until);
+        pthread_mutex_unlock(&j->lock);
+
+        size_t           done;
+        struct kms_error err;
+        (void)jobs_run_due(j, &done, &err); /* failures were logged and are tried again */
+        if (clock_monotonic_ms() >= next_sweep) {
+            sweep_idle(j);
+            next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;
+        }
+        pthread_mutex_lock(&j->lock);
+    }
+    pthread_mutex_unlock(&j->lock);
+    crypto_thread_cleanup();
+    return NULL;
+}
+
+enum kms_status jobs_start(struct jobs *j, struct kms_error *reterr)
+{
+    if (pthread_create(&j->thread, NULL, jobs_main, j) != 0)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start the jobs thread");
+    j->started = true;
+    return KMS_OK;
+}
+
+void jobs_wake(struct jobs *j)
+{
+    pthread_mutex_lock(&j->lock);
+    pthread_cond_signal(&j->wake);
+    pthread_mutex_unlock(&j->lock);
+}
+
+void jobs_stop(struct jobs *j)
+{
+    if (j == NULL || !j->started)
+        return;
+    pthread_mutex_lock(&j->lock);
+    j->stopping = true;
+    pthread_cond_signal(&j->wake);
+    pthread_mutex_unlock(&j->lock);
+    pthread_join(j->thread, NULL);
+    j->started = false;
+}
+
+void jobs_counts(struct jobs *j, struct jobs_counts *ret)
+{
+    pthread_mutex_lock(&j->lock);
+    *ret = j->counts;
+    ret->next_due = j->n > 0 ? j->heap[0].when : 0;
+    pthread_mutex_unlock(&j->lock);
+}

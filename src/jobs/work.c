@@ -1,0 +1,187 @@
+/* jobs/work.c - what a due time means: one change per key, handed to the committer. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/encode.h"
+#include "base/log.h"
+#include "commit/event.h"
+#include "crypto/crypto.h"
+#include "jobs/internal.h"
+
+enum { EVENT_BYTES = 64 * 1024 };
+
+/* What is to be done with a key now. */
+enum work { WORK_NOTHING, WORK_DELETE, WORK_EXPIRE, WORK_ROTATE };
+
+static enum work work_of(const struct key_record *key, int64_t now, int64_t rotation_delay)
+{
+    if (key_gone(key, now))
+        return WORK_DELETE;
+    if (key_expired_material(key, now) != NULL)
+        return WORK_EXPIRE;
+    if (key->on_demand_start != 0 && now >= key->on_demand_start + rotation_delay)
+        return WORK_ROTATE;
+    return WORK_NOTHING;
+}
+
+static void add_event(struct jobs *j, struct change *change, const struct key_record *key,
+                      const char *name, const struct material_id *material)
+{
+    buf_init(&change->event, EVENT_BYTES);
+    service_event_write(&change->event, clock_now(j->parts.clock), name, key->name.arn, material);
+}
+
+/* For directory_each_import_key: those of one key. */
+struct bury_import_keys {
+    struct change           *change;
+    const struct key_record *key;
+    int64_t                  now;
+};
+
+static void bury_import_key(const struct import_key_record *k, void *ctx)
+{
+    struct bury_import_keys *b = ctx;
+
+    if (!bytes_eq(k->key.arn, b->key->name.arn))
+        return;
+    struct row *gone = change_add(b->change, ROW_IMPORT_KEY_DELETE);
+    memcpy(gone->import_key_id, k->id, sizeof gone->import_key_id);
+    change_bury(b->change, b->key->name.arn, NULL, &k->sealed, ERASE_IMPORT_KEY, b->now);
+}
+
+/* The window has ended: the key, its materials and its import tokens. */
+static void plan_delete(struct jobs *j, const struct key_record *key, struct key_record *edit,
+                        int64_t now, struct change *change)
+{
+    struct row *row = change_add(change, ROW_KEY_DELETE);
+
+    row->key = edit;
+    row->expected_version = key->version;
+    for (size_t i = 0; i < key->n_materials; i++)
+        change_bury(change, key->name.arn, &key->materials[i].id, &key->materials[i].sealed,
+                    ERASE_KEY_DELETION, now);
+    struct bury_import_keys b = { change, key, now };
+    directory_each_import_key(j->parts.directory, bury_import_key, &b);
+    add_event(j, change, key, "DeleteKey", NULL);
+}
+
+static void plan_expire(struct jobs *j, struct key_record *edit, int64_t now, struct change *change)
+{
+    const struct key_material *m = key_expired_material(edit, now);
+    struct material_id         id = m->id;
+
+    change_bury(change, edit->name.arn, &id, &m->sealed, ERASE_EXPIRY, now);
+    key_material_expired(edit, &id);
+    change_add(change, ROW_KEY_UPDATE)->key = edit;
+    add_event(j, change, edit, "DeleteExpiredKeyMaterial", &id);
+}
+
+/* A delayed on-demand rotation ends: R40, R41. A generated key gets its new material now. */
+static enum kms_status plan_rotate(struct jobs *j, struct key_record *edit, int64_t now,
+                                   struct change *change, struct sealed *ret_spare,
+                                   struct kms_error *reterr)
+{
+    struct key_record *owned = edit;
+
+    change_add(change, ROW_KEY_UPDATE)->key = owned;
+    if (edit->origin == ORIGIN_AWS_KMS) {
+        struct key_material fresh = { .role = MATERIAL_PENDING_ROTATION, .created = now };
+        TRY(vault_generate_material(j->parts.vault, edit, edit->arena, &fresh, reterr));
+        fresh.role = MATERIAL_PENDING_ROTATION;
+        *key_record_add_material(edit) = fresh;
+        *ret_spare = fresh.sealed;
+    }
+    bool promoted = key_rotation_complete(edit, now, ROTATION_ON_DEMAND);
+    if (promoted)
+        add_event(j, change, edit, "RotateKey", &key_record_with_role(edit, MATERIAL_CURRENT)->id);
+    return KMS_OK;
+}
+
+static enum kms_status plan(struct jobs *j, enum work work, const struct key_record *key, int64_t now,
+                            struct change *change, struct sealed *ret_spare, struct kms_error *reterr)
+{
+    struct key_record *edit = key_record_clone(key);
+
+    if (edit == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for key %.*s", BYTES_FMT(key->name.arn));
+    edit->version = key->version + 1;
+    switch (work) {
+    case WORK_DELETE:
+        plan_delete(j, key, edit, now, change);
+        return KMS_OK;
+    case WORK_EXPIRE:
+        plan_expire(j, edit, now, change);
+        return KMS_OK;
+    case WORK_ROTATE:
+        return plan_rotate(j, edit, now, change, ret_spare, reterr);
+    case WORK_NOTHING:
+        break;
+    }
+    key_record_free(edit);
+    return KMS_OK;
+}
+
+static void count(struct jobs *j, enum work work)
+{
+    pthread_mutex_lock(&j->lock);
+    j->counts.deleted += work == WORK_DELETE;
+    j->counts.expired += work == WORK_EXPIRE;
+    j->counts.rotated += work == WORK_ROTATE;
+    pthread_mutex_unlock(&j->lock);
+}
+
+enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *reterr)
+{
+    CLEANUP(change_release) struct change change = { .event = BUF_INIT(EVENT_BYTES) };
+    struct sealed                         spare = { 0 };
+    enum kms_status                       status = KMS_OK;
+    enum work                             work = WORK_NOTHING;
+
+    epoch_enter(j->parts.epoch, j->reader);
+    const struct key_record *key = directory_key(j->parts.directory, bytes_str(d->account),
+                                                 bytes_str(d->region), bytes_str(d->key_id));
+    int64_t now = clock_now(j->parts.clock);
+    if (key != NULL)
+        work = work_of(key, now, j->parts.rotation_delay);
+    bool doubtful = (work == WORK_DELETE || work == WORK_EXPIRE) && !clock_certain(j->parts.clock);
+    if (work != WORK_NOTHING && !doubtful)
+        status = plan(j, work, key, now, &change, &spare, reterr);
+    epoch_leave(j->parts.epoch, j->reader);
+
+    if (doubtful)
+        return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
+    if (status == KMS_OK && change.n_rows > 0) {
+        status = commit_wait(j->parts.committer, &change, true, reterr);
+        if (status == KMS_OK)
+            count(j, work);
+    }
+    if (status != KMS_OK && spare.wrapped.len > 0)
+        vault_release(j->parts.vault, &spare);
+    return status;
+}
+
+enum kms_status job_import_key(struct jobs *j, const struct due *d, struct kms_error *reterr)
+{
+    CLEANUP(change_release) struct change change = { .event = BUF_INIT(EVENT_BYTES) };
+
+    epoch_enter(j->parts.epoch, j->reader);
+    const struct import_key_record *k = directory_import_key(j->parts.directory, d->import_key);
+    int64_t now = clock_now(j->parts.clock);
+    bool    due = k != NULL && now >= k->valid_to;
+    if (due) {
+        struct row *gone = change_add(&change, ROW_IMPORT_KEY_DELETE);
+        memcpy(gone->import_key_id, k->id, sizeof gone->import_key_id);
+        change_bury(&change, k->key.arn, NULL, &k->sealed, ERASE_IMPORT_KEY, now);
+    }
+    epoch_leave(j->parts.epoch, j->reader);
+
+    if (!due)
+        return KMS_OK;
+    if (!clock_certain(j->parts.clock))
+        return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
+    TRY(commit_wait(j->parts.committer, &change, true, reterr));
+    pthread_mutex_lock(&j->lock);
+    j->counts.import_keys++;
+    pthread_mutex_unlock(&j->lock);
+    return KMS_OK;
+}
