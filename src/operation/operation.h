@@ -100,9 +100,13 @@ struct op_call {
     const struct key_record *key2;       /* ReEncrypt: destination                               */
     const struct alias_record *alias;    /* operations on AliasName: the alias, NULL if absent   */
 
+    struct blob_header      blob;        /* OP_KEY_BLOB...: read by prepare; names the key         */
+    bool                    has_blob;    /* false: the key is named by KeyId / SourceKeyId alone   */
+
     struct vault_command    command;     /* filled by begin; kind VAULT_NOTHING: no command      */
     struct vault_result     result;
-    struct buf             *scratch;     /* temporaries of this call, wiped afterwards           */
+    struct buf             *scratch;     /* temporaries of this call, wiped afterwards; views into it
+                                            stay good: see OP_SCRATCH_BYTES                       */
     struct json_writer     *answer;      /* finish writes the members; the outer object is open  */
     struct change          *change;      /* finish fills it (OP_CHANGES); its event by request.c */
     struct sealed           spare[2];    /* slots made by begin/finish: released when the change fails */
@@ -139,6 +143,10 @@ enum op_flags {
     OP_STATE_FIRST   = 1 << 9, /* state before origin (not used by import and rotation calls)       */
 };
 
+/* Limit of call->scratch. The helpers of common.c reserve all of it when they first use it, so that it
+ * never moves: two canonical contexts and some names fit. */
+enum { OP_SCRATCH_BYTES = 32 * 1024 };
+
 struct shape_member;
 
 struct operation {
@@ -170,7 +178,8 @@ void operation_audit_parameters(const struct operation *op, struct json root, st
 
 /* --- helpers for handlers (operation/common.c) --------------------------------------------------------- */
 
-/* Canonical form of an encryption context appended to call->scratch (trust-model 2.5). */
+/* Canonical form of an encryption context appended to call->scratch (trust-model 2.5); no bytes for an
+ * empty or absent one. KMS_E_VALIDATION for a null value or one over LIMIT_CONTEXT_BYTES. */
 KMS_MUST_CHECK enum kms_status op_context(struct op_call *call, struct json context, struct bytes *ret,
                                           struct kms_error *reterr);
 /* KeyMetadata (kms-behaviour 15.7) as the member `name`. */
@@ -182,6 +191,11 @@ void op_bury(struct op_call *call, const struct key_record *key, const struct ma
              const struct sealed *sealed, enum erase_reason reason);
 /* The CURRENT material as a vault argument. */
 struct vault_material op_current(const struct key_record *key);
-/* Marker of a listing: seals and opens a 64-bit position bound to account, Region and operation. */
+/* Marker of a listing: a sealed 64-bit position, bound to account, Region, operation and key. 0 if none
+ * was sent; KMS_E_MARKER without message if it is not one of ours for this listing. */
 KMS_MUST_CHECK enum kms_status op_marker_read(struct op_call *call, uint64_t *ret, struct kms_error *reterr);
-void op_marker_write(struct op_call *call, uint64_t position); /* NextMarker and Truncated true */
+/* The end of a listing's answer: Truncated, and NextMarker when there is `more` after `position`. */
+KMS_MUST_CHECK enum kms_status op_marker_write(struct op_call *call, bool more, uint64_t position,
+                                               struct kms_error *reterr);
+/* A name for a new object in an answer or error, in call->scratch. */
+struct bytes op_alias_arn(struct op_call *call, struct bytes alias);

@@ -5,6 +5,9 @@
  */
 #pragma once
 
+#include <stddef.h>
+
+#include "base/limits.h"
 #include "operation/operation.h"
 
 enum shape_type {
@@ -31,11 +34,14 @@ struct shape_member {
     const char     *name;     /* "KeyId"                                                      */
     enum shape_type type;
     uint32_t        flags;
-    int64_t         min, max; /* length of strings and blobs (max 0: no limit), value of ints  */
-    const char *const *values; /* SHAPE_ENUM: accepted names, NULL-terminated; index = result  */
+    int64_t         min, max; /* length of strings, list elements and blobs (max 0: no limit),
+                                 value of ints                                              */
+    size_t          max_items; /* of lists and maps                                           */
+    const char *const *values; /* SHAPE_ENUM: accepted names, NULL-terminated; index = result;
+                                  SHAPE_STRINGS: the elements must be among them             */
     const char     *enum_text; /* the list as the service prints it, if not that of `values`   */
     const char     *pattern;   /* printed when `matches` says no                               */
-    bool          (*matches)(struct bytes text);
+    bool          (*matches)(struct bytes text); /* SHAPE_ENUM: which of the names it takes    */
     size_t          offset;    /* of the field in struct op_input                              */
 };
 
@@ -44,5 +50,65 @@ extern const char *const shape_key_specs[];       /* in enum key_spec order     
 extern const char *const shape_key_usages[];
 extern const char *const shape_origins[];
 extern const char *const shape_encryption_algorithms[];
-extern const char *const shape_wrapping_algorithms[]; /* RSAES_PKCS1_V1_5 first, see shape.c */
+extern const char *const shape_wrapping_algorithms[]; /* RSAES_PKCS1_V1_5 first, see shape_names.c */
 extern const char *const shape_wrapping_specs[];
+extern const char *const shape_data_key_specs[];
+extern const char *const shape_expiration_models[];
+extern const char *const shape_import_types[];
+extern const char *const shape_include_key_material[];
+extern const char *const shape_dry_run_modifiers[];
+
+/* The lists as the service prints them (kms-behaviour 1.6). */
+extern const char shape_key_spec_text[];
+extern const char shape_data_key_spec_text[]; /* oddly that of the KMS keys */
+extern const char shape_key_usage_text[];
+
+/* Patterns of kms-behaviour 16.1, matched against the whole string. */
+bool shape_is_ascii(struct bytes text);                /* ^\p{ASCII}+$                        */
+bool shape_is_alias(struct bytes text);                /* ^[a-zA-Z0-9:/_-]+$                  */
+bool shape_is_hex(struct bytes text);                  /* ^[a-f0-9]+$                         */
+bool shape_is_material_description(struct bytes text); /* ^[a-zA-Z0-9:/_\s.-]+$               */
+bool shape_is_latin(struct bytes text);                /* [\u0020-\u00FF]*                    */
+bool shape_is_policy(struct bytes text);               /* [\u0009\u000A\u000D\u0020-\u00FF]+  */
+bool shape_is_xks_key_id(struct bytes text);           /* ^[a-zA-Z0-9-_.]+$                   */
+
+/* Characters (code points) of a UTF-8 text: what length constraints count. */
+size_t shape_characters(struct bytes text);
+
+/* --- members that many operations share: initialisers of struct shape_member -------------------- */
+
+// clang-format off
+#define SHAPE_AT(FIELD) .offset = offsetof(struct op_input, FIELD)
+#define SHAPE_END       { .name = NULL }
+
+#define SHAPE_KEY(NAME, FIELD, FLAGS)                                                              \
+    { .name = (NAME), .type = SHAPE_KEY_ID, .flags = (FLAGS), .min = 1, .max = LIMIT_KEY_ID,       \
+      .pattern = "^\\p{ASCII}+$", .matches = shape_is_ascii, SHAPE_AT(FIELD) }
+#define SHAPE_ALIAS_NAME                                                                           \
+    { .name = "AliasName", .type = SHAPE_STRING, .flags = SHAPE_REQUIRED, .min = 1, .max = 256,    \
+      .pattern = "^[a-zA-Z0-9:/_-]+$", .matches = shape_is_alias, SHAPE_AT(alias_name) }
+#define SHAPE_FLAG(NAME, FIELD) { .name = (NAME), .type = SHAPE_BOOL, SHAPE_AT(FIELD) }
+#define SHAPE_DRY_RUN           SHAPE_FLAG("DryRun", dry_run)
+#define SHAPE_GRANT_TOKENS                                                                         \
+    { .name = "GrantTokens", .type = SHAPE_STRINGS, .flags = SHAPE_NO_AUDIT | SHAPE_SENSITIVE,     \
+      .min = 1, .max = 8192, .max_items = LIMIT_GRANT_TOKENS, SHAPE_AT(grant_tokens) }
+/* `page` is the largest Limit of this listing (kms-behaviour 13.3). */
+#define SHAPE_LIMIT(PAGE)                                                                          \
+    { .name = "Limit", .type = SHAPE_INT, .min = 1, .max = (PAGE), SHAPE_AT(limit) }
+#define SHAPE_MARKER                                                                               \
+    { .name = "Marker", .type = SHAPE_STRING, .min = 1, .max = 1024,                               \
+      .pattern = "[\\u0020-\\u00FF]*", .matches = shape_is_latin, SHAPE_AT(marker) }
+#define SHAPE_TAG_LIST(FLAGS)                                                                      \
+    { .name = "Tags", .type = SHAPE_TAGS, .flags = (FLAGS), .max_items = LIMIT_LIST_ITEMS,         \
+      SHAPE_AT(tags) }
+#define SHAPE_CONTEXT(NAME, FIELD)                                                                 \
+    { .name = (NAME), .type = SHAPE_MAP, .max_items = LIMIT_LIST_ITEMS, SHAPE_AT(FIELD) }
+#define SHAPE_ALGORITHM(NAME, FIELD)                                                               \
+    { .name = (NAME), .type = SHAPE_ENUM, .values = shape_encryption_algorithms, SHAPE_AT(FIELD) }
+/* Blobs: texts never show the value (kms-behaviour 1.6). */
+#define SHAPE_BYTES(NAME, FIELD, FLAGS, MAX)                                                       \
+    { .name = (NAME), .type = SHAPE_BLOB, .flags = SHAPE_NO_AUDIT | (FLAGS), .min = 1,             \
+      .max = (MAX), SHAPE_AT(FIELD) }
+#define SHAPE_RECIPIENT                                                                            \
+    { .name = "Recipient", .type = SHAPE_OBJECT, .flags = SHAPE_NO_AUDIT, SHAPE_AT(recipient) }
+// clang-format on

@@ -1,0 +1,118 @@
+/* operation/handlers.h - what the files of this folder offer to the registry and to each other.
+ *
+ * Names are op_<snake_name>_{shape,prepare,usage,begin,finish}; what each hook does stands at
+ * operation/operation.h. An operation has only the hooks that it needs.
+ */
+#pragma once
+
+#include "operation/shape.h"
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+extern const struct shape_member op_create_key_shape[];
+KMS_MUST_CHECK enum kms_status op_create_key_prepare(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_create_key_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_describe_key_shape[];
+KMS_MUST_CHECK enum kms_status op_describe_key_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_list_keys_shape[];
+KMS_MUST_CHECK enum kms_status op_list_keys_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_update_key_description_shape[];
+KMS_MUST_CHECK enum kms_status op_update_key_description_finish(struct op_call *call,
+                                                                struct kms_error *reterr);
+
+/* enable_key.c */
+extern const struct shape_member op_enable_key_shape[];
+KMS_MUST_CHECK enum kms_status op_enable_key_finish(struct op_call *call, struct kms_error *reterr);
+extern const struct shape_member op_disable_key_shape[];
+KMS_MUST_CHECK enum kms_status op_disable_key_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_schedule_key_deletion_shape[];
+KMS_MUST_CHECK enum kms_status op_schedule_key_deletion_prepare(struct op_call *call,
+                                                                struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_schedule_key_deletion_finish(struct op_call *call,
+                                                               struct kms_error *reterr);
+
+extern const struct shape_member op_cancel_key_deletion_shape[];
+KMS_MUST_CHECK enum kms_status op_cancel_key_deletion_finish(struct op_call *call,
+                                                             struct kms_error *reterr);
+
+/* --- aliases ---------------------------------------------------------------------------------- */
+
+extern const struct shape_member op_create_alias_shape[];
+KMS_MUST_CHECK enum kms_status op_create_alias_prepare(struct op_call *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_create_alias_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_create_alias_finish(struct op_call *call,
+                                                      struct kms_error *reterr);
+
+extern const struct shape_member op_update_alias_shape[];
+KMS_MUST_CHECK enum kms_status op_update_alias_prepare(struct op_call *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_update_alias_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_update_alias_finish(struct op_call *call,
+                                                      struct kms_error *reterr);
+
+extern const struct shape_member op_delete_alias_shape[];
+KMS_MUST_CHECK enum kms_status op_delete_alias_prepare(struct op_call *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_delete_alias_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_delete_alias_finish(struct op_call *call,
+                                                      struct kms_error *reterr);
+
+extern const struct shape_member op_list_aliases_shape[];
+KMS_MUST_CHECK enum kms_status op_list_aliases_finish(struct op_call *call,
+                                                      struct kms_error *reterr);
+
+/* --- tags ------------------------------------------------------------------------------------- */
+
+extern const struct shape_member op_tag_resource_shape[];
+KMS_MUST_CHECK enum kms_status op_tag_resource_prepare(struct op_call *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_tag_resource_finish(struct op_call *call,
+                                                      struct kms_error *reterr);
+
+extern const struct shape_member op_untag_resource_shape[];
+KMS_MUST_CHECK enum kms_status op_untag_resource_finish(struct op_call *call,
+                                                        struct kms_error *reterr);
+
+extern const struct shape_member op_list_resource_tags_shape[];
+KMS_MUST_CHECK enum kms_status op_list_resource_tags_finish(struct op_call *call,
+                                                            struct kms_error *reterr);
+
+/* --- shared by several of the above ------------------------------------------------------------ */
+
+/* What a tag list must obey besides its shape (kms-behaviour 3.2, 13.2): KMS_E_TAG with the recorded
+ * text. `tags` with node NULL is fine. */
+KMS_MUST_CHECK enum kms_status op_check_tags(struct json tags, struct kms_error *reterr);
+/* Puts the tags into the record: known keys get their new value in place, new ones are appended.
+ * KMS_E_TAG "Too many tags" if there would be more than LIMIT_TAGS; then the record is unchanged. */
+KMS_MUST_CHECK enum kms_status op_apply_tags(struct key_record *key, struct json tags,
+                                             struct kms_error *reterr);
+
+/* The algorithms of a key, in recorded order, ending with NULL; NULL itself if the spec does not have
+ * this usage (metadata.c). */
+const char *const *op_algorithms(enum key_spec spec, enum key_usage usage);
+
+/* The rules of alias names (kms-behaviour 13.1) for operations that change aliases. */
+KMS_MUST_CHECK enum kms_status op_check_alias_name(struct bytes name, struct kms_error *reterr);
+/* call->alias, unless it names a key that no longer exists: then NULL, since its aliases ended with
+ * it although the job that removes them may not have run yet. */
+const struct alias_record *op_live_alias(const struct op_call *call);
+/* NotFoundException "Alias <alias-arn> is not found." */
+KMS_MUST_CHECK enum kms_status op_alias_not_found(struct op_call *call, struct kms_error *reterr);
+/* KMS_E_LIMIT when the key has as many aliases as it may have. */
+KMS_MUST_CHECK enum kms_status op_check_alias_quota(const struct op_call *call,
+                                                    struct kms_error *reterr);
+
+/* The key policy that a key gets when none is given (recorded-imports 4.6), appended to `out`. */
+void op_default_policy(struct bytes account, struct bytes region, struct buf *out);
+/* Is this text the default policy, as JSON values (white space and member order do not matter)?
+ * KMS_E_POLICY without message if it is not JSON. */
+KMS_MUST_CHECK enum kms_status op_is_default_policy(struct bytes account, struct bytes region,
+                                                    struct bytes text, bool *ret,
+                                                    struct kms_error *reterr);
+
+/* --- cryptography, import, rotation ------------------------------------------------------------ */

@@ -1,0 +1,169 @@
+/* operation/metadata.c - KeyMetadata, as CreateKey and DescribeKey answer it (kms-behaviour 15.7). */
+#include "base/cleanup.h"
+#include "operation/handlers.h"
+
+/* Which algorithms a key serves, in recorded order (recorded-crypto 2). */
+static const char *const symmetric[] = { "SYMMETRIC_DEFAULT", NULL };
+static const char *const oaep[] = { "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", NULL };
+static const char *const rsa_sign[] = {
+    "RSASSA_PKCS1_V1_5_SHA_256", "RSASSA_PKCS1_V1_5_SHA_384", "RSASSA_PKCS1_V1_5_SHA_512",
+    "RSASSA_PSS_SHA_256",        "RSASSA_PSS_SHA_384",        "RSASSA_PSS_SHA_512",
+    NULL,
+};
+static const char *const ecdsa_256[] = { "ECDSA_SHA_256", NULL };
+static const char *const ecdsa_384[] = { "ECDSA_SHA_384", NULL };
+static const char *const ecdsa_512[] = { "ECDSA_SHA_512", NULL };
+static const char *const ed25519[] = { "ED25519_PH_SHA_512", "ED25519_SHA_512", NULL };
+static const char *const hmac_224[] = { "HMAC_SHA_224", NULL };
+static const char *const hmac_256[] = { "HMAC_SHA_256", NULL };
+static const char *const hmac_384[] = { "HMAC_SHA_384", NULL };
+static const char *const hmac_512[] = { "HMAC_SHA_512", NULL };
+static const char *const sm2_encrypt[] = { "SM2PKE", NULL };
+static const char *const sm2_sign[] = { "SM2DSA", NULL };
+static const char *const ecdh[] = { "ECDH", NULL };
+static const char *const ml_dsa[] = { "ML_DSA_SHAKE_256", NULL };
+static const char *const ml_kem[] = { "ML_KEM", NULL };
+
+/* [spec][usage]; NULL: the spec does not have the usage. */
+static const char *const *const algorithms[SPEC_COUNT][USAGE_COUNT] = {
+    [SPEC_SYMMETRIC_DEFAULT] = { [USAGE_ENCRYPT_DECRYPT] = symmetric },
+    [SPEC_RSA_2048] = { [USAGE_ENCRYPT_DECRYPT] = oaep, [USAGE_SIGN_VERIFY] = rsa_sign },
+    [SPEC_RSA_3072] = { [USAGE_ENCRYPT_DECRYPT] = oaep, [USAGE_SIGN_VERIFY] = rsa_sign },
+    [SPEC_RSA_4096] = { [USAGE_ENCRYPT_DECRYPT] = oaep, [USAGE_SIGN_VERIFY] = rsa_sign },
+    [SPEC_ECC_NIST_P256] = { [USAGE_SIGN_VERIFY] = ecdsa_256, [USAGE_KEY_AGREEMENT] = ecdh },
+    [SPEC_ECC_NIST_P384] = { [USAGE_SIGN_VERIFY] = ecdsa_384, [USAGE_KEY_AGREEMENT] = ecdh },
+    [SPEC_ECC_NIST_P521] = { [USAGE_SIGN_VERIFY] = ecdsa_512, [USAGE_KEY_AGREEMENT] = ecdh },
+    [SPEC_ECC_SECG_P256K1] = { [USAGE_SIGN_VERIFY] = ecdsa_256 },
+    [SPEC_ECC_NIST_EDWARDS25519] = { [USAGE_SIGN_VERIFY] = ed25519 },
+    [SPEC_HMAC_224] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_224 },
+    [SPEC_HMAC_256] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_256 },
+    [SPEC_HMAC_384] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_384 },
+    [SPEC_HMAC_512] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_512 },
+    [SPEC_SM2] = { [USAGE_ENCRYPT_DECRYPT] = sm2_encrypt, [USAGE_SIGN_VERIFY] = sm2_sign,
+                   [USAGE_KEY_AGREEMENT] = ecdh },
+    [SPEC_ML_DSA_44] = { [USAGE_SIGN_VERIFY] = ml_dsa },
+    [SPEC_ML_DSA_65] = { [USAGE_SIGN_VERIFY] = ml_dsa },
+    [SPEC_ML_DSA_87] = { [USAGE_SIGN_VERIFY] = ml_dsa },
+    [SPEC_ML_KEM_512] = { [USAGE_ENCAPSULATE_DECAPSULATE] = ml_kem },
+    [SPEC_ML_KEM_768] = { [USAGE_ENCAPSULATE_DECAPSULATE] = ml_kem },
+    [SPEC_ML_KEM_1024] = { [USAGE_ENCAPSULATE_DECAPSULATE] = ml_kem },
+};
+
+static const char *const list_names[USAGE_COUNT] = {
+    [USAGE_ENCRYPT_DECRYPT] = "EncryptionAlgorithms",
+    [USAGE_SIGN_VERIFY] = "SigningAlgorithms",
+    [USAGE_GENERATE_VERIFY_MAC] = "MacAlgorithms",
+    [USAGE_KEY_AGREEMENT] = "KeyAgreementAlgorithms",
+    [USAGE_ENCAPSULATE_DECAPSULATE] = "EncapsulationAlgorithms",
+};
+
+const char *const *op_algorithms(enum key_spec spec, enum key_usage usage)
+{
+    return algorithms[spec][usage];
+}
+
+static void put_algorithms(struct json_writer *w, const struct key_record *key)
+{
+    const char *const *names = algorithms[key->spec][key->usage];
+
+    if (names == NULL)
+        return;
+    json_open_array(w, list_names[key->usage]);
+    for (; *names != NULL; names++)
+        json_put_str(w, NULL, *names);
+    json_close_array(w);
+}
+
+/* ExpirationModel and ValidTo: only of imported keys, and only while nothing is missing or expired
+ * (R34, kms-behaviour 7.7). A pending material does not count. */
+static bool shows_expiration(const struct key_record *key, int64_t now)
+{
+    if (key->origin != ORIGIN_EXTERNAL || key_record_with_role(key, MATERIAL_CURRENT) == NULL)
+        return false;
+    for (size_t i = 0; i < key->n_materials; i++) {
+        const struct key_material *m = &key->materials[i];
+        bool associated = m->role == MATERIAL_CURRENT || m->role == MATERIAL_NON_CURRENT;
+
+        if (associated && (!m->present || (m->expiration == EXPIRES && m->valid_to <= now)))
+            return false;
+    }
+    return true;
+}
+
+static void put_key_in_region(struct json_writer *w, const char *name, const struct key_record *key,
+                              struct bytes region)
+{
+    CLEANUP(buf_release) struct buf arn = BUF_INIT(KEY_ARN_MAX);
+
+    key_arn_add(&arn, key->name.account, region, key->name.id);
+    json_open_object(w, name);
+    json_put_string(w, "Arn", buf_bytes(&arn));
+    json_put_string(w, "Region", region);
+    json_close_object(w);
+}
+
+static void put_multi_region(struct json_writer *w, const struct key_record *key)
+{
+    json_put_bool(w, "MultiRegion", key->multi_region != REGION_SINGLE);
+    if (key->multi_region == REGION_SINGLE)
+        return;
+    bool primary = key->multi_region == REGION_PRIMARY;
+
+    json_open_object(w, "MultiRegionConfiguration");
+    json_put_str(w, "MultiRegionKeyType", primary ? "PRIMARY" : "REPLICA");
+    put_key_in_region(w, "PrimaryKey", key, primary ? key->name.region : key->primary_region);
+    json_open_array(w, "ReplicaKeys"); /* there are no replicas until ReplicateKey is built */
+    json_close_array(w);
+    json_close_object(w);
+}
+
+static void put_deletion(struct json_writer *w, const struct key_record *key, enum key_state state)
+{
+    if (state == KEY_PENDING_DELETION)
+        json_put_time(w, "DeletionDate", key->deletion_date);
+    if (state == KEY_PENDING_REPLICA_DELETION)
+        json_put_int(w, "PendingDeletionWindowInDays", key->pending_window_days);
+}
+
+static void put_current_material(struct json_writer *w, const struct key_record *key,
+                                 enum key_state state)
+{
+    const struct key_material *current = key_record_with_role(key, MATERIAL_CURRENT);
+
+    /* no RSA, ECC, HMAC or ML-DSA key shows one, nor a replica that is being made (R45) */
+    if (key->spec == SPEC_SYMMETRIC_DEFAULT && current != NULL && state != KEY_CREATING)
+        json_put_hex(w, "CurrentKeyMaterialId", bytes_of(current->id.b, sizeof current->id.b));
+}
+
+void op_write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
+                       int64_t now)
+{
+    enum key_state state = key_state_at(key, now);
+    bool           expiration = shows_expiration(key, now);
+    int64_t        valid_to = expiration ? key_valid_to(key) : 0;
+
+    json_open_object(w, name);
+    json_put_string(w, "AWSAccountId", key->name.account);
+    json_put_string(w, "KeyId", key->name.id);
+    json_put_string(w, "Arn", key->name.arn);
+    json_put_time(w, "CreationDate", key->created);
+    json_put_bool(w, "Enabled", state == KEY_ENABLED);
+    json_put_string(w, "Description", key->description);
+    json_put_str(w, "KeyUsage", key_usage_name(key->usage));
+    json_put_str(w, "KeyState", key_state_name(state));
+    put_deletion(w, key, state);
+    if (valid_to != 0)
+        json_put_time(w, "ValidTo", valid_to);
+    json_put_str(w, "Origin", key_origin_name(key->origin));
+    if (expiration)
+        json_put_str(w, "ExpirationModel",
+                     valid_to != 0 ? "KEY_MATERIAL_EXPIRES" : "KEY_MATERIAL_DOES_NOT_EXPIRE");
+    json_put_str(w, "KeyManager", "CUSTOMER");
+    /* both carry the same, also for specs that the deprecated one has no value for (recorded-crypto 1.1) */
+    json_put_str(w, "CustomerMasterKeySpec", key_spec_name(key->spec));
+    json_put_str(w, "KeySpec", key_spec_name(key->spec));
+    put_algorithms(w, key);
+    put_multi_region(w, key);
+    put_current_material(w, key, state);
+    json_close_object(w);
+}

@@ -1,0 +1,177 @@
+/* operation/shape_names.c - names of enum members, the lists that validation texts print, and the
+ * patterns of kms-behaviour 16.1.
+ *
+ * The order of `values` is that of our enums (the index is the result); the order of a printed list is
+ * the service's own (kms-behaviour 1.6) and stands in the *_text strings.
+ */
+#include "operation/shape.h"
+
+const char *const shape_key_specs[] = {
+    [SPEC_SYMMETRIC_DEFAULT] = "SYMMETRIC_DEFAULT",
+    [SPEC_RSA_2048] = "RSA_2048",
+    [SPEC_RSA_3072] = "RSA_3072",
+    [SPEC_RSA_4096] = "RSA_4096",
+    [SPEC_ECC_NIST_P256] = "ECC_NIST_P256",
+    [SPEC_ECC_NIST_P384] = "ECC_NIST_P384",
+    [SPEC_ECC_NIST_P521] = "ECC_NIST_P521",
+    [SPEC_ECC_SECG_P256K1] = "ECC_SECG_P256K1",
+    [SPEC_ECC_NIST_EDWARDS25519] = "ECC_NIST_EDWARDS25519",
+    [SPEC_HMAC_224] = "HMAC_224",
+    [SPEC_HMAC_256] = "HMAC_256",
+    [SPEC_HMAC_384] = "HMAC_384",
+    [SPEC_HMAC_512] = "HMAC_512",
+    [SPEC_SM2] = "SM2",
+    [SPEC_ML_DSA_44] = "ML_DSA_44",
+    [SPEC_ML_DSA_65] = "ML_DSA_65",
+    [SPEC_ML_DSA_87] = "ML_DSA_87",
+    [SPEC_ML_KEM_512] = "ML_KEM_512",
+    [SPEC_ML_KEM_768] = "ML_KEM_768",
+    [SPEC_ML_KEM_1024] = "ML_KEM_1024",
+    [SPEC_COUNT] = NULL,
+};
+
+#define RECORDED_SPECS                                                                             \
+    "RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, "                  \
+    "ECC_SECG_P256K1, ECC_NIST_EDWARDS25519, SYMMETRIC_DEFAULT, HMAC_224, HMAC_256, HMAC_384, "    \
+    "HMAC_512, SM2, ML_DSA_44, ML_DSA_65, ML_DSA_87"
+
+/* The recorded list is of GenerateDataKey; for CreateKey the newer specs are added at its end. */
+const char shape_key_spec_text[] = "[" RECORDED_SPECS ", ML_KEM_512, ML_KEM_768, ML_KEM_1024]";
+const char shape_data_key_spec_text[] = "[" RECORDED_SPECS "]";
+
+const char *const shape_key_usages[] = {
+    [USAGE_ENCRYPT_DECRYPT] = "ENCRYPT_DECRYPT",
+    [USAGE_SIGN_VERIFY] = "SIGN_VERIFY",
+    [USAGE_GENERATE_VERIFY_MAC] = "GENERATE_VERIFY_MAC",
+    [USAGE_KEY_AGREEMENT] = "KEY_AGREEMENT",
+    [USAGE_ENCAPSULATE_DECAPSULATE] = "ENCAPSULATE_DECAPSULATE",
+    [USAGE_COUNT] = NULL,
+};
+
+/* Order of the API model (kms-behaviour 16.2); none was recorded. */
+const char shape_key_usage_text[] =
+    "[SIGN_VERIFY, ENCRYPT_DECRYPT, GENERATE_VERIFY_MAC, KEY_AGREEMENT, ENCAPSULATE_DECAPSULATE]";
+
+const char *const shape_origins[] = {
+    [ORIGIN_AWS_KMS] = "AWS_KMS",
+    [ORIGIN_EXTERNAL] = "EXTERNAL",
+    [ORIGIN_AWS_CLOUDHSM] = "AWS_CLOUDHSM",
+    [ORIGIN_EXTERNAL_KEY_STORE] = "EXTERNAL_KEY_STORE",
+    [ORIGIN_COUNT] = NULL,
+};
+
+/* The recorded order, which enum encryption_algorithm follows. */
+const char *const shape_encryption_algorithms[] = {
+    [ALG_RSAES_OAEP_SHA_1] = "RSAES_OAEP_SHA_1",
+    [ALG_RSAES_OAEP_SHA_256] = "RSAES_OAEP_SHA_256",
+    [ALG_SM2PKE] = "SM2PKE",
+    [ALG_SYMMETRIC_DEFAULT] = "SYMMETRIC_DEFAULT",
+    NULL,
+};
+
+/* Order of the API model. The first and the last are refused for every key (recorded-imports A10; SM2
+ * is not in our Regions); index - 1 of the four between is enum wrapping_algorithm of vault/vault.h. */
+const char *const shape_wrapping_algorithms[] = {
+    "RSAES_PKCS1_V1_5",
+    [1 + WRAP_RSAES_OAEP_SHA_1] = "RSAES_OAEP_SHA_1",
+    [1 + WRAP_RSAES_OAEP_SHA_256] = "RSAES_OAEP_SHA_256",
+    [1 + WRAP_RSA_AES_KEY_WRAP_SHA_1] = "RSA_AES_KEY_WRAP_SHA_1",
+    [1 + WRAP_RSA_AES_KEY_WRAP_SHA_256] = "RSA_AES_KEY_WRAP_SHA_256",
+    "SM2PKE",
+    NULL,
+};
+
+const char *const shape_wrapping_specs[] = { "RSA_2048", "RSA_3072", "RSA_4096", "SM2", NULL };
+const char *const shape_data_key_specs[] = { "AES_256", "AES_128", NULL };
+const char *const shape_expiration_models[] = {
+    "KEY_MATERIAL_EXPIRES",
+    "KEY_MATERIAL_DOES_NOT_EXPIRE",
+    NULL,
+};
+const char *const shape_import_types[] = { "NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL", NULL };
+const char *const shape_include_key_material[] = { "ROTATIONS_ONLY", "ALL_KEY_MATERIAL", NULL };
+const char *const shape_dry_run_modifiers[] = { "IGNORE_CIPHERTEXT", NULL };
+
+/* --- patterns ---------------------------------------------------------------------------------- */
+
+/* `allowed` besides ASCII letters and digits. An empty text does not match, as the patterns say. */
+static bool only_letters_digits_and(struct bytes text, const char *allowed)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        bool    letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (!letter && !(c >= '0' && c <= '9') && (c == '\0' || strchr(allowed, c) == NULL))
+            return false;
+    }
+    return text.len > 0;
+}
+
+/* Every code point at most U+00FF and not a control character that is not in `controls`. The text is
+ * valid UTF-8, so U+0080..U+00FF are the two-byte sequences that begin with C2 or C3. */
+static bool latin_with(struct bytes text, const char *controls)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+
+        if (c == 0xc2 || c == 0xc3)
+            i++;
+        else if (c >= 0x80 || (c < 0x20 && (c == '\0' || strchr(controls, c) == NULL)))
+            return false;
+    }
+    return true;
+}
+
+bool shape_is_ascii(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] >= 0x80)
+            return false;
+    }
+    return text.len > 0;
+}
+
+bool shape_is_alias(struct bytes text)
+{
+    return only_letters_digits_and(text, ":/_-");
+}
+
+bool shape_is_hex(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+    }
+    return text.len > 0;
+}
+
+bool shape_is_material_description(struct bytes text)
+{
+    return only_letters_digits_and(text, ":/_ \t\n\v\f\r.-");
+}
+
+bool shape_is_latin(struct bytes text)
+{
+    return latin_with(text, "");
+}
+
+bool shape_is_policy(struct bytes text)
+{
+    return text.len > 0 && latin_with(text, "\t\n\r");
+}
+
+bool shape_is_xks_key_id(struct bytes text)
+{
+    return only_letters_digits_and(text, "-_.");
+}
+
+size_t shape_characters(struct bytes text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        n += (text.ptr[i] & 0xc0) != 0x80; /* all but continuation bytes */
+    return n;
+}
