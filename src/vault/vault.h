@@ -68,8 +68,11 @@ const char *erase_grade_name(enum erase_grade grade); /* "A", "B", "C" */
 
 /* --- domain keys ------------------------------------------------------------------------------------- */
 
-/* Makes the account-and-Region domain key, wrapped for the store. The caller commits it together
- * with the first key that uses it, then calls vault_add_domain. */
+/* The account-and-Region domain key, wrapped for the store: the caller commits it together with the
+ * first key that uses it, the committer then calls vault_add_domain. Until then every call for the same
+ * account, Region and version appends the same wrapped key, and new materials are sealed under it
+ * already: of several first keys at once, one commit wins and the others run again, and no material
+ * can be sealed under a domain key that was never stored. */
 KMS_MUST_CHECK enum kms_status vault_new_domain(struct vault *v, struct bytes account, struct bytes region,
                                                 uint32_t version, struct buf *ret_wrapped,
                                                 struct kms_error *reterr);
@@ -77,7 +80,8 @@ KMS_MUST_CHECK enum kms_status vault_new_domain(struct vault *v, struct bytes ac
  * and after a commit. */
 KMS_MUST_CHECK enum kms_status vault_add_domain(struct vault *v, const struct domain_key_record *domain,
                                                 struct kms_error *reterr);
-/* The current version for an account and Region, 0 if there is none yet. */
+/* The current version for an account and Region, 0 if none was added yet (vault_new_domain alone does
+ * not count). */
 uint32_t vault_domain_version(struct vault *v, struct bytes account, struct bytes region);
 
 /* --- what binds a material: the AAD of its sealed form ------------------------------------------------- */
