@@ -19,7 +19,7 @@ void hex_write(char *out, struct bytes in)
 
 void hex_add(struct buf *out, struct bytes in)
 {
-    if (!buf_reserve(out, 2 * in.len))
+    if (in.len == 0 || !buf_reserve(out, 2 * in.len))
         return;
     hex_write((char *)out->ptr + out->len, in);
     out->len += 2 * in.len;
@@ -86,7 +86,7 @@ void base64_add(struct buf *out, struct bytes in)
 {
     size_t need = (in.len + 2) / 3 * 4;
 
-    if (!buf_reserve(out, need))
+    if (need == 0 || !buf_reserve(out, need))
         return;
     uint8_t *to = out->ptr + out->len;
     size_t   i = 0;
@@ -305,15 +305,22 @@ bool date_http_read(struct bytes text, int64_t *ret_ms)
 {
     struct civil c = { 0 };
 
-    if (text.len != 29 || memcmp(text.ptr + 25, " GMT", 4) != 0 || text.ptr[4] != ' ' ||
-        text.ptr[7] != ' ' || text.ptr[11] != ' ' || text.ptr[16] != ' ')
+    if (text.len != 29)
         return false;
     for (unsigned m = 0; m < 12; m++) {
         if (memcmp(text.ptr + 8, months[m], 3) == 0)
             c.month = m + 1;
     }
-    return number(text, 5, 2, &c.day) && number(text, 12, 4, &c.year) &&
-           number(text, 17, 2, &c.hour) && number(text, 20, 2, &c.minute) &&
-           number(text, 23, 2, &c.second) && text.ptr[19] == ':' && text.ptr[22] == ':' &&
-           civil_to_ms(&c, ret_ms);
+    int64_t ms;
+    char    again[29];
+
+    if (!number(text, 5, 2, &c.day) || !number(text, 12, 4, &c.year) ||
+        !number(text, 17, 2, &c.hour) || !number(text, 20, 2, &c.minute) ||
+        !number(text, 23, 2, &c.second) || !civil_to_ms(&c, &ms))
+        return false;
+    date_http_write(again, ms); /* the weekday and every mark between the numbers */
+    if (memcmp(text.ptr, again, sizeof again) != 0)
+        return false;
+    *ret_ms = ms;
+    return true;
 }

@@ -39,19 +39,22 @@ void epoch_free(struct epoch *e)
 
 int epoch_register(struct epoch *e)
 {
-    int n = atomic_fetch_add(&e->readers, 1);
+    int n = atomic_load(&e->readers);
 
-    if (n >= EPOCH_READERS_MAX) {
-        atomic_fetch_sub(&e->readers, 1);
-        return -1;
+    while (n < EPOCH_READERS_MAX) { /* never above it, not for a moment: barriers walk that far */
+        if (atomic_compare_exchange_weak(&e->readers, &n, n + 1))
+            return n;
     }
-    return n;
+    return -1;
 }
 
 void epoch_enter(struct epoch *e, int reader)
 {
     assert(atomic_load_explicit(&e->reader[reader].since, memory_order_relaxed) == 0);
     atomic_store(&e->reader[reader].since, atomic_load(&e->now));
+    /* Pairs with the barrier's increment: either the barrier sees us, or this load sees the barrier
+     * and with it all that was unlinked before. Without it a weakly ordered machine may look first. */
+    (void)atomic_load(&e->now);
 }
 
 void epoch_leave(struct epoch *e, int reader)

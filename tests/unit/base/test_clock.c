@@ -1,0 +1,137 @@
+/* tests/unit/base/test_clock.c - the time by which keys live: never back, movable in development. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+
+static const int64_t HOUR_MS = 60 * 60 * 1000;
+
+static void test_follows_the_machine(void **state)
+{
+    struct clock *c = clock_new(0);
+    int64_t       before = clock_wall_ms();
+    int64_t       now = clock_now(c);
+
+    (void)state;
+    assert_true(now >= before && now <= clock_wall_ms());
+    assert_true(before > 1700000000000); /* milliseconds since 1970, not seconds */
+    clock_free(c);
+}
+
+static void test_never_below_the_floor(void **state)
+{
+    int64_t       floor_ms = clock_wall_ms() + HOUR_MS;
+    struct clock *c = clock_new(floor_ms);
+
+    (void)state;
+    assert_true(clock_now(c) == floor_ms); /* a machine clock that went back does not revive a key */
+    clock_raise_floor(c, floor_ms + 5);
+    assert_true(clock_now(c) == floor_ms + 5);
+    clock_raise_floor(c, floor_ms);
+    assert_true(clock_now(c) == floor_ms + 5);
+    clock_free(c);
+}
+
+static void test_moves_forward_only(void **state)
+{
+    struct clock *c = clock_new(0);
+
+    (void)state;
+    assert_true(clock_advance(c, HOUR_MS));
+    int64_t moved = clock_now(c);
+    assert_true(moved >= clock_wall_ms() + HOUR_MS - 1000);
+    assert_false(clock_advance(c, -1));
+    assert_false(clock_advance(c, INT64_MAX));
+    assert_true(clock_now(c) >= moved);
+    assert_true(clock_now(c) < moved + HOUR_MS);
+    assert_true(clock_advance(c, HOUR_MS)); /* adds to what was moved before */
+    assert_true(clock_now(c) >= moved + HOUR_MS);
+    clock_free(c);
+}
+
+static void test_reset_goes_back(void **state)
+{
+    struct clock *c = clock_new(0);
+
+    (void)state;
+    assert_true(clock_advance(c, HOUR_MS));
+    (void)clock_now(c);
+    clock_reset(c);
+    assert_true(clock_now(c) <= clock_wall_ms());
+    clock_free(c);
+}
+
+static void test_is_certain_without_jumps(void **state)
+{
+    struct clock *c = clock_new(0);
+
+    (void)state;
+    assert_true(clock_certain(c));
+    assert_true(clock_advance(c, 1000 * HOUR_MS)); /* asked for, so no doubt about it */
+    assert_true(clock_certain(c));
+    clock_confirm(c);
+    assert_true(clock_certain(c));
+    clock_free(c);
+}
+
+static void test_monotonic(void **state)
+{
+    int64_t  ms = clock_monotonic_ms();
+    uint64_t ns = clock_monotonic_ns();
+
+    (void)state;
+    assert_true(clock_monotonic_ns() >= ns);
+    assert_true(clock_monotonic_ms() >= ms);
+    assert_true((int64_t)(ns / 1000000) - ms < 1000);
+}
+
+static void *look_often(void *arg)
+{
+    struct clock *c = arg;
+    int64_t       last = 0;
+    intptr_t      went_back = 0;
+
+    for (int i = 0; i < 20000; i++) {
+        int64_t now = clock_now(c);
+        went_back |= now < last;
+        last = now;
+    }
+    return (void *)went_back; /* an int, not memory */
+}
+
+static void test_no_thread_sees_it_go_back(void **state)
+{
+    struct clock *c = clock_new(0);
+    pthread_t     thread[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, look_often, c), 0);
+    for (int i = 0; i < 1000; i++)
+        assert_true(clock_advance(c, 7));
+    for (int i = 0; i < 3; i++) {
+        void *went_back = NULL;
+        assert_int_equal(pthread_join(thread[i], &went_back), 0);
+        assert_null(went_back);
+    }
+    clock_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_follows_the_machine),
+        cmocka_unit_test(test_never_below_the_floor),
+        cmocka_unit_test(test_moves_forward_only),
+        cmocka_unit_test(test_reset_goes_back),
+        cmocka_unit_test(test_is_certain_without_jumps),
+        cmocka_unit_test(test_monotonic),
+        cmocka_unit_test(test_no_thread_sees_it_go_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

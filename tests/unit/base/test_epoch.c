@@ -1,0 +1,147 @@
+/* tests/unit/base/test_epoch.c - a barrier returns only when nobody looks at the old any more. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "base/epoch.h"
+
+static void nap(void)
+{
+    struct timespec t = { 0, 20 * 1000 * 1000 };
+
+    (void)nanosleep(&t, NULL);
+}
+
+static void test_barrier_without_readers(void **state)
+{
+    struct epoch *e = epoch_new();
+
+    (void)state;
+    assert_non_null(e);
+    epoch_barrier(e);
+    int reader = epoch_register(e);
+    assert_int_equal(reader, 0);
+    epoch_barrier(e); /* registered, but not looking */
+    epoch_enter(e, reader);
+    epoch_leave(e, reader);
+    epoch_barrier(e);
+    epoch_free(e);
+}
+
+static void test_readers_are_numbered_and_limited(void **state)
+{
+    struct epoch *e = epoch_new();
+
+    (void)state;
+    for (int i = 0; i < EPOCH_READERS_MAX; i++)
+        assert_int_equal(epoch_register(e), i);
+    assert_int_equal(epoch_register(e), -1);
+    assert_int_equal(epoch_register(e), -1);
+    epoch_barrier(e);
+    epoch_free(e);
+}
+
+struct waiting {
+    struct epoch *epoch;
+    _Atomic bool  passed;
+};
+
+static void *pass_barrier(void *arg)
+{
+    struct waiting *w = arg;
+
+    epoch_barrier(w->epoch);
+    atomic_store(&w->passed, true);
+    return NULL;
+}
+
+static void test_barrier_waits_for_an_open_section(void **state)
+{
+    struct waiting w = { .epoch = epoch_new() };
+    int            first = epoch_register(w.epoch);
+    int            second = epoch_register(w.epoch);
+    pthread_t      thread;
+
+    (void)state;
+    epoch_enter(w.epoch, first);
+    assert_int_equal(pthread_create(&thread, NULL, pass_barrier, &w), 0);
+    nap();
+    assert_false(atomic_load(&w.passed));
+    epoch_enter(w.epoch, second); /* began after the barrier: nothing to wait for */
+    epoch_leave(w.epoch, first);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(atomic_load(&w.passed));
+    epoch_leave(w.epoch, second);
+    epoch_free(w.epoch);
+}
+
+/* Readers follow a pointer that the writer keeps replacing; what was replaced is overwritten as soon as
+ * the barrier has returned. A reader that sees an overwritten value was not waited for. */
+enum { READERS = 3, ROUNDS = 3000, FREED = -1 };
+
+struct shared {
+    struct epoch      *epoch;
+    _Atomic(_Atomic int *) current;
+    _Atomic bool       stop;
+    _Atomic int        torn;
+};
+
+static void *read_on(void *arg)
+{
+    struct shared *s = arg;
+    int            me = epoch_register(s->epoch);
+
+    while (!atomic_load(&s->stop)) {
+        epoch_enter(s->epoch, me);
+        _Atomic int *seen = atomic_load_explicit(&s->current, memory_order_acquire);
+        for (int i = 0; i < 10; i++) {
+            if (atomic_load_explicit(seen, memory_order_relaxed) == FREED)
+                atomic_fetch_add(&s->torn, 1);
+        }
+        epoch_leave(s->epoch, me);
+    }
+    return NULL;
+}
+
+static void test_nothing_is_freed_under_a_reader(void **state)
+{
+    _Atomic int   value[2] = { 1, FREED };
+    struct shared s = { .epoch = epoch_new(), .current = &value[0] };
+    pthread_t     thread[READERS];
+
+    (void)state;
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, read_on, &s), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        _Atomic int *fresh = &value[(i + 1) % 2];
+        _Atomic int *old = &value[i % 2];
+        atomic_store(fresh, i);
+        atomic_store_explicit(&s.current, fresh, memory_order_release);
+        epoch_barrier(s.epoch);
+        atomic_store(old, FREED);
+    }
+    atomic_store(&s.stop, true);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    assert_int_equal(atomic_load(&s.torn), 0);
+    epoch_free(s.epoch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_barrier_without_readers),
+        cmocka_unit_test(test_readers_are_numbered_and_limited),
+        cmocka_unit_test(test_barrier_waits_for_an_open_section),
+        cmocka_unit_test(test_nothing_is_freed_under_a_reader),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
