@@ -140,7 +140,7 @@ static void test_visitor_may_remove(void **state)
 }
 
 /* Readers look for things that stay, while others come, make the table grow, and go. */
-enum { STAYING = 500, COMING = 100000, READERS = 3 };
+enum { STAYING = 500, COMING = 60000, READERS = 3 };
 
 struct stress {
     struct epoch *epoch;
