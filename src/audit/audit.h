@@ -7,15 +7,40 @@
  * where prev is the chain head before it; the new head is SHA-256(prev bytes || line without newline).
  * Every 1,000 records or 60 s a checkpoint line (eventName "TrentCheckpoint") with sequence range,
  * chain head, slot generations, commit number, time, and an Ed25519 signature over its other members.
- * The public key lies beside the files (audit.pub, PEM) and in every checkpoint.
+ * The public key lies beside the files (audit.pub, PEM) and in every checkpoint. docs/audit.md has
+ * the format byte by byte.
  */
 #pragma once
+
+#include <sys/statvfs.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
 
 struct audit;
+
+/* Thresholds; 0 means the default in brackets. Tests lower them. */
+struct audit_limits {
+    uint64_t checkpoint_records; /* records without a checkpoint [1,000]                            */
+    int64_t  checkpoint_ms;      /* age of the oldest such record [60,000]                          */
+    int64_t  sync_ms;            /* longest time between a write and its sync, about [400]          */
+    uint64_t rotate_bytes;       /* a new file from this size on [256 MiB]                          */
+    int64_t  rotate_ms;          /* or from this age on [3,600,000]                                 */
+    int64_t  tick_ms;            /* how often the housekeeping thread looks [500]                   */
+    unsigned min_free_percent;   /* less free space: only records that take rights away go in [1]   */
+};
+
+/* The system calls that a sick or full disk makes fail; results as the calls of these names give
+ * them (posix_fallocate returns the error number). */
+struct audit_io {
+    ssize_t (*write)(int fd, const void *from, size_t len);
+    int (*ftruncate)(int fd, off_t len);
+    int (*fdatasync)(int fd);
+    int (*posix_fallocate)(int fd, off_t at, off_t len);
+    int (*statvfs)(const char *path, struct statvfs *ret);
+};
 
 struct audit_config {
     const char *dir;           /* DIR/audit                                                       */
@@ -27,9 +52,11 @@ struct audit_config {
     enum kms_status (*sign)(void *ctx, struct bytes message, uint8_t ret[64], struct kms_error *reterr);
     void       *sign_ctx;
     uint8_t     public_key[32];
+    struct audit_limits    limits;
+    const struct audit_io *io;  /* NULL: the system's own; tests hand in calls that fail            */
 };
 
-/* Makes the folder, the public key file and the reserve. */
+/* Makes the folder, the public key file and the reserve. Nothing is overwritten. */
 KMS_MUST_CHECK enum kms_status audit_create(const struct audit_config *config, struct kms_error *reterr);
 
 /* What opening found in the files. */
@@ -41,24 +68,41 @@ struct audit_head {
     uint64_t dropped;      /* bytes of a torn last line that were cut off (no answer had left for it) */
 };
 /* Opens for appending: finds the head, checks the chain back to the last checkpoint; refuses with one
- * line (file, seq, why) when it does not fit. Starts the housekeeping thread (sync, checkpoints). */
+ * line (file, seq, why) when it does not fit. Lines that a power cut left half-written or as zeros,
+ * all after the last checkpoint and never synced, are moved to DIR/audit/torn-<seq>-<n> and counted in
+ * `dropped`. Starts the housekeeping thread (sync, checkpoints, rotation, reserve). Copies what it
+ * needs of `config`, except the clock and io, which must outlive it. */
 KMS_MUST_CHECK enum kms_status audit_open(const struct audit_config *config, struct audit **ret,
                                           struct audit_head *ret_head, struct kms_error *reterr);
-/* True if the event with this id is already in the files (searches back at most `lines` lines). */
+/* True if the event with this id is already in the files (searches back at most `lines` lines). For
+ * start-up: appends wait meanwhile. */
 bool audit_has_event(struct audit *a, const char event_id[36], size_t lines);
-void audit_close(struct audit *a); /* writes a last checkpoint, syncs */
+/* What the files say without opening them for writing: for tools beside a stopped server. Nothing is
+ * cut or written; `dropped` counts the bytes that audit_open would cut. */
+KMS_MUST_CHECK enum kms_status audit_peek(const char *dir, struct audit_head *ret_head,
+                                          struct kms_error *reterr);
+void audit_close(struct audit *a); /* writes a last checkpoint, syncs; NULL is fine */
 
-/* Appends events (each an object text without its closing brace, as audit_event_write makes it) in one
- * write; they are in the file when this returns. `sync`: also on disk (always so with sync_always).
- * `reserve`: these take rights away, so they may use the emergency space. On failure (full disk, I/O)
- * none of them is in the file and the chain is unchanged: KMS_E_INTERNAL. Thread-safe. */
+/* Appends events (each an object text without its closing brace, as audit_event_write makes it, no
+ * newline in it) in one write; they are in the file when this returns. `sync`: also on disk (always so
+ * with sync_always). `reserve`: these take rights away, so they may use the emergency space. On failure
+ * (full disk, I/O) none of them is in the file and the chain is unchanged: KMS_E_INTERNAL. A failed
+ * fdatasync is the exception: what is on disk is then unknown, and the audit refuses everything until
+ * it is opened again (audit_failed). Thread-safe. */
 KMS_MUST_CHECK enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t n,
                                             bool sync, bool reserve, struct kms_error *reterr);
 /* Numbers that go into the next checkpoint. */
 void audit_note(struct audit *a, const uint64_t slot_generation[2], uint64_t commit);
 /* False while records cannot be written: health is red. */
 bool audit_healthy(struct audit *a);
-struct audit_counts { uint64_t seq, bytes, syncs, failures; int64_t last_checkpoint; };
+/* True once it is broken for good (a sync failed, a cut back failed): the process should end. */
+bool audit_failed(struct audit *a);
+struct audit_counts {
+    uint64_t seq, bytes;       /* of the last record; written since it was opened                   */
+    uint64_t syncs, failures;
+    uint64_t checkpoint_seq;   /* of the last checkpoint                                            */
+    int64_t  last_checkpoint;  /* its time; 0 for none                                              */
+};
 void audit_counts(struct audit *a, struct audit_counts *ret);
 
 /* --- events ------------------------------------------------------------------------------------------ */
@@ -82,16 +126,21 @@ struct audit_event {
     struct bytes error_message;
     struct bytes request_parameters; /* JSON object text; empty: null                             */
     struct bytes response_elements;  /* JSON object text; empty: null                             */
-    struct bytes additional;         /* JSON object text for additionalEventData; empty: left out */
+    struct bytes additional;         /* JSON object text for additionalEventData (of service events:
+                                        serviceEventDetails); empty: left out                    */
     bool         read_only;
     struct bytes key_arns[2];        /* resources                                                 */
     const char  *tls_version, *tls_cipher;
     uint64_t     commit;             /* number of the commit; 0 for none                          */
 };
-/* Appends the event text without its closing brace. */
+/* Appends the event text without its closing brace. The caller checks buf_ok(). The text ends with
+ * "eventTimeMs" and, for a change, "commit": audit_open finds them there without parsing. */
 void audit_event_write(struct buf *out, const struct audit_event *e);
 
-/* A receipt for one erasure, signed (trust-model 2.7.6); text without closing brace, like an event. */
+/* Adds the number of the commit to an event text (the event is written before its change commits). */
+void audit_event_commit(struct buf *event, uint64_t commit);
+
+/* A receipt for one erasure (trust-model 2.7.6). */
 struct audit_receipt {
     int64_t      time;
     struct bytes key_arn;
@@ -109,5 +158,6 @@ struct audit_receipt {
     bool         verified, already_empty;
     bool         database_clean;     /* the truncating checkpoint succeeded                       */
 };
+/* Appends the signed receipt: a text without closing brace, like an event's. */
 KMS_MUST_CHECK enum kms_status audit_receipt_write(struct audit *a, const struct audit_receipt *r,
                                                    struct buf *out, struct kms_error *reterr);

@@ -1,0 +1,123 @@
+/* audit/keeper.c - the housekeeping thread: syncs what was written, writes checkpoints, begins new
+ * files, and keeps the emergency space that lets rights be taken away on a full disk. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "audit/internal.h"
+#include "base/cleanup.h"
+
+/* Beside the reserve: room for what is written between two looks. */
+enum { SPACE_SLACK = 256 * 1024 };
+
+/* --- emergency space ----------------------------------------------------------------------------------------- */
+
+bool audit_reserve_make(struct audit *a)
+{
+    char path[FILE_PATH_MAX];
+
+    if (a->config.reserve_bytes == 0)
+        return true;
+    if (!file_join(path, a->dir, "reserve"))
+        return false;
+    CLEANUP(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return false;
+    if (a->io->posix_fallocate(fd, 0, (off_t)a->config.reserve_bytes) != 0) {
+        (void)!ftruncate(fd, 0); /* give back what it got */
+        return false;
+    }
+    return true;
+}
+
+bool audit_reserve_free(struct audit *a)
+{
+    char path[FILE_PATH_MAX];
+
+    if (!file_join(path, a->dir, "reserve") || truncate(path, 0) != 0)
+        return false;
+    a->reserve = false;
+    return true;
+}
+
+/* Free bytes on the audit's filesystem, and whether that is less than it should be. */
+static bool look_at_space(struct audit *a, uint64_t *ret_free, bool *ret_low)
+{
+    struct statvfs st;
+
+    if (a->io->statvfs(a->dir, &st) != 0)
+        return false;
+    uint64_t total = (uint64_t)st.f_blocks * st.f_frsize;
+    *ret_free = (uint64_t)st.f_bavail * st.f_frsize;
+    *ret_low = total > 0 && *ret_free < total / 100 * a->limits.min_free_percent;
+    return true;
+}
+
+/* Health turns green again without a restart once there is room for the reserve and some more. */
+static void mind_space(struct audit *a)
+{
+    uint64_t free_bytes = 0;
+    bool     low = false;
+
+    if (!look_at_space(a, &free_bytes, &low))
+        return;
+    a->low = low;
+    if (!a->full || low)
+        return;
+    if (!a->reserve && free_bytes >= a->config.reserve_bytes + SPACE_SLACK)
+        a->reserve = audit_reserve_make(a);
+    if (a->reserve && look_at_space(a, &free_bytes, &low) && !low && free_bytes >= SPACE_SLACK)
+        a->full = false;
+}
+
+/* --- the thread ---------------------------------------------------------------------------------------------- */
+
+/* One look at everything. What fails here shows in `healthy` and is tried again next time; records
+ * that must not be lost have callers of their own who hear of it. */
+static void turn(struct audit *a)
+{
+    int64_t now = clock_monotonic_ms();
+
+    mind_space(a);
+    /* failing: a checkpoint is also the write that shows whether the disk works again */
+    if (a->failing || a->chain.since >= a->limits.checkpoint_records ||
+        (a->chain.since > 0 && now - a->unsigned_since >= a->limits.checkpoint_ms))
+        audit_tried(audit_checkpoint_locked(a, NULL));
+    if (a->synced < a->chain.seq && now - a->last_sync >= a->limits.sync_ms)
+        audit_tried(audit_sync_locked(a, a->chain.seq, NULL));
+    if (a->size > 0 && (a->size >= a->limits.rotate_bytes ||
+                        clock_now(a->config.clock) - a->file.time >= a->limits.rotate_ms))
+        audit_tried(audit_rotate_locked(a, NULL));
+}
+
+static struct timespec in_ms(int64_t ms)
+{
+    struct timespec at;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(ms / 1000);
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+void *audit_keeper_main(void *audit)
+{
+    struct audit *a = audit;
+
+    (void)pthread_setname_np(pthread_self(), "audit");
+    (void)pthread_mutex_lock(&a->lock);
+    while (!a->stopping) {
+        struct timespec until = in_ms(a->limits.tick_ms);
+        (void)pthread_cond_timedwait(&a->wake, &a->lock, &until);
+        if (!a->broken && !a->stopping)
+            turn(a);
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
