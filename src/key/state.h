@@ -106,6 +106,10 @@ KMS_MUST_CHECK enum kms_status key_delete_material(struct key_record *key, const
 /* The expiry of one CURRENT/NON_CURRENT material has been carried out: bytes gone, key PendingImport
  * (unless pending deletion); the listing keeps IMPORTED, EXPIRES and ValidTo (R37). */
 void key_material_expired(struct key_record *key, const struct material_id *id);
+/* The slot of this material is gone although nobody deleted it (found at start, after a restore). Past
+ * its ValidTo it has expired, otherwise it counts as deleted. An AWS_KMS key keeps its state: nothing
+ * that its owner could do would bring the material back. */
+void key_material_lost(struct key_record *key, const struct material_id *id, int64_t now);
 
 /* R40..R42, R44: the request. An AWS_KMS key has nothing pending then; at completion the caller
  * appends the generated material as MATERIAL_PENDING_ROTATION, then calls key_rotation_complete. A

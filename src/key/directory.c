@@ -1,0 +1,742 @@
+/* key/directory.c - see directory.h.
+ *
+ * Hash tables find entries by name; an entry points to the present record. Replacing a record swaps
+ * that pointer, so readers see the old one or the new one and nothing in between. What readers may
+ * still see goes to the list of the retired and is freed by directory_reclaim.
+ *
+ * A realm is one account in one Region. It has its keys and its aliases in order of their serials
+ * (series.h), and so does each key its aliases, from the first one on. Realms stay for good: there
+ * are few, and none comes without a key or an alias.
+ */
+#include "key/directory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/index.h"
+#include "key/series.h"
+
+/* Every entry begins with its index node, and ends with the text that the node's key is. */
+struct realm {
+    struct index_node node; /* "account:region" */
+    struct series    *keys;
+    struct series    *aliases;
+};
+
+struct material_entry {
+    struct index_node      node; /* material id, Region */
+    struct key_entry      *key;
+    struct material_entry *next; /* of the same key; the writer's, as is `listed` */
+    bool                   listed;
+};
+
+struct key_entry {
+    struct index_node                node; /* "account:region:key-id" */
+    const struct key_record *_Atomic record;
+    struct realm                    *realm;
+    struct series *_Atomic           aliases; /* NULL until it has one */
+    struct material_entry           *materials;
+};
+
+struct alias_entry {
+    struct index_node                  node; /* "account:region:alias/..." */
+    const struct alias_record *_Atomic record;
+    struct realm                      *realm;
+};
+
+struct access_key_entry {
+    struct index_node                       node; /* access key id */
+    const struct access_key_record *_Atomic record;
+};
+
+struct import_key_entry {
+    struct index_node                       node; /* the 16 bytes of the id */
+    const struct import_key_record *_Atomic record;
+};
+
+struct retired {
+    const void *memory;
+    void (*release)(void *memory);
+};
+
+struct directory {
+    struct epoch   *epoch;
+    struct index   *realms;
+    struct index   *keys;
+    struct index   *materials;
+    struct index   *aliases;
+    struct index   *access_keys;
+    struct index   *import_keys;
+    struct retired *retired; /* the writer's, as are the next two */
+    size_t          n_retired;
+    size_t          retired_cap;
+};
+
+static void *must(void *memory)
+{
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+/* --- names as they are looked up --------------------------------------------------------------- */
+
+enum { LOOKUP_MAX = ACCOUNT_LEN + 1 + REGION_MAX + 1 + ALIAS_MAX };
+
+struct lookup {
+    size_t  len; /* 0: longer than any name, so nothing has it */
+    uint8_t text[LOOKUP_MAX];
+};
+
+static struct bytes lookup_bytes(const struct lookup *l)
+{
+    return bytes_of(l->text, l->len);
+}
+
+static void lookup_add(struct lookup *l, struct bytes part)
+{
+    if (part.len > 0)
+        memcpy(l->text + l->len, part.ptr, part.len);
+    l->len += part.len;
+}
+
+/* "account:region", and ":name" if there is a name. */
+static void lookup_set(struct lookup *l, struct bytes account, struct bytes region,
+                       struct bytes name)
+{
+    l->len = 0;
+    if (account.len > ACCOUNT_LEN || region.len > REGION_MAX || name.len > ALIAS_MAX)
+        return;
+    lookup_add(l, account);
+    lookup_add(l, BYTES_LIT(":"));
+    lookup_add(l, region);
+    if (name.len > 0) {
+        lookup_add(l, BYTES_LIT(":"));
+        lookup_add(l, name);
+    }
+}
+
+static void lookup_set_material(struct lookup *l, const struct material_id *id, struct bytes region)
+{
+    l->len = 0;
+    if (region.len > REGION_MAX)
+        return;
+    lookup_add(l, bytes_of(id->b, sizeof id->b));
+    lookup_add(l, region);
+}
+
+/* A zeroed entry of `size` bytes that begins with its node, and the node's key behind it. */
+static void *entry_new(size_t size, struct bytes key)
+{
+    uint8_t           *memory = must(calloc(1, size + key.len));
+    struct index_node *node = (void *)memory;
+
+    assert(key.len > 0);
+    memcpy(memory + size, key.ptr, key.len);
+    node->key = bytes_of(memory + size, key.len);
+    return memory;
+}
+
+/* --- finding ------------------------------------------------------------------------------------ */
+
+static struct realm *find_realm(const struct directory *d, struct bytes account, struct bytes region)
+{
+    struct lookup l;
+
+    lookup_set(&l, account, region, (struct bytes){ NULL, 0 });
+    return (void *)index_find(d->realms, lookup_bytes(&l));
+}
+
+static struct key_entry *find_key(const struct directory *d, struct bytes account,
+                                  struct bytes region, struct bytes key_id)
+{
+    struct lookup l;
+
+    if (key_id.len == 0)
+        return NULL;
+    lookup_set(&l, account, region, key_id);
+    return (void *)index_find(d->keys, lookup_bytes(&l));
+}
+
+static struct alias_entry *find_alias(const struct directory *d, struct bytes account,
+                                      struct bytes region, struct bytes alias)
+{
+    struct lookup l;
+
+    if (alias.len == 0)
+        return NULL;
+    lookup_set(&l, account, region, alias);
+    return (void *)index_find(d->aliases, lookup_bytes(&l));
+}
+
+static const struct key_record *key_of(const struct key_entry *e)
+{
+    return atomic_load_explicit(&e->record, memory_order_acquire);
+}
+
+static const struct alias_record *alias_of(const struct alias_entry *e)
+{
+    return atomic_load_explicit(&e->record, memory_order_acquire);
+}
+
+static struct series *aliases_of(const struct key_entry *e)
+{
+    return atomic_load_explicit(&e->aliases, memory_order_acquire);
+}
+
+const struct key_record *directory_key(const struct directory *d, struct bytes account,
+                                       struct bytes region, struct bytes key_id)
+{
+    const struct key_entry *e = find_key(d, account, region, key_id);
+
+    return e == NULL ? NULL : key_of(e);
+}
+
+const struct alias_record *directory_alias(const struct directory *d, struct bytes account,
+                                           struct bytes region, struct bytes alias)
+{
+    const struct alias_entry *e = find_alias(d, account, region, alias);
+
+    return e == NULL ? NULL : alias_of(e);
+}
+
+const struct key_record *directory_key_by_material(const struct directory *d, struct bytes region,
+                                                   const struct material_id *id)
+{
+    struct lookup l;
+
+    lookup_set_material(&l, id, region);
+    const struct material_entry *e = (void *)index_find(d->materials, lookup_bytes(&l));
+    return e == NULL ? NULL : key_of(e->key);
+}
+
+const struct access_key_record *directory_access_key(const struct directory *d, struct bytes id)
+{
+    const struct access_key_entry *e = (void *)index_find(d->access_keys, id);
+
+    return e == NULL ? NULL : atomic_load_explicit(&e->record, memory_order_acquire);
+}
+
+const struct import_key_record *directory_import_key(const struct directory *d,
+                                                     const uint8_t id[16])
+{
+    const struct import_key_entry *e = (void *)index_find(d->import_keys, bytes_of(id, 16));
+
+    return e == NULL ? NULL : atomic_load_explicit(&e->record, memory_order_acquire);
+}
+
+/* --- listing ------------------------------------------------------------------------------------ */
+
+struct key_page {
+    const struct key_record **ret;
+    size_t                    n;
+    size_t                    max;
+};
+
+static bool take_key(void *item, void *ctx)
+{
+    struct key_page *page = ctx;
+
+    if (page->n == page->max)
+        return false;
+    page->ret[page->n++] = key_of(item);
+    return true;
+}
+
+size_t directory_list_keys(const struct directory *d, struct bytes account, struct bytes region,
+                           uint64_t after, const struct key_record **ret, size_t max)
+{
+    const struct realm *realm = find_realm(d, account, region);
+    struct key_page     page = { .ret = ret, .max = max };
+
+    if (realm != NULL)
+        series_each(realm->keys, after, take_key, &page);
+    return page.n;
+}
+
+struct alias_page {
+    const struct alias_record **ret;
+    size_t                      n;
+    size_t                      max;
+    struct bytes                key_id; /* empty: of any key */
+};
+
+static bool take_alias(void *item, void *ctx)
+{
+    struct alias_page         *page = ctx;
+    const struct alias_record *alias = alias_of(item);
+
+    if (page->n == page->max)
+        return false;
+    /* while an alias moves it is in the lists of both keys: what counts is what it says */
+    if (page->key_id.len == 0 || bytes_eq_str(page->key_id, alias->key_id))
+        page->ret[page->n++] = alias;
+    return true;
+}
+
+/* The aliases of a key, or all of the account and Region; NULL if there cannot be any. */
+static const struct series *find_aliases(const struct directory *d, struct bytes account,
+                                         struct bytes region, struct bytes key_id)
+{
+    if (key_id.len == 0) {
+        const struct realm *realm = find_realm(d, account, region);
+        return realm == NULL ? NULL : realm->aliases;
+    }
+    const struct key_entry *key = find_key(d, account, region, key_id);
+    return key == NULL ? NULL : aliases_of(key);
+}
+
+size_t directory_list_aliases(const struct directory *d, struct bytes account, struct bytes region,
+                              struct bytes key_id, uint64_t after,
+                              const struct alias_record **ret, size_t max)
+{
+    const struct series *aliases = find_aliases(d, account, region, key_id);
+    struct alias_page    page = { .ret = ret, .max = max, .key_id = key_id };
+
+    if (aliases != NULL)
+        series_each(aliases, after, take_alias, &page);
+    return page.n;
+}
+
+size_t directory_alias_count(const struct directory *d, struct bytes account, struct bytes region,
+                             struct bytes key_id)
+{
+    const struct series *aliases = find_aliases(d, account, region, key_id);
+
+    return aliases == NULL ? 0 : series_count(aliases);
+}
+
+struct directory_counts directory_counts(const struct directory *d)
+{
+    return (struct directory_counts){
+        .keys = index_count(d->keys),
+        .aliases = index_count(d->aliases),
+        .access_keys = index_count(d->access_keys),
+        .import_keys = index_count(d->import_keys),
+    };
+}
+
+/* --- the retired -------------------------------------------------------------------------------- */
+
+static void retire(struct directory *d, const void *memory, void (*release)(void *memory))
+{
+    if (d->n_retired == d->retired_cap) {
+        d->retired_cap = d->retired_cap == 0 ? 64 : d->retired_cap * 2;
+        d->retired = must(realloc(d->retired, d->retired_cap * sizeof d->retired[0]));
+    }
+    d->retired[d->n_retired++] = (struct retired){ memory, release };
+}
+
+static void release_key(void *memory)
+{
+    key_record_free(memory);
+}
+
+static void release_import_key(void *memory)
+{
+    import_key_record_free(memory);
+}
+
+static void release_series(void *memory)
+{
+    series_free(memory);
+}
+
+void directory_reclaim(struct directory *d)
+{
+    for (size_t i = 0; i < d->n_retired; i++)
+        d->retired[i].release((void *)(uintptr_t)d->retired[i].memory);
+    free(d->retired);
+    d->retired = NULL;
+    d->n_retired = d->retired_cap = 0;
+}
+
+/* --- keys and their materials ------------------------------------------------------------------- */
+
+static struct realm *realm_for(struct directory *d, struct bytes account, struct bytes region)
+{
+    struct realm *realm = find_realm(d, account, region);
+    struct lookup l;
+
+    if (realm != NULL)
+        return realm;
+    lookup_set(&l, account, region, (struct bytes){ NULL, 0 });
+    realm = entry_new(sizeof *realm, lookup_bytes(&l));
+    realm->keys = series_new();
+    realm->aliases = series_new();
+    index_insert(d->realms, &realm->node, d->epoch);
+    return realm;
+}
+
+static void list_material(struct directory *d, struct key_entry *key, const struct material_id *id,
+                          struct bytes region)
+{
+    struct lookup l;
+
+    lookup_set_material(&l, id, region);
+    struct material_entry *m = (void *)index_find(d->materials, lookup_bytes(&l));
+    if (m != NULL) { /* of another key: cannot be, ids are made from key ids; the first one keeps it */
+        m->listed = m->listed || m->key == key;
+        return;
+    }
+    m = entry_new(sizeof *m, lookup_bytes(&l));
+    m->key = key;
+    m->listed = true;
+    m->next = key->materials;
+    key->materials = m;
+    index_insert(d->materials, &m->node, d->epoch);
+}
+
+/* Makes the index name exactly the materials of `record` (none if NULL) for this key. */
+static void list_materials(struct directory *d, struct key_entry *key,
+                           const struct key_record *record)
+{
+    for (struct material_entry *m = key->materials; m != NULL; m = m->next)
+        m->listed = false;
+    for (size_t i = 0; record != NULL && i < record->n_materials; i++)
+        list_material(d, key, &record->materials[i].id, record->name.region);
+
+    struct material_entry **link = &key->materials;
+    while (*link != NULL) {
+        struct material_entry *m = *link;
+        if (m->listed) {
+            link = &m->next;
+            continue;
+        }
+        *link = m->next;
+        index_remove(d->materials, &m->node);
+        retire(d, m, free);
+    }
+}
+
+void directory_put_key(struct directory *d, struct key_record *key)
+{
+    struct key_entry *e = find_key(d, key->name.account, key->name.region, key->name.id);
+    struct lookup     l;
+
+    if (e != NULL) {
+        const struct key_record *old = atomic_exchange(&e->record, key);
+        assert(old->serial == key->serial);
+        list_materials(d, e, key);
+        retire(d, old, release_key);
+        return;
+    }
+    lookup_set(&l, key->name.account, key->name.region, key->name.id);
+    e = entry_new(sizeof *e, lookup_bytes(&l));
+    e->realm = realm_for(d, key->name.account, key->name.region);
+    atomic_init(&e->record, key);
+    index_insert(d->keys, &e->node, d->epoch);
+    series_add(e->realm->keys, key->serial, e, d->epoch);
+    list_materials(d, e, key);
+}
+
+static void remove_alias(struct directory *d, struct alias_entry *e);
+
+static bool take_first(void *item, void *ctx)
+{
+    struct alias_entry **first = ctx;
+
+    *first = item;
+    return false;
+}
+
+static void remove_aliases_of(struct directory *d, struct key_entry *e)
+{
+    struct series *aliases = aliases_of(e);
+
+    while (aliases != NULL && series_count(aliases) > 0) {
+        struct alias_entry *first = NULL;
+        series_each(aliases, 0, take_first, &first);
+        remove_alias(d, first);
+    }
+}
+
+static void remove_key(struct directory *d, struct key_entry *e)
+{
+    const struct key_record *record = key_of(e);
+
+    remove_aliases_of(d, e);
+    index_remove(d->keys, &e->node);
+    series_remove(e->realm->keys, record->serial, d->epoch);
+    list_materials(d, e, NULL);
+    retire(d, aliases_of(e), release_series);
+    retire(d, record, release_key);
+    retire(d, e, free);
+}
+
+void directory_remove_key(struct directory *d, struct bytes account, struct bytes region,
+                          struct bytes key_id)
+{
+    struct key_entry *e = find_key(d, account, region, key_id);
+
+    if (e != NULL)
+        remove_key(d, e);
+}
+
+/* --- aliases ------------------------------------------------------------------------------------ */
+
+static struct key_entry *target_of(const struct directory *d, const struct alias_record *alias)
+{
+    return find_key(d, alias->name.account, alias->name.region, bytes_str(alias->key_id));
+}
+
+static void attach(struct directory *d, struct alias_entry *e, const struct alias_record *alias)
+{
+    struct key_entry *key = target_of(d, alias);
+
+    if (key == NULL)
+        return;
+    if (aliases_of(key) == NULL)
+        atomic_store_explicit(&key->aliases, series_new(), memory_order_release);
+    series_add(aliases_of(key), alias->serial, e, d->epoch);
+}
+
+static void detach(struct directory *d, const struct alias_record *alias)
+{
+    struct key_entry *key = target_of(d, alias);
+    struct series    *aliases = key == NULL ? NULL : aliases_of(key);
+
+    if (aliases != NULL && series_has(aliases, alias->serial))
+        series_remove(aliases, alias->serial, d->epoch);
+}
+
+static void remove_alias(struct directory *d, struct alias_entry *e)
+{
+    const struct alias_record *record = alias_of(e);
+
+    index_remove(d->aliases, &e->node);
+    series_remove(e->realm->aliases, record->serial, d->epoch);
+    detach(d, record);
+    retire(d, record, free);
+    retire(d, e, free);
+}
+
+static void replace_alias(struct directory *d, struct alias_entry *e, struct alias_record *alias)
+{
+    const struct alias_record *old = alias_of(e);
+    bool                       moves = !bytes_eq_str(bytes_str(old->key_id), alias->key_id);
+
+    if (moves)
+        attach(d, e, alias);
+    atomic_store_explicit(&e->record, alias, memory_order_release);
+    if (moves)
+        detach(d, old);
+    retire(d, old, free);
+}
+
+void directory_put_alias(struct directory *d, struct alias_record *alias)
+{
+    const struct alias_name *name = &alias->name;
+    struct alias_entry      *e = find_alias(d, name->account, name->region, name->name);
+    struct lookup            l;
+
+    if (e != NULL && alias_of(e)->serial == alias->serial) {
+        replace_alias(d, e, alias);
+        return;
+    }
+    if (e != NULL) /* deleted and created again in one change */
+        remove_alias(d, e);
+    lookup_set(&l, name->account, name->region, name->name);
+    e = entry_new(sizeof *e, lookup_bytes(&l));
+    e->realm = realm_for(d, name->account, name->region);
+    atomic_init(&e->record, alias);
+    index_insert(d->aliases, &e->node, d->epoch);
+    series_add(e->realm->aliases, alias->serial, e, d->epoch);
+    attach(d, e, alias);
+}
+
+void directory_remove_alias(struct directory *d, struct bytes account, struct bytes region,
+                            struct bytes alias)
+{
+    struct alias_entry *e = find_alias(d, account, region, alias);
+
+    if (e != NULL)
+        remove_alias(d, e);
+}
+
+struct alias_record *alias_record_new(struct bytes account, struct bytes region, struct bytes name)
+{
+    struct alias_record *a = calloc(1, sizeof *a + account.len + region.len + name.len);
+
+    if (a == NULL)
+        return NULL;
+    uint8_t      *to = (uint8_t *)(a + 1);
+    struct bytes *views[] = { &a->name.account, &a->name.region, &a->name.name };
+    struct bytes  parts[] = { account, region, name };
+
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i].len > 0)
+            memcpy(to, parts[i].ptr, parts[i].len);
+        *views[i] = bytes_of(to, parts[i].len);
+        to += parts[i].len;
+    }
+    return a;
+}
+
+/* --- access keys and import keys ---------------------------------------------------------------- */
+
+void directory_put_access_key(struct directory *d, struct access_key_record *key)
+{
+    struct bytes             id = bytes_str(key->id);
+    struct access_key_entry *e = (void *)index_find(d->access_keys, id);
+
+    if (e != NULL) {
+        retire(d, atomic_exchange(&e->record, key), free);
+        return;
+    }
+    e = entry_new(sizeof *e, id);
+    atomic_init(&e->record, key);
+    index_insert(d->access_keys, &e->node, d->epoch);
+}
+
+void directory_put_import_key(struct directory *d, struct import_key_record *key)
+{
+    struct bytes             id = bytes_of(key->id, sizeof key->id);
+    struct import_key_entry *e = (void *)index_find(d->import_keys, id);
+
+    if (e != NULL) {
+        retire(d, atomic_exchange(&e->record, key), release_import_key);
+        return;
+    }
+    e = entry_new(sizeof *e, id);
+    atomic_init(&e->record, key);
+    index_insert(d->import_keys, &e->node, d->epoch);
+}
+
+void directory_remove_import_key(struct directory *d, const uint8_t id[16])
+{
+    struct import_key_entry *e = (void *)index_find(d->import_keys, bytes_of(id, 16));
+
+    if (e == NULL)
+        return;
+    index_remove(d->import_keys, &e->node);
+    retire(d, atomic_load(&e->record), release_import_key);
+    retire(d, e, free);
+}
+
+/* --- everything --------------------------------------------------------------------------------- */
+
+struct key_visit {
+    void (*visit)(const struct key_record *key, void *ctx);
+    void *ctx;
+};
+
+static void visit_key(struct index_node *node, void *ctx)
+{
+    const struct key_visit *v = ctx;
+
+    v->visit(key_of((void *)node), v->ctx);
+}
+
+void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *),
+                        void *ctx)
+{
+    struct key_visit v = { visit, ctx };
+
+    index_each(d->keys, visit_key, &v);
+}
+
+struct import_key_visit {
+    void (*visit)(const struct import_key_record *key, void *ctx);
+    void *ctx;
+};
+
+static void visit_import_key(struct index_node *node, void *ctx)
+{
+    const struct import_key_visit *v = ctx;
+    const struct import_key_entry *e = (void *)node;
+
+    v->visit(atomic_load_explicit(&e->record, memory_order_relaxed), v->ctx);
+}
+
+void directory_each_import_key(struct directory *d,
+                               void (*visit)(const struct import_key_record *, void *), void *ctx)
+{
+    struct import_key_visit v = { visit, ctx };
+
+    index_each(d->import_keys, visit_import_key, &v);
+}
+
+static void clear_key(struct index_node *node, void *ctx)
+{
+    remove_key(ctx, (void *)node);
+}
+
+static void clear_alias(struct index_node *node, void *ctx)
+{
+    remove_alias(ctx, (void *)node);
+}
+
+static void clear_access_key(struct index_node *node, void *ctx)
+{
+    struct directory        *d = ctx;
+    struct access_key_entry *e = (void *)node;
+
+    index_remove(d->access_keys, node);
+    retire(d, atomic_load(&e->record), free);
+    retire(d, e, free);
+}
+
+static void clear_import_key(struct index_node *node, void *ctx)
+{
+    const struct import_key_entry *e = (void *)node;
+
+    directory_remove_import_key(ctx, atomic_load(&e->record)->id);
+}
+
+void directory_clear(struct directory *d)
+{
+    index_each(d->keys, clear_key, d);
+    index_each(d->aliases, clear_alias, d); /* those without a key */
+    index_each(d->access_keys, clear_access_key, d);
+    index_each(d->import_keys, clear_import_key, d);
+}
+
+static void free_realm(struct index_node *node, void *ctx)
+{
+    struct directory *d = ctx;
+    struct realm     *realm = (void *)node;
+
+    index_remove(d->realms, node);
+    series_free(realm->keys);
+    series_free(realm->aliases);
+    free(realm);
+}
+
+struct directory *directory_new(struct epoch *epoch, uint64_t seed)
+{
+    struct directory *d = calloc(1, sizeof *d);
+
+    if (d == NULL)
+        return NULL;
+    struct index **tables[] = { &d->realms,  &d->keys,        &d->materials,
+                                &d->aliases, &d->access_keys, &d->import_keys };
+
+    d->epoch = epoch;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        *tables[i] = index_new(seed + i);
+        if (*tables[i] == NULL) {
+            directory_free(d);
+            return NULL;
+        }
+    }
+    return d;
+}
+
+void directory_free(struct directory *d)
+{
+    if (d == NULL)
+        return;
+    if (d->import_keys != NULL) { /* the last one made */
+        directory_clear(d);
+        directory_reclaim(d);
+        index_each(d->realms, free_realm, d);
+    }
+    index_free(d->realms);
+    index_free(d->keys);
+    index_free(d->materials);
+    index_free(d->aliases);
+    index_free(d->access_keys);
+    index_free(d->import_keys);
+    free(d);
+}

@@ -1,0 +1,167 @@
+/* key/id.c - see id.h. */
+#include "key/id.h"
+
+enum { MRK_PREFIX = 4, MRK_HEX = 32 }; /* "mrk-" and a UUID without its hyphens */
+
+static const struct {
+    const char *prefix;
+    const char *partition;
+} partitions[] = {
+    { "cn-", "aws-cn" },        { "us-gov-", "aws-us-gov" }, { "us-iso-", "aws-iso" },
+    { "us-isob-", "aws-iso-b" }, { "eu-isoe-", "aws-iso-e" }, { "us-isof-", "aws-iso-f" },
+    { "eusc-", "aws-eusc" },
+};
+
+const char *region_partition(struct bytes region)
+{
+    for (size_t i = 0; i < sizeof partitions / sizeof partitions[0]; i++) {
+        if (bytes_starts(region, bytes_str(partitions[i].prefix)))
+            return partitions[i].partition;
+    }
+    return "aws";
+}
+
+static bool is_lower(uint8_t c)
+{
+    return c >= 'a' && c <= 'z';
+}
+
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_lower_hex(uint8_t c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+static bool is_hex(uint8_t c)
+{
+    return is_lower_hex(c) || (c >= 'A' && c <= 'F');
+}
+
+static bool every(struct bytes in, bool (*is)(uint8_t c))
+{
+    for (size_t i = 0; i < in.len; i++) {
+        if (!is(in.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+bool region_valid(struct bytes region)
+{
+    struct bytes rest = region;
+    struct bytes word;
+    unsigned     words = 0;
+
+    if (region.len > REGION_MAX)
+        return false;
+    while (bytes_cut(&rest, '-', &word)) {
+        if (word.len == 0 || !every(word, is_lower))
+            return false;
+        words++;
+    }
+    return (words == 2 || words == 3) && rest.len > 0 && every(rest, is_digit);
+}
+
+static void arn_start(struct buf *out, struct bytes account, struct bytes region)
+{
+    buf_add_str(out, "arn:");
+    buf_add_str(out, region_partition(region));
+    buf_add_str(out, ":kms:");
+    buf_add(out, region);
+    buf_add_byte(out, ':');
+    buf_add(out, account);
+    buf_add_byte(out, ':');
+}
+
+void key_arn_add(struct buf *out, struct bytes account, struct bytes region, struct bytes key_id)
+{
+    arn_start(out, account, region);
+    buf_add_str(out, "key/");
+    buf_add(out, key_id);
+}
+
+void alias_arn_add(struct buf *out, struct bytes account, struct bytes region, struct bytes alias)
+{
+    arn_start(out, account, region);
+    buf_add(out, alias);
+}
+
+static bool uuid_well_formed(struct bytes id)
+{
+    if (id.len != KEY_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+        if (hyphen ? id.ptr[i] != '-' : !is_hex(id.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+bool key_id_well_formed(struct bytes id)
+{
+    struct bytes hex = id;
+    struct bytes prefix;
+
+    if (bytes_starts(id, BYTES_LIT("mrk-")))
+        return bytes_take(&hex, MRK_PREFIX, &prefix) && hex.len == MRK_HEX &&
+               every(hex, is_lower_hex);
+    return uuid_well_formed(id);
+}
+
+static bool is_region_char(uint8_t c)
+{
+    return is_lower(c) || is_digit(c) || c == '-';
+}
+
+/* Cuts "arn:<partition>:kms:<region>:<account>:" off `rest`. The partition has to be the Region's:
+ * what we accept we can print again. The Region itself may be any word, since the answer to an ARN
+ * of an unknown Region names it ("Invalid arn <region>"). */
+static bool arn_head(struct bytes *rest, struct key_ref *ref)
+{
+    struct bytes word;
+
+    if (!bytes_cut(rest, ':', &word) || !bytes_eq_str(word, "arn") ||
+        !bytes_cut(rest, ':', &ref->partition) || !bytes_cut(rest, ':', &word) ||
+        !bytes_eq_str(word, "kms") || !bytes_cut(rest, ':', &ref->region) ||
+        !bytes_cut(rest, ':', &ref->account))
+        return false;
+    return ref->region.len > 0 && ref->region.len <= REGION_MAX &&
+           every(ref->region, is_region_char) &&
+           bytes_eq_str(ref->partition, region_partition(ref->region)) &&
+           ref->account.len == ACCOUNT_LEN && every(ref->account, is_digit);
+}
+
+struct key_ref key_ref_parse(struct bytes text)
+{
+    struct key_ref ref = { .kind = REF_MALFORMED, .text = text };
+    struct key_ref arn = { .text = text };
+    struct bytes   rest = text;
+    struct bytes   word;
+
+    if (key_id_well_formed(text)) {
+        ref.kind = REF_KEY_ID;
+        ref.id = text;
+        ref.id_ok = true;
+    } else if (bytes_starts(text, BYTES_LIT("alias/"))) {
+        ref.kind = REF_ALIAS;
+        ref.id = text;
+    } else if (arn_head(&rest, &arn)) {
+        arn.id = rest;
+        if (bytes_starts(rest, BYTES_LIT("alias/"))) {
+            arn.kind = REF_ALIAS_ARN;
+            return arn;
+        }
+        if (bytes_cut(&rest, '/', &word) && bytes_eq_str(word, "key")) {
+            arn.kind = REF_KEY_ARN;
+            arn.id = rest;
+            arn.id_ok = key_id_well_formed(rest);
+            return arn;
+        }
+    }
+    return ref;
+}
