@@ -29,7 +29,7 @@ struct http_request {
     size_t             n_headers;
     uint8_t           *body;    /* followed by JSON_PADDING writable bytes (json/read.h) */
     size_t             body_len;
-    bool               keep_alive;
+    bool               keep_alive; /* false: say so in the answer (http_answer.close)       */
 };
 
 /* First header of this name (ASCII case-insensitive); {NULL, 0} if absent. */
@@ -42,9 +42,10 @@ void                http_parser_free(struct http_parser *p);
 
 enum http_progress {
     HTTP_MORE,     /* needs more bytes                                            */
-    HTTP_HEAD_READ,/* head complete, body still coming (reported once): body_len is known */
+    HTTP_HEAD_READ,/* head complete, body still coming (reported once): ret->body_len is set */
     HTTP_COMPLETE, /* one request read; *ret_used bytes belong to it               */
-    HTTP_REFUSED,  /* answer with *ret_status (400, 405, 411, 413, 414, 431, 501, 505) and close */
+    HTTP_REFUSED,  /* answer with *ret_status (400, 405, 411, 413, 414, 417, 431, 501, 503, 505)
+                    * and close                                                            */
 };
 /* Looks at the input buffer from its start; called again with the same buffer grown. `in` must keep
  * JSON_PADDING bytes of room after the body (the parser reserves it). On HTTP_COMPLETE *ret is filled
@@ -54,14 +55,19 @@ enum http_progress http_parse(struct http_parser *p, struct buf *in, struct http
                               size_t *ret_used, int *ret_status);
 void http_parser_reset(struct http_parser *p);
 bool http_head_complete(const struct http_parser *p);
+/* The head is complete and says "Expect: 100-continue": the client waits for HTTP_CONTINUE before it
+ * sends the body. */
+bool http_wants_continue(const struct http_parser *p);
+#define HTTP_CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 
 /* --- answers ------------------------------------------------------------------------------------- */
 
 struct http_answer {
     int          status;
     const char  *content_type;  /* NULL: none                                            */
-    char         request_id[37];/* x-amzn-RequestId; empty: none                          */
+    char         request_id[37];/* x-amzn-RequestId, and nothing may cache; empty: none   */
     bool         close;         /* Connection: close                                     */
+    bool         head;          /* answer to HEAD: as with the body, without it          */
     bool         cors;          /* Access-Control-Allow-Origin: * and the exposed headers */
     const char  *extra;         /* further header lines, each ending in CRLF; NULL: none  */
     struct bytes body;

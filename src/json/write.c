@@ -42,7 +42,7 @@ static void open_container(struct json_writer *w, const char *name, uint8_t brac
 {
     begin(w, name);
     buf_add_byte(w->out, bracket);
-    assert(w->depth + 1 < JSON_WRITE_DEPTH);
+    assert(w->depth < JSON_WRITE_DEPTH);
     w->empty[++w->depth] = true;
 }
 

@@ -9,13 +9,13 @@
 
 #include "base/buf.h"
 
-enum { JSON_WRITE_DEPTH = 16 };
+enum { JSON_WRITE_DEPTH = 16 }; /* open objects and arrays */
 
 struct json_writer {
     struct buf *out;
     unsigned    depth;
     bool        lower_first;
-    bool        empty[JSON_WRITE_DEPTH]; /* nothing written yet at this depth */
+    bool        empty[JSON_WRITE_DEPTH + 1]; /* nothing written yet at this depth */
 };
 
 void json_writer_init(struct json_writer *w, struct buf *out);
@@ -41,5 +41,8 @@ void json_put_hex(struct json_writer *w, const char *name, struct bytes value);
 void json_put_time(struct json_writer *w, const char *name, int64_t ms);
 /* "2026-11-21T17:45:01Z" */
 void json_put_date(struct json_writer *w, const char *name, int64_t ms);
+/* Copies a JSON text made by this writer with the first letter of every member name in lower case, as
+ * CloudTrail shows answers. */
+void json_lower_names(struct buf *out, struct bytes json);
 /* Already valid JSON, written as it is. */
 void json_put_raw(struct json_writer *w, const char *name, struct bytes json);
