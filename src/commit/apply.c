@@ -1,10 +1,39 @@
 /* commit/apply.c - steps 2 and 3: one transaction, then what it changed is published. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "commit/event.h"
 #include "commit/internal.h"
+
+struct with_key {
+    struct change *change;
+    struct bytes   arn;
+    int64_t        now;
+};
+
+static void bury_import_key(const struct import_key_record *k, void *ctx)
+{
+    const struct with_key *w = ctx;
+
+    if (!bytes_eq(k->key.arn, w->arn))
+        return;
+    struct row *gone = change_add(w->change, ROW_IMPORT_KEY_DELETE);
+    memcpy(gone->import_key_id, k->id, sizeof gone->import_key_id);
+    change_bury(w->change, w->arn, NULL, &k->sealed, ERASE_IMPORT_KEY, w->now);
+}
+
+void commit_complete(struct committer *c, struct change *change)
+{
+    size_t n = change->n_rows;
+
+    for (size_t i = 0; i < n; i++) {
+        if (change->rows[i].kind != ROW_KEY_DELETE)
+            continue;
+        struct with_key w = { change, change->rows[i].key->name.arn, clock_now(c->parts.clock) };
+        directory_each_import_key(c->parts.directory, bury_import_key, &w);
+    }
+}
 
 enum kms_status commit_apply(struct committer *c, struct change **changes, enum kms_status *results,
                              size_t n, struct kms_error *reterr)

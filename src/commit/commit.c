@@ -140,8 +140,10 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
 
     if (c->outbox_stuck)
         commit_drain_outbox(c);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        commit_complete(c, &jobs[i]->change);
         any_erasure = any_erasure || erases(jobs[i]);
+    }
 
     step_intent(c, jobs, n);
     step_commit(c, jobs, n);

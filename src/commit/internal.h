@@ -30,6 +30,9 @@ struct committer {
 KMS_MUST_CHECK enum kms_status commit_apply(struct committer *c, struct change **changes,
                                             enum kms_status *results, size_t n,
                                             struct kms_error *reterr);
+/* Adds what a change brings with it: a deleted key takes its import tokens along. Only this thread may
+ * look through the directory for them. */
+void commit_complete(struct committer *c, struct change *change);
 /* Hands the rows of a committed change to the directory and the vault. */
 void commit_publish(struct committer *c, struct change *change);
 /* Appends what waits in the outbox to the audit files; clears outbox_stuck when all of it went. */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "commit/event.h"
 #include "commit/internal.h"
+#include "key/state.h"
 
 enum { OUTBOX_SEARCH_LINES = 100000 };
 

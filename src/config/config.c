@@ -45,8 +45,6 @@ static const struct setting settings[] = {
       "disk space kept back for audit records of calls that take rights away" },
     { "rotation-delay", SET_INT, AT(rotation_delay_s), "0", 0, 86400, { 0 },
       "seconds an on-demand rotation takes; 0: at once. The real service takes 40 to 160" },
-    { "delete-revokes-import-tokens", SET_BOOL, AT(delete_revokes_import_tokens), "false", 0, 0, { 0 },
-      "true: DeleteImportedKeyMaterial also ends the key's import tokens (stricter than the real service)" },
     { "material-idle", SET_INT, AT(cache_idle_s), "60", 1, 3600, { 0 },
       "seconds after which opened key material that nobody used is wiped from memory" },
     { "ready-keys-2048", SET_INT, AT(ready_keys_2048), "8", 0, 1024, { 0 },

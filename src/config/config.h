@@ -29,7 +29,6 @@ struct config {
     int64_t  max_connections, max_per_address, max_unauthenticated;
     bool     allow_erase_grade_c;
     bool     allow_unlocked_memory;
-    bool     delete_revokes_import_tokens;
 };
 
 enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_PRINT, CONFIG_HELP, CONFIG_VERSION };

@@ -31,25 +31,7 @@ static void add_event(struct jobs *j, struct change *change, const struct key_re
     service_event_write(&change->event, clock_now(j->parts.clock), name, key->name.arn, material);
 }
 
-/* For directory_each_import_key: those of one key. */
-struct bury_import_keys {
-    struct change           *change;
-    const struct key_record *key;
-    int64_t                  now;
-};
-
-static void bury_import_key(const struct import_key_record *k, void *ctx)
-{
-    struct bury_import_keys *b = ctx;
-
-    if (!bytes_eq(k->key.arn, b->key->name.arn))
-        return;
-    struct row *gone = change_add(b->change, ROW_IMPORT_KEY_DELETE);
-    memcpy(gone->import_key_id, k->id, sizeof gone->import_key_id);
-    change_bury(b->change, b->key->name.arn, NULL, &k->sealed, ERASE_IMPORT_KEY, b->now);
-}
-
-/* The window has ended: the key, its materials and its import tokens. */
+/* The window has ended: the key and its materials; the committer adds its import tokens. */
 static void plan_delete(struct jobs *j, const struct key_record *key, struct key_record *edit,
                         int64_t now, struct change *change)
 {
@@ -60,8 +42,6 @@ static void plan_delete(struct jobs *j, const struct key_record *key, struct key
     for (size_t i = 0; i < key->n_materials; i++)
         change_bury(change, key->name.arn, &key->materials[i].id, &key->materials[i].sealed,
                     ERASE_KEY_DELETION, now);
-    struct bury_import_keys b = { change, key, now };
-    directory_each_import_key(j->parts.directory, bury_import_key, &b);
     add_event(j, change, key, "DeleteKey", NULL);
 }
 

@@ -1,0 +1,280 @@
+/* endpoint.c - /_trent/...: health, readiness, metrics, status for the operator's tool, and the development
+ * clock. Not part of the API: no signature; nothing here says anything about keys by name.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "request_internal.h"
+
+enum { PAGE_BYTES = 1024 * 1024 };
+
+static void give(struct exchange *ex, int status, const char *type, struct buf *body, const char date[29])
+{
+    const struct http_answer a = {
+        .status = status,
+        .content_type = type,
+        .close = ex->close,
+        .body = buf_bytes(body),
+    };
+
+    http_answer_add(ex->out, &a, date);
+}
+
+/* --- health and readiness ------------------------------------------------------------------------------ */
+
+static void health(struct server *s, struct exchange *ex, const char date[29])
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
+    bool                            well = audit_healthy(s->parts.audit);
+
+    buf_add_str(&body, well ? "{\"status\":\"ok\"}\n" : "{\"status\":\"audit cannot be written\"}\n");
+    give(ex, well ? 200 : 503, "application/json", &body, date);
+}
+
+static void readiness(struct server *s, struct exchange *ex, const char date[29])
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
+    bool ready = atomic_load(&s->ready) && audit_healthy(s->parts.audit);
+
+    buf_add_str(&body, ready ? "{\"ready\":true}\n" : "{\"ready\":false}\n");
+    give(ex, ready ? 200 : 503, "application/json", &body, date);
+}
+
+/* --- metrics -------------------------------------------------------------------------------------------- */
+
+static uint64_t sum_requests(struct server *s, size_t row, int status)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < s->n_loops; i++)
+        sum += atomic_load_explicit(&s->loops[i].requests[row][status], memory_order_relaxed);
+    return sum;
+}
+
+static void metric_requests(struct server *s, struct buf *out)
+{
+    size_t                  n;
+    const struct operation *rows = operation_rows(&n);
+
+    buf_add_str(out, "# HELP trent_requests_total API requests answered.\n# TYPE trent_requests_total counter\n");
+    for (size_t row = 0; row <= n; row++) {
+        const char *name = row < n ? rows[row].name : "-";
+        for (int st = 0; st < KMS_STATUS_COUNT; st++) {
+            uint64_t count = sum_requests(s, row, st);
+            if (count > 0)
+                buf_addf(out, "trent_requests_total{operation=\"%s\",result=\"%s\"} %llu\n", name,
+                         kms_status_word((enum kms_status)st), (unsigned long long)count);
+        }
+    }
+    buf_add_str(out, "# HELP trent_request_seconds_total Time from first byte to answer.\n"
+                     "# TYPE trent_request_seconds_total counter\n");
+    for (size_t row = 0; row <= n; row++) {
+        uint64_t us = 0;
+        for (unsigned i = 0; i < s->n_loops; i++)
+            us += atomic_load_explicit(&s->loops[i].microseconds[row], memory_order_relaxed);
+        if (us > 0)
+            buf_addf(out, "trent_request_seconds_total{operation=\"%s\"} %llu.%06llu\n",
+                     row < n ? rows[row].name : "-", (unsigned long long)(us / 1000000),
+                     (unsigned long long)(us % 1000000));
+    }
+}
+
+static void metric(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
+             (unsigned long long)value);
+}
+
+static void metric_parts(struct server *s, struct buf *out)
+{
+    struct directory_counts d = directory_counts(s->parts.directory);
+    struct commit_counts    c;
+    struct audit_counts     a;
+    struct jobs_counts      j;
+    struct listener_counts  l;
+    struct vault_status     v;
+
+    commit_counts(s->parts.committer, &c);
+    audit_counts(s->parts.audit, &a);
+    jobs_counts(s->parts.jobs, &j);
+    listener_counts(s->listener, &l);
+    vault_status(s->parts.vault, &v);
+    metric(out, "trent_keys", "gauge", "Keys, all accounts and Regions.", d.keys);
+    metric(out, "trent_aliases", "gauge", "Aliases.", d.aliases);
+    metric(out, "trent_commits_total", "counter", "Store transactions.", c.batches);
+    metric(out, "trent_changes_total", "counter", "Changes committed.", c.changes);
+    metric(out, "trent_change_conflicts_total", "counter", "Changes that ran again.", c.conflicts);
+    metric(out, "trent_erasures_total", "counter", "Slots erased and verified.", c.erasures);
+    metric(out, "trent_audit_records_total", "counter", "Sequence number of the audit.", a.seq);
+    metric(out, "trent_audit_failures_total", "counter", "Audit writes that failed.", a.failures);
+    metric(out, "trent_audit_healthy", "gauge", "1 while audit records can be written.",
+           audit_healthy(s->parts.audit));
+    metric(out, "trent_materials_expired_total", "counter", "Materials that reached their ValidTo.", j.expired);
+    metric(out, "trent_keys_deleted_total", "counter", "Keys whose deletion window ended.", j.deleted);
+    metric(out, "trent_connections", "gauge", "Open connections.", l.open);
+    metric(out, "trent_connections_total", "counter", "Connections accepted.", l.accepted);
+    metric(out, "trent_connections_refused_total", "counter", "Connections over a limit.", l.refused_limit);
+    metric(out, "trent_requests_malformed_total", "counter", "Requests refused by the HTTP parser.",
+           l.refused_request);
+    metric(out, "trent_timeouts_total", "counter", "Connections closed at a deadline.", l.timeouts);
+    metric(out, "trent_materials_opened", "gauge", "Opened materials in secret memory.", v.cached_materials);
+    metric(out, "trent_wrapping_keys_ready_2048", "gauge", "RSA_2048 wrapping keys ready.", v.ready_keys[0]);
+    metric(out, "trent_wrapping_keys_ready_3072", "gauge", "RSA_3072 wrapping keys ready.", v.ready_keys[1]);
+    metric(out, "trent_wrapping_keys_ready_4096", "gauge", "RSA_4096 wrapping keys ready.", v.ready_keys[2]);
+    metric(out, "trent_pool_waiting", "gauge", "Requests waiting for a pool thread.",
+           pool_waiting(s->parts.pool));
+}
+
+static void metrics(struct server *s, struct exchange *ex, const char date[29])
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
+
+    metric_requests(s, &body);
+    metric_parts(s, &body);
+    give(ex, 200, "text/plain; version=0.0.4", &body, date);
+}
+
+/* --- status: for the operator's tool, through the local socket only ----------------------------------------- */
+
+static void status_vault(struct server *s, struct json_writer *w)
+{
+    static const char *const pools[] = { "RSA_2048", "RSA_3072", "RSA_4096" };
+    static const char *const classes[] = { "erasable", "durable" };
+    struct vault_status      v;
+
+    vault_status(s->parts.vault, &v);
+    json_open_object(w, "erase");
+    json_put_str(w, "grade", erase_grade_name(v.grade));
+    json_put_str(w, "reason", v.grade_reason);
+    json_put_str(w, "filesystem", v.filesystem);
+    json_close_object(w);
+    json_put_str(w, "secretMemory", secret_grade_name(v.memory));
+    json_open_object(w, "slots");
+    for (unsigned i = 0; i < 2; i++) {
+        json_open_object(w, classes[i]);
+        json_put_int(w, "used", v.slots_used[i]);
+        json_put_int(w, "total", v.slots_total[i]);
+        json_put_int(w, "generation", (int64_t)v.generation[i]);
+        json_close_object(w);
+    }
+    json_close_object(w);
+    json_open_object(w, "readyKeys");
+    for (unsigned i = 0; i < 3; i++)
+        json_put_int(w, pools[i], v.ready_keys[i]);
+    json_close_object(w);
+    json_put_int(w, "openedMaterials", (int64_t)v.cached_materials);
+}
+
+static void status(struct server *s, struct exchange *ex, const char date[29])
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
+    struct directory_counts d = directory_counts(s->parts.directory);
+    struct audit_counts     a;
+    struct json_writer      w;
+    uint64_t                requests = 0;
+    size_t                  rows;
+
+    (void)operation_rows(&rows);
+    for (size_t row = 0; row <= rows; row++) {
+        for (int st = 0; st < KMS_STATUS_COUNT; st++)
+            requests += sum_requests(s, row, st);
+    }
+    audit_counts(s->parts.audit, &a);
+    json_writer_init(&w, &body);
+    json_open_object(&w, NULL);
+    json_put_str(&w, "version", TRENT_VERSION);
+    json_put_str(&w, "url", listener_url(s->listener));
+    json_put_bool(&w, "development", s->parts.config->dev);
+    json_put_int(&w, "uptimeSeconds", (clock_monotonic_ms() - s->started_ms) / 1000);
+    json_put_date(&w, "time", clock_now(s->parts.clock));
+    json_put_int(&w, "keys", (int64_t)d.keys);
+    json_put_int(&w, "aliases", (int64_t)d.aliases);
+    json_put_int(&w, "requests", (int64_t)requests);
+    status_vault(s, &w);
+    json_open_object(&w, "audit");
+    json_put_int(&w, "sequence", (int64_t)a.seq);
+    json_put_bool(&w, "healthy", audit_healthy(s->parts.audit));
+    if (a.last_checkpoint != 0)
+        json_put_date(&w, "lastCheckpoint", a.last_checkpoint);
+    json_close_object(&w);
+    json_close_object(&w);
+    buf_add_str(&body, "\n");
+    give(ex, 200, "application/json", &body, date);
+}
+
+/* --- the development clock -------------------------------------------------------------------------------------- */
+
+static void clock_answer(struct server *s, struct exchange *ex, int code, const char *error,
+                         const char date[29])
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
+    struct json_writer              w;
+
+    json_writer_init(&w, &body);
+    json_open_object(&w, NULL);
+    if (error != NULL)
+        json_put_str(&w, "error", error);
+    json_put_date(&w, "now", clock_now(s->parts.clock));
+    json_close_object(&w);
+    buf_add_str(&body, "\n");
+    give(ex, code, "application/json", &body, date);
+}
+
+/* {"advanceSeconds": N}: moves the clock of the key life cycle forward; due jobs start at once. */
+static void clock_move(struct server *s, struct exchange *ex, const char date[29])
+{
+    CLEANUP(json_doc_freep) struct json_doc *doc = json_doc_new();
+    struct kms_error err;
+    struct json      root;
+    int64_t          seconds = 0;
+
+    if (doc == NULL || json_parse(doc, ex->in.body, ex->in.body_len, &root, &err) != KMS_OK ||
+        !json_int(json_member(root, "advanceSeconds"), &seconds) || seconds < 0 ||
+        seconds > (int64_t)100 * 366 * 86400) {
+        clock_answer(s, ex, 400, "expected {\"advanceSeconds\": N} with N from 0 to a hundred years", date);
+        return;
+    }
+    (void)clock_advance(s->parts.clock, seconds * 1000);
+    jobs_wake(s->parts.jobs);
+    clock_answer(s, ex, 200, NULL, date);
+}
+
+/* --- which one ------------------------------------------------------------------------------------------------------ */
+
+static const struct endpoint {
+    const char      *path;
+    enum http_method method;
+    bool             dev_only;
+    bool             local_only;
+    void (*run)(struct server *s, struct exchange *ex, const char date[29]);
+} endpoints[] = {
+    { "/_trent/health", HTTP_GET, false, false, health },
+    { "/_trent/ready", HTTP_GET, false, false, readiness },
+    { "/_trent/metrics", HTTP_GET, false, false, metrics },
+    { "/_trent/status", HTTP_GET, false, true, status },
+    { "/_trent/clock", HTTP_POST, true, false, clock_move },
+};
+
+bool endpoint_run(struct server *s, struct exchange *ex, const char date[29])
+{
+    if (!bytes_starts(ex->in.path, BYTES_LIT("/_trent/")))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+        const struct endpoint *e = &endpoints[i];
+        bool hidden = (e->dev_only && !s->parts.config->dev) || (e->local_only && !ex->local);
+        if (hidden || !bytes_eq_str(ex->in.path, e->path))
+            continue;
+        if (ex->in.method == e->method) {
+            e->run(s, ex, date);
+            return true;
+        }
+        ex->close = true;
+        http_refusal_add(ex->out, 405, date);
+        return true;
+    }
+    ex->close = true;
+    http_refusal_add(ex->out, 404, date);
+    return true;
+}

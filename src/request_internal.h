@@ -1,0 +1,107 @@
+/* request_internal.h - shared by request.c (the steps), server.c (loops, batches) and endpoint.c (/_trent). */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/encode.h"
+#include "json/read.h"
+#include "request.h"
+
+enum {
+    ANSWER_BYTES   = 256 * 1024, /* longest answer body: a page of 1,000 materials               */
+    EVENT_BYTES    = 256 * 1024, /* longest audit event: it may quote a whole request              */
+    CHANGED_TRIES  = 20,         /* a request that keeps losing against others gives up            */
+    BATCH_MAX      = 1024,       /* finished requests of one loop turn                             */
+    OPERATIONS_MAX = 64,
+    NOISE_SOURCES  = 64,         /* sources with failed authentication that are told apart          */
+    NOISE_RECORDED = 20,         /* per source and minute; then they are only counted (TM 5.5)       */
+};
+
+struct request {
+    struct request  *next;       /* free list of its loop                                            */
+    struct server   *server;
+    struct exchange *ex;
+    unsigned         loop;
+    unsigned         step;       /* index into the list of steps: where it goes on                   */
+    int              reader;     /* epoch reader of the thread that runs it now                      */
+    unsigned         tries;
+    bool             on_pool;
+    bool             committed;  /* its audit event went with its change                             */
+    bool             authenticated;
+
+    /* who */
+    char         id[UUID_TEXT + 1];
+    char         account[ACCOUNT_LEN + 1];
+    char         caller_arn[256];
+    char         principal_id[129];
+    char         access_key_id[129];
+    struct bytes region;
+
+    /* what */
+    const struct operation *op;
+    struct json_doc *doc;
+    struct op_call   call;
+    struct json_writer writer;
+    struct buf       scratch;    /* of sigv4, then of the call                                       */
+    struct buf       body;       /* the answer                                                       */
+    struct buf       parameters; /* requestParameters for the audit                                  */
+    struct buf       event;      /* the audit record                                                 */
+    struct change    change;
+    struct bytes     arns[2];    /* keys for the audit record: copies, the snapshot may be gone       */
+    char             arn_text[2][KEY_ARN_MAX + 1];
+
+    enum kms_status  status;
+    struct kms_error error;
+
+    /* ways to wait */
+    struct pool_task     pool_task;
+    struct commit_job    job;
+    struct listener_task wake;
+};
+
+struct noise {
+    char     source[46];
+    uint32_t count;
+};
+
+struct loop {
+    int             reader;      /* epoch reader */
+    struct request *free;
+    struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn      */
+    size_t          n_batch;
+    char            date[29];
+    int64_t         date_second;
+    struct noise    noise[NOISE_SOURCES];
+    int64_t         noise_minute;
+    uint64_t        noise_dropped;
+    /* counters: written by this loop only, read by the metrics endpoint */
+    _Atomic uint64_t requests[OPERATIONS_MAX][KMS_STATUS_COUNT];
+    _Atomic uint64_t microseconds[OPERATIONS_MAX];
+};
+
+struct server {
+    struct server_parts parts;
+    struct op_env       env;
+    struct listener    *listener;
+    unsigned            n_loops;
+    struct loop        *loops;
+    int                *pool_readers;
+    _Atomic bool        ready;
+    int64_t             started_ms;
+};
+
+/* request.c: takes it from where it stands; ends in request_finished or comes back later. */
+void request_run(struct request *rq);
+/* server.c: on the request's loop: into the batch that the end of the turn settles. */
+void request_finished(struct request *rq);
+/* server.c: from any thread: request_run on the loop, or on the pool. */
+void request_to_loop(struct request *rq);
+void request_to_pool(struct request *rq);
+/* server.c: appends the audit event of a request: as it stands now, refused if rq->status says so. */
+void request_event_write(struct request *rq, struct buf *out);
+/* Which row of the counters; the last for requests without an operation. */
+size_t operation_number(const struct operation *op);
+
+/* endpoint.c: answers GET/POST /_trent/...; true if the path is one of them. */
+bool endpoint_run(struct server *s, struct exchange *ex, const char date[29]);
+const char *server_date(struct loop *l);

@@ -1,0 +1,464 @@
+/* server.c - what all requests share: loops, the batch that the audit settles, counters.
+ *
+ * A finished request is not answered: it joins the batch of its loop. At the end of the loop's turn the
+ * audit records of the whole batch are written at once, and only then do the answers leave. If they
+ * cannot be written, every answer of the batch becomes an error. No audit record, no answer.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/encode.h"
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "request_internal.h"
+
+/* --- requests: made once, reused ------------------------------------------------------------------- */
+
+static void request_free(struct request *rq)
+{
+    json_doc_free(rq->doc);
+    vault_result_release(&rq->call.result);
+    buf_release(&rq->scratch);
+    buf_release(&rq->body);
+    buf_release(&rq->parameters);
+    buf_release(&rq->event);
+    change_release(&rq->change);
+    free(rq);
+}
+
+static struct request *request_new(struct server *s, unsigned loop)
+{
+    struct request *rq = calloc(1, sizeof *rq);
+
+    if (rq == NULL)
+        return NULL;
+    rq->server = s;
+    rq->loop = loop;
+    rq->doc = json_doc_new();
+    vault_result_init(&rq->call.result);
+    buf_init(&rq->scratch, LIMIT_HEAD_BYTES * 4);
+    buf_init(&rq->body, ANSWER_BYTES);
+    buf_init(&rq->parameters, EVENT_BYTES);
+    buf_init(&rq->event, EVENT_BYTES);
+    rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
+    if (rq->doc == NULL) {
+        request_free(rq);
+        return NULL;
+    }
+    return rq;
+}
+
+static struct request *request_take(struct server *s, struct exchange *ex)
+{
+    struct loop    *l = &s->loops[ex->loop];
+    struct request *rq = l->free;
+    uint8_t         uuid[16];
+
+    if (rq == NULL)
+        rq = request_new(s, ex->loop);
+    else
+        l->free = rq->next;
+    if (rq == NULL)
+        return NULL;
+    rq->ex = ex;
+    rq->reader = l->reader;
+    crypto_random(uuid, sizeof uuid);
+    uuid_make_v4(uuid);
+    uuid_write(rq->id, uuid);
+    return rq;
+}
+
+/* Wipes what may hold plaintext and puts the request back. */
+static void request_put(struct request *rq)
+{
+    struct loop        *l = &rq->server->loops[rq->loop];
+    struct vault_result result = rq->call.result;
+
+    buf_wipe(&rq->scratch);
+    buf_wipe(&rq->body);
+    buf_reset(&rq->parameters);
+    buf_reset(&rq->event);
+    if (rq->change.n_rows > 0 || rq->change.event.ptr != NULL) {
+        change_release(&rq->change);
+        rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
+    }
+    vault_result_wipe(&result);
+    rq->call = (struct op_call){ .result = result };
+    kms_error_clear(&rq->error);
+    rq->status = KMS_OK;
+    rq->op = NULL;
+    rq->step = rq->tries = 0;
+    rq->on_pool = rq->committed = rq->authenticated = false;
+    rq->job.done = NULL;
+    rq->account[0] = rq->caller_arn[0] = rq->principal_id[0] = rq->access_key_id[0] = '\0';
+    rq->region = rq->arns[0] = rq->arns[1] = (struct bytes){ NULL, 0 };
+    rq->ex = NULL;
+    rq->next = l->free;
+    l->free = rq;
+}
+
+size_t operation_number(const struct operation *op)
+{
+    size_t                  n;
+    const struct operation *rows = operation_rows(&n);
+
+    return op == NULL ? n : (size_t)(op - rows);
+}
+
+/* --- answers ------------------------------------------------------------------------------------------ */
+
+const char *server_date(struct loop *l)
+{
+    int64_t now = clock_wall_ms();
+
+    if (now / 1000 != l->date_second) {
+        l->date_second = now / 1000;
+        date_http_write(l->date, now);
+    }
+    return l->date;
+}
+
+static void answer(struct request *rq)
+{
+    struct loop       *l = &rq->server->loops[rq->loop];
+    struct exchange   *ex = rq->ex;
+    struct http_answer a = {
+        .status = kms_status_http(rq->status),
+        .content_type = "application/x-amz-json-1.1",
+        .close = ex->close,
+        .cors = true,
+    };
+
+    if (rq->status != KMS_OK) {
+        buf_wipe(&rq->body);
+        http_error_body(&rq->body, &rq->error);
+    }
+    memcpy(a.request_id, rq->id, sizeof a.request_id);
+    a.body = buf_bytes(&rq->body);
+    http_answer_add(ex->out, &a, server_date(l));
+
+    size_t   row = operation_number(rq->op);
+    uint64_t us = (uint64_t)((int64_t)clock_monotonic_ns() - ex->received_ns) / 1000;
+    assert(row < OPERATIONS_MAX);
+    atomic_fetch_add_explicit(&l->requests[row][rq->status], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->microseconds[row], us, memory_order_relaxed);
+    request_put(rq);
+    listener_answer(ex);
+}
+
+/* --- the audit record ------------------------------------------------------------------------------------ */
+
+static void answer_elements(struct request *rq, struct buf *out)
+{
+    bool wanted = rq->status == KMS_OK && rq->op != NULL && (rq->op->flags & OP_AUDIT_ANSWER) != 0;
+
+    if (wanted)
+        json_lower_names(out, buf_bytes(&rq->body));
+}
+
+void request_event_write(struct request *rq, struct buf *out)
+{
+    CLEANUP(buf_release) struct buf elements = BUF_INIT(EVENT_BYTES);
+    struct exchange   *ex = rq->ex;
+    bool               known = rq->account[0] != '\0' && rq->authenticated;
+    struct audit_event e = {
+        .time = rq->call.now != 0 ? rq->call.now : clock_now(rq->server->parts.clock),
+        .request_id = rq->id,
+        .event_type = "AwsApiCall",
+        .event_name = rq->op != NULL ? rq->op->name : "UnknownOperation",
+        .region = rq->region,
+        .account = known ? bytes_str(rq->account) : (struct bytes){ NULL, 0 },
+        .principal_type = known ? BYTES_LIT("Root") : BYTES_LIT("Unknown"),
+        .principal_arn = known ? bytes_str(rq->caller_arn) : (struct bytes){ NULL, 0 },
+        .principal_id = known ? bytes_str(rq->principal_id) : (struct bytes){ NULL, 0 },
+        .access_key_id = known ? bytes_str(rq->access_key_id) : (struct bytes){ NULL, 0 },
+        .source_ip = ex->source,
+        .user_agent = http_header(&ex->in, "user-agent"),
+        .request_parameters = buf_bytes(&rq->parameters),
+        .additional = rq->call.audit_extra,
+        .read_only = rq->op != NULL && (rq->op->flags & OP_READ_ONLY) != 0,
+        .key_arns = { rq->arns[0], rq->arns[1] },
+        .tls_version = ex->tls_version,
+        .tls_cipher = ex->tls_cipher,
+    };
+    uint8_t uuid[16];
+
+    crypto_random(uuid, sizeof uuid);
+    uuid_make_v4(uuid);
+    uuid_write(e.event_id, uuid);
+    answer_elements(rq, &elements);
+    e.response_elements = buf_bytes(&elements);
+    if (rq->status != KMS_OK) {
+        e.error_code = kms_status_wire(rq->status);
+        e.error_message = bytes_of(rq->error.message, rq->error.message_len);
+    }
+    audit_event_write(out, &e);
+}
+
+/* After NOISE_RECORDED failed authentications of one source in one minute the rest is only counted; the
+ * count becomes a record of its own (trust-model 5.5). True if this one is to be recorded. */
+static bool noise_recorded(struct loop *l, const struct exchange *ex, int64_t minute)
+{
+    if (minute != l->noise_minute) {
+        memset(l->noise, 0, sizeof l->noise);
+        l->noise_minute = minute;
+    }
+    for (size_t i = 0; i < NOISE_SOURCES; i++) {
+        struct noise *n = &l->noise[i];
+        if (n->count == 0)
+            memcpy(n->source, ex->source, sizeof n->source);
+        if (strcmp(n->source, ex->source) != 0)
+            continue;
+        if (++n->count <= NOISE_RECORDED)
+            return true;
+        break;
+    }
+    l->noise_dropped++;
+    return false;
+}
+
+/* The record of what was only counted in an earlier minute; empty if nothing was. */
+static void noise_summary(struct server *s, struct loop *l, struct buf *out)
+{
+    if (l->noise_dropped == 0 || clock_wall_ms() / 60000 == l->noise_minute)
+        return;
+    char extra[64];
+    int  len = snprintf(extra, sizeof extra, "{\"failedAuthentications\":%llu}",
+                        (unsigned long long)l->noise_dropped);
+    struct audit_event e = {
+        .time = clock_now(s->parts.clock),
+        .event_type = "AwsServiceEvent",
+        .event_name = "TrentUnauthenticatedRequests",
+        .additional = bytes_of(extra, (size_t)len),
+    };
+    uint8_t uuid[16];
+    crypto_random(uuid, sizeof uuid);
+    uuid_make_v4(uuid);
+    uuid_write(e.event_id, uuid);
+    audit_event_write(out, &e);
+    l->noise_dropped = 0;
+}
+
+/* --- the end of a turn ------------------------------------------------------------------------------------- */
+
+static void batch_fails(struct loop *l, const struct kms_error *why)
+{
+    for (size_t i = 0; i < l->n_batch; i++) {
+        struct request *rq = l->batch[i];
+        if (rq->committed || rq->event.len == 0)
+            continue; /* its record is there already, or it is noise that needs none */
+        rq->status = why->status;
+        rq->error = *why;
+        rq->error.message_len = 0;
+        rq->error.message[0] = '\0';
+    }
+}
+
+static bool needs_sync(const struct request *rq)
+{
+    return rq->op != NULL && (rq->op->flags & OP_READ_ONLY) == 0;
+}
+
+static void settle(struct server *s, struct loop *l)
+{
+    CLEANUP(buf_release) struct buf summary = BUF_INIT(4096);
+    struct bytes     events[BATCH_MAX + 1];
+    size_t           n = 0;
+    bool             sync = false;
+    bool             reserve = true;
+    struct kms_error err;
+
+    noise_summary(s, l, &summary);
+    if (summary.len > 0)
+        events[n++] = buf_bytes(&summary);
+    for (size_t i = 0; i < l->n_batch; i++) {
+        struct request *rq = l->batch[i];
+        if (rq->event.len == 0)
+            continue;
+        events[n++] = buf_bytes(&rq->event);
+        sync = sync || needs_sync(rq);
+        reserve = reserve && rq->op != NULL && (rq->op->flags & OP_TAKES_AWAY) != 0;
+    }
+    if (n > 0 && audit_append(s->parts.audit, events, n, sync, reserve, &err) != KMS_OK) {
+        log_error("audit: %zu records could not be written, their requests are refused: %s", n,
+                  err.detail);
+        batch_fails(l, &err);
+    }
+}
+
+static void on_turn(void *ctx, unsigned loop)
+{
+    struct server *s = ctx;
+    struct loop   *l = &s->loops[loop];
+    size_t         n = l->n_batch;
+
+    if (n == 0)
+        return;
+    settle(s, l);
+    l->n_batch = 0;
+    for (size_t i = 0; i < n; i++)
+        answer(l->batch[i]);
+}
+
+void request_finished(struct request *rq)
+{
+    struct loop *l = &rq->server->loops[rq->loop];
+
+    if (!rq->committed) {
+        bool noise = !rq->authenticated &&
+                     !noise_recorded(l, rq->ex, clock_wall_ms() / 60000);
+        if (!noise)
+            request_event_write(rq, &rq->event);
+        if (!buf_ok(&rq->event)) {
+            rq->status = KMS_FAIL(&rq->error, KMS_E_INTERNAL, "the audit record is too long");
+            buf_reset(&rq->event);
+        }
+    }
+    l->batch[l->n_batch++] = rq;
+    if (l->n_batch == BATCH_MAX)
+        on_turn(rq->server, rq->loop);
+}
+
+/* --- moving between threads ----------------------------------------------------------------------------------- */
+
+static void resume_on_loop(void *arg)
+{
+    struct request *rq = arg;
+
+    rq->on_pool = false;
+    rq->reader = rq->server->loops[rq->loop].reader;
+    if (rq->status != KMS_OK || rq->job.done == NULL)
+        request_finished(rq);
+    else
+        request_run(rq);
+}
+
+void request_to_loop(struct request *rq)
+{
+    rq->wake = (struct listener_task){ .fn = resume_on_loop, .arg = rq };
+    listener_post(rq->server->listener, rq->loop, &rq->wake);
+}
+
+static void resume_on_pool(struct pool_task *task, unsigned worker)
+{
+    struct request *rq = (struct request *)((char *)task - offsetof(struct request, pool_task));
+
+    rq->on_pool = true;
+    rq->reader = rq->server->pool_readers[worker];
+    request_run(rq);
+}
+
+void request_to_pool(struct request *rq)
+{
+    rq->pool_task.run = resume_on_pool;
+    pool_submit(rq->server->parts.pool, &rq->pool_task);
+}
+
+/* --- from the listener ------------------------------------------------------------------------------------------ */
+
+static void on_request(void *ctx, struct exchange *ex)
+{
+    struct server *s = ctx;
+    struct loop   *l = &s->loops[ex->loop];
+
+    if (ex->in.method == HTTP_OPTIONS) {
+        http_preflight_add(ex->out, &ex->in, server_date(l));
+        listener_answer(ex);
+        return;
+    }
+    if (endpoint_run(s, ex, server_date(l))) {
+        listener_answer(ex);
+        return;
+    }
+    bool api = bytes_eq_str(ex->in.path, "/") && ex->in.method == HTTP_POST;
+    struct request *rq = api && !ex->local ? request_take(s, ex) : NULL;
+    if (rq == NULL) {
+        ex->close = true;
+        http_refusal_add(ex->out, api ? 503 : 404, server_date(l));
+        listener_answer(ex);
+        return;
+    }
+    request_run(rq);
+}
+
+static void on_thread_end(void *ctx, unsigned loop)
+{
+    (void)ctx;
+    (void)loop;
+    crypto_thread_cleanup();
+}
+
+static void on_thread_start(void *ctx, unsigned loop)
+{
+    (void)ctx;
+    (void)loop;
+}
+
+struct listener_hooks server_hooks(struct server *s)
+{
+    return (struct listener_hooks){ s, on_request, on_turn, on_thread_start, on_thread_end };
+}
+
+/* --- making one --------------------------------------------------------------------------------------------------- */
+
+enum kms_status server_new(const struct server_parts *parts, unsigned loops, struct server **ret,
+                           struct kms_error *reterr)
+{
+    struct server *s = calloc(1, sizeof *s);
+    size_t         workers = (size_t)parts->config->pool_threads;
+
+    if (s == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for the server");
+    s->parts = *parts;
+    s->env = (struct op_env){
+        .vault = parts->vault,
+        .directory = parts->directory,
+        .clock = parts->clock,
+        .rotation_delay = parts->config->rotation_delay_s * 1000,
+    };
+    s->n_loops = loops;
+    s->loops = calloc(loops, sizeof *s->loops);
+    s->pool_readers = calloc(workers, sizeof *s->pool_readers);
+    s->started_ms = clock_monotonic_ms();
+    bool readers = s->loops != NULL && s->pool_readers != NULL;
+    for (unsigned i = 0; readers && i < loops; i++)
+        readers = (s->loops[i].reader = epoch_register(parts->epoch)) >= 0;
+    for (size_t i = 0; readers && i < workers; i++)
+        readers = (s->pool_readers[i] = epoch_register(parts->epoch)) >= 0;
+    if (!readers) {
+        server_free(s);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "too many threads: %u loops and %zu pool threads of at most %d",
+                        loops, workers, EPOCH_READERS_MAX);
+    }
+    *ret = s;
+    return KMS_OK;
+}
+
+void server_set_listener(struct server *s, struct listener *l)
+{
+    s->listener = l;
+}
+
+void server_set_ready(struct server *s, bool ready)
+{
+    atomic_store(&s->ready, ready);
+}
+
+void server_free(struct server *s)
+{
+    if (s == NULL)
+        return;
+    for (unsigned i = 0; s->loops != NULL && i < s->n_loops; i++) {
+        while (s->loops[i].free != NULL) {
+            struct request *next = s->loops[i].free->next;
+            request_free(s->loops[i].free);
+            s->loops[i].free = next;
+        }
+    }
+    free(s->loops);
+    free(s->pool_readers);
+    free(s);
+}
