@@ -116,3 +116,100 @@ KMS_MUST_CHECK enum kms_status op_is_default_policy(struct bytes account, struct
                                                     struct kms_error *reterr);
 
 /* --- cryptography, import, rotation ------------------------------------------------------------ */
+
+extern const struct shape_member op_encrypt_shape[];
+KMS_MUST_CHECK enum kms_status op_encrypt_prepare(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_encrypt_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_encrypt_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_decrypt_shape[];
+KMS_MUST_CHECK enum kms_status op_decrypt_prepare(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_decrypt_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_decrypt_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_re_encrypt_shape[];
+KMS_MUST_CHECK enum kms_status op_re_encrypt_prepare(struct op_call *call,
+                                                     struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_re_encrypt_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_re_encrypt_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_generate_data_key_shape[];
+KMS_MUST_CHECK enum kms_status op_generate_data_key_prepare(struct op_call *call,
+                                                            struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_generate_data_key_begin(struct op_call *call,
+                                                          struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_generate_data_key_finish(struct op_call *call,
+                                                           struct kms_error *reterr);
+
+extern const struct shape_member op_generate_data_key_without_plaintext_shape[];
+KMS_MUST_CHECK enum kms_status op_generate_data_key_without_plaintext_begin(struct op_call *call,
+                                                                            struct kms_error *reterr);
+
+extern const struct shape_member op_generate_random_shape[];
+KMS_MUST_CHECK enum kms_status op_generate_random_prepare(struct op_call *call,
+                                                          struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_generate_random_begin(struct op_call *call,
+                                                        struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_generate_random_finish(struct op_call *call,
+                                                         struct kms_error *reterr);
+
+extern const struct shape_member op_get_parameters_for_import_shape[];
+KMS_MUST_CHECK enum kms_status op_get_parameters_for_import_begin(struct op_call *call,
+                                                                  struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_get_parameters_for_import_finish(struct op_call *call,
+                                                                   struct kms_error *reterr);
+
+extern const struct shape_member op_import_key_material_shape[];
+KMS_MUST_CHECK enum kms_status op_import_key_material_prepare(struct op_call *call,
+                                                              struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_import_key_material_begin(struct op_call *call,
+                                                            struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_import_key_material_finish(struct op_call *call,
+                                                             struct kms_error *reterr);
+
+extern const struct shape_member op_delete_imported_key_material_shape[];
+KMS_MUST_CHECK enum kms_status op_delete_imported_key_material_finish(struct op_call *call,
+                                                                      struct kms_error *reterr);
+
+extern const struct shape_member op_list_key_rotations_shape[];
+KMS_MUST_CHECK enum kms_status op_list_key_rotations_begin(struct op_call *call,
+                                                           struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_list_key_rotations_finish(struct op_call *call,
+                                                            struct kms_error *reterr);
+
+extern const struct shape_member op_enable_key_rotation_shape[];
+KMS_MUST_CHECK enum kms_status op_enable_key_rotation_begin(struct op_call *call,
+                                                            struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_enable_key_rotation_finish(struct op_call *call,
+                                                             struct kms_error *reterr);
+
+extern const struct shape_member op_disable_key_rotation_shape[];
+KMS_MUST_CHECK enum kms_status op_disable_key_rotation_finish(struct op_call *call,
+                                                              struct kms_error *reterr);
+
+extern const struct shape_member op_get_key_rotation_status_shape[];
+KMS_MUST_CHECK enum kms_status op_get_key_rotation_status_finish(struct op_call *call,
+                                                                 struct kms_error *reterr);
+
+extern const struct shape_member op_rotate_key_on_demand_shape[];
+KMS_MUST_CHECK enum kms_status op_rotate_key_on_demand_begin(struct op_call *call,
+                                                             struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_rotate_key_on_demand_finish(struct op_call *call,
+                                                              struct kms_error *reterr);
+
+/* crypto_checks.c: a token when there are no grants: KMS_E_GRANT_TOKEN. */
+KMS_MUST_CHECK enum kms_status op_check_grant_tokens(const struct op_call *call,
+                                                     struct kms_error *reterr);
+/* Attestation documents are for a later release. */
+KMS_MUST_CHECK enum kms_status op_check_recipient(const struct op_call *call,
+                                                  struct kms_error *reterr);
+/* InvalidKeyUsageException when the algorithm is not that of a symmetric key. */
+KMS_MUST_CHECK enum kms_status op_check_symmetric(const struct key_record *key, struct op_int algorithm,
+                                                  struct kms_error *reterr);
+/* Fills call->blob and call->has_blob from CiphertextBlob; `key_id` is the member that names the key
+ * where the blob does not. */
+KMS_MUST_CHECK enum kms_status op_read_blob(struct op_call *call, struct bytes key_id,
+                                            const char *key_member, struct op_int algorithm,
+                                            struct kms_error *reterr);
+/* The material of call->key that made the blob. */
+struct vault_material op_blob_material(const struct op_call *call);

@@ -82,7 +82,6 @@ struct op_env {
     struct directory *directory;
     struct clock     *clock;
     int64_t           rotation_delay;       /* ms; 0: on-demand rotations complete at once      */
-    bool              delete_revokes_tokens; /* import-token setting, see trentd.conf(5)          */
 };
 
 struct op_call {

@@ -61,6 +61,7 @@ extern const char *const shape_dry_run_modifiers[];
 /* The lists as the service prints them (kms-behaviour 1.6). */
 extern const char shape_key_spec_text[];
 extern const char shape_data_key_spec_text[]; /* oddly that of the KMS keys */
+extern const char shape_deprecated_spec_text[]; /* CustomerMasterKeySpec        */
 extern const char shape_key_usage_text[];
 
 /* Patterns of kms-behaviour 16.1, matched against the whole string. */
@@ -89,6 +90,10 @@ size_t shape_characters(struct bytes text);
       .pattern = "^[a-zA-Z0-9:/_-]+$", .matches = shape_is_alias, SHAPE_AT(alias_name) }
 #define SHAPE_FLAG(NAME, FIELD) { .name = (NAME), .type = SHAPE_BOOL, SHAPE_AT(FIELD) }
 #define SHAPE_DRY_RUN           SHAPE_FLAG("DryRun", dry_run)
+#define SHAPE_DRY_RUN_MODIFIERS                                                                    \
+    { .name = "DryRunModifiers", .type = SHAPE_STRINGS, .min = 1, .max = 64,                       \
+      .max_items = LIMIT_LIST_ITEMS, .values = shape_dry_run_modifiers,                            \
+      SHAPE_AT(dry_run_modifiers) }
 #define SHAPE_GRANT_TOKENS                                                                         \
     { .name = "GrantTokens", .type = SHAPE_STRINGS, .flags = SHAPE_NO_AUDIT | SHAPE_SENSITIVE,     \
       .min = 1, .max = 8192, .max_items = LIMIT_GRANT_TOKENS, SHAPE_AT(grant_tokens) }

@@ -38,6 +38,10 @@ const char *const shape_key_specs[] = {
 /* The recorded list is of GenerateDataKey; for CreateKey the newer specs are added at its end. */
 const char shape_key_spec_text[] = "[" RECORDED_SPECS ", ML_KEM_512, ML_KEM_768, ML_KEM_1024]";
 const char shape_data_key_spec_text[] = "[" RECORDED_SPECS "]";
+/* Order of the API model (kms-behaviour 16.2); none was recorded. */
+const char shape_deprecated_spec_text[] =
+    "[RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, ECC_SECG_P256K1, "
+    "SYMMETRIC_DEFAULT, HMAC_224, HMAC_256, HMAC_384, HMAC_512, SM2]";
 
 const char *const shape_key_usages[] = {
     [USAGE_ENCRYPT_DECRYPT] = "ENCRYPT_DECRYPT",
@@ -48,7 +52,7 @@ const char *const shape_key_usages[] = {
     [USAGE_COUNT] = NULL,
 };
 
-/* Order of the API model (kms-behaviour 16.2); none was recorded. */
+/* As above. */
 const char shape_key_usage_text[] =
     "[SIGN_VERIFY, ENCRYPT_DECRYPT, GENERATE_VERIFY_MAC, KEY_AGREEMENT, ENCAPSULATE_DECAPSULATE]";
 

@@ -1,0 +1,34 @@
+/* operation/delete_imported_key_material.c - DeleteImportedKeyMaterial: right away (recorded-imports R27 to
+ * R32). The change carries a tombstone; the committer erases before the answer leaves (commit/commit.h). */
+#include "operation/handlers.h"
+
+#include "base/encode.h"
+
+// clang-format off
+const struct shape_member op_delete_imported_key_material_shape[] = {
+    SHAPE_KEY("KeyId", key_id, SHAPE_REQUIRED),
+    { .name = "KeyMaterialId", .type = SHAPE_STRING, .min = 64, .max = 64, .pattern = "^[a-f0-9]+$",
+      .matches = shape_is_hex, SHAPE_AT(key_material_id) },
+    SHAPE_END,
+};
+// clang-format on
+
+enum kms_status op_delete_imported_key_material_finish(struct op_call *call, struct kms_error *reterr)
+{
+    struct material_id wanted;
+    struct material_id deleted;
+    struct sealed      erased;
+    bool               has_deleted = false;
+
+    if (call->in.has_key_material_id && !hex_read(call->in.key_material_id, wanted.b, sizeof wanted.b))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the shape let a bad material id pass");
+    struct key_record *edit = op_edit_key(call);
+    TRY(key_delete_material(edit, call->in.has_key_material_id ? &wanted : NULL, call->now, &erased,
+                            &deleted, &has_deleted, reterr));
+    if (has_deleted)
+        op_bury(call, call->key, &deleted, &erased, ERASE_API);
+    json_put_string(call->answer, "KeyId", call->key->name.arn);
+    if (has_deleted && call->key->spec == SPEC_SYMMETRIC_DEFAULT)
+        json_put_hex(call->answer, "KeyMaterialId", bytes_of(deleted.b, sizeof deleted.b));
+    return KMS_OK;
+}
