@@ -18,6 +18,7 @@ struct due {
 
 struct jobs {
     struct jobs_parts parts;
+    struct committer *committer;
     int               reader;
     pthread_mutex_t   lock;
     pthread_cond_t    wake;

@@ -35,6 +35,11 @@ struct jobs *jobs_new(const struct jobs_parts *parts)
     return j;
 }
 
+void jobs_set_committer(struct jobs *j, struct committer *committer)
+{
+    j->committer = committer;
+}
+
 void jobs_free(struct jobs *j)
 {
     if (j == NULL)

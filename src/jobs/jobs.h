@@ -11,7 +11,6 @@
 struct jobs;
 
 struct jobs_parts {
-    struct committer *committer;
     struct directory *directory;
     struct vault     *vault;
     struct epoch     *epoch;
@@ -20,6 +19,8 @@ struct jobs_parts {
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts);
+/* The committer and the jobs know each other; whoever is made second is told here. */
+void jobs_set_committer(struct jobs *j, struct committer *committer);
 /* Puts every key's next event on the heap; after commit_recover. */
 void jobs_load(struct jobs *j);
 /* Does everything that is due now; before listening, so that after any downtime the first answer is

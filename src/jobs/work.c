@@ -131,7 +131,7 @@ enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *r
     if (doubtful)
         return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
     if (status == KMS_OK && change.n_rows > 0) {
-        status = commit_wait(j->parts.committer, &change, true, reterr);
+        status = commit_wait(j->committer, &change, true, reterr);
         if (status == KMS_OK)
             count(j, work);
     }
@@ -159,7 +159,7 @@ enum kms_status job_import_key(struct jobs *j, const struct due *d, struct kms_e
         return KMS_OK;
     if (!clock_certain(j->parts.clock))
         return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
-    TRY(commit_wait(j->parts.committer, &change, true, reterr));
+    TRY(commit_wait(j->committer, &change, true, reterr));
     pthread_mutex_lock(&j->lock);
     j->counts.import_keys++;
     pthread_mutex_unlock(&j->lock);

@@ -1,0 +1,349 @@
+/* main.c - trentd: the order in which the server comes up, and how it goes down.
+ *
+ * Every refusal at start is one line that says what, where and how to mend it; the exit code follows
+ * sysexits(3). Nothing listens before everything that a crash left undone is finished and everything
+ * that fell due while the server was down is done.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "harden.h"
+#include "instance/instance.h"
+#include "request.h"
+#include "store/sqlite/sqlite.h"
+
+/* Everything that runs, in the order of starting; taken down in the opposite order. */
+struct daemon {
+    struct config         config;
+    struct instance_paths paths;
+    int                   lock;
+    struct clock         *clock;
+    struct epoch         *epoch;
+    struct directory     *directory;
+    struct vault         *vault;
+    struct store         *store;
+    struct audit         *audit;
+    struct committer     *committer;
+    struct jobs          *jobs;
+    struct pool          *pool;
+    struct listener      *listener;
+    struct server        *server;
+};
+
+static int refuse(int code, const struct kms_error *err)
+{
+    (void)fprintf(stderr, "trentd: %s\n", err->detail[0] != '\0' ? err->detail : err->message);
+    return code;
+}
+
+/* --- starting ---------------------------------------------------------------------------------------- */
+
+/* Development mode makes its data directory, with the access key test/test. */
+static enum kms_status create_if_missing(struct daemon *d, struct kms_error *reterr)
+{
+    if (!d->config.dev || file_exists(d->paths.database))
+        return KMS_OK;
+    struct instance_config config = {
+        .data_dir = d->config.data,
+        .root_key_file = d->config.root_key_file[0] != '\0' ? d->config.root_key_file : NULL,
+        .account = "000000000000",
+        .access_key_id = "test",
+        .secret_access_key = "test",
+        .development = true,
+        .audit_reserve_bytes = (uint64_t)d->config.audit_reserve_mib << 20,
+    };
+    struct instance_result result;
+
+    TRY(instance_create(&config, &result, reterr));
+    instance_result_wipe(&result);
+    return KMS_OK;
+}
+
+static enum kms_status open_vault(struct daemon *d, const struct store_meta *meta, struct kms_error *reterr)
+{
+    const struct config      *c = &d->config;
+    const struct vault_config config = {
+        .data_dir = c->data,
+        .root_key_file = d->paths.root_key,
+        .allow_grade_c = c->dev || c->allow_erase_grade_c,
+        .development = c->dev,
+        .ready_keys = { (unsigned)c->ready_keys_2048, (unsigned)c->ready_keys_3072,
+                        (unsigned)c->ready_keys_4096 },
+        .cache_idle_s = (unsigned)c->cache_idle_s,
+        .clock = d->clock,
+        .epoch = d->epoch,
+    };
+
+    TRY(vault_open(&config, meta->slot_generation, &d->vault, reterr));
+    if (memcmp(vault_instance_id(d->vault), meta->instance_id, sizeof meta->instance_id) != 0)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "%s belongs to another instance than %s: bring together the files of one backup",
+                        d->paths.database, d->paths.instance);
+    return KMS_OK;
+}
+
+static enum kms_status open_audit(struct daemon *d, struct audit_head *ret_head, struct kms_error *reterr)
+{
+    struct audit_config config = {
+        .dir = d->paths.audit,
+        .node = vault_instance_id(d->vault),
+        .sync_always = d->config.audit_sync == AUDIT_SYNC_ALWAYS,
+        .reserve_bytes = (uint64_t)d->config.audit_reserve_mib << 20,
+        .clock = d->clock,
+        .sign = vault_audit_sign,
+        .sign_ctx = d->vault,
+    };
+
+    vault_audit_public_key(d->vault, config.public_key);
+    return audit_open(&config, &d->audit, ret_head, reterr);
+}
+
+/* The data directory: lock, vault, database, audit. */
+static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head, struct kms_error *reterr)
+{
+    struct store_meta meta;
+
+    TRY(instance_paths(d->config.data, d->config.root_key_file[0] != '\0' ? d->config.root_key_file : NULL,
+                       &d->paths, reterr));
+    TRY(create_if_missing(d, reterr));
+    TRY(instance_lock(&d->paths, &d->lock, reterr));
+    TRY(store_sqlite_peek(d->paths.database, &meta, reterr));
+
+    d->clock = clock_new(meta.clock_floor);
+    d->epoch = epoch_new();
+    uint64_t seed = 0;
+    crypto_random((uint8_t *)&seed, sizeof seed);
+    d->directory = d->epoch != NULL ? directory_new(d->epoch, seed) : NULL;
+    if (d->clock == NULL || d->directory == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
+
+    TRY(open_vault(d, &meta, reterr));
+    TRY(store_sqlite_open(d->paths.database, vault_instance_id(d->vault), vault_row_mac, d->vault,
+                          &d->store, reterr));
+    TRY(open_audit(d, ret_head, reterr));
+    clock_raise_floor(d->clock, ret_head->time);
+    if (ret_head->dropped > 0)
+        log_warning("audit: %llu bytes of an unfinished record were cut off; no answer had left for it",
+                    (unsigned long long)ret_head->dropped);
+    return KMS_OK;
+}
+
+static void report_recovery(const struct commit_recovery *r)
+{
+    if (r->lost_materials + r->erased + r->orphans + r->outbox > 0)
+        log_warning("recovered: %zu erasures finished, %zu orphaned slots erased, %zu materials without "
+                    "shred key, %zu audit records brought up",
+                    r->erased, r->orphans, r->lost_materials, r->outbox);
+}
+
+/* What a crash left undone, then what fell due meanwhile. */
+static enum kms_status start_work(struct daemon *d, const struct audit_head *head, struct kms_error *reterr)
+{
+    const int64_t    rotation_delay = d->config.rotation_delay_s * 1000;
+    struct jobs_parts jobs = { .directory = d->directory, .vault = d->vault, .epoch = d->epoch,
+                               .clock = d->clock, .rotation_delay = rotation_delay };
+    struct committer_parts parts = { .store = d->store, .audit = d->audit, .vault = d->vault,
+                                     .directory = d->directory, .epoch = d->epoch, .clock = d->clock };
+    struct commit_recovery recovery;
+    size_t                 done = 0;
+
+    if ((d->jobs = jobs_new(&jobs)) == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
+    parts.changed = jobs_key_changed;
+    parts.import_key_added = jobs_import_key_added;
+    parts.changed_ctx = d->jobs;
+    if ((d->committer = committer_new(&parts)) == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
+    jobs_set_committer(d->jobs, d->committer);
+
+    TRY(commit_recover(d->committer, head, &recovery, reterr));
+    report_recovery(&recovery);
+    TRY(committer_start(d->committer, reterr));
+    jobs_load(d->jobs);
+    TRY(jobs_run_due(d->jobs, &done, reterr));
+    if (done > 0)
+        log_info("jobs: %zu expiries, deletions or rotations were due", done);
+    TRY(jobs_start(d->jobs, reterr));
+    TRY(vault_start(d->vault, reterr));
+    return pool_new((unsigned)d->config.pool_threads, crypto_thread_cleanup, &d->pool, reterr);
+}
+
+static enum kms_status start_listening(struct daemon *d, struct kms_error *reterr)
+{
+    const struct config      *c = &d->config;
+    const struct server_parts parts = {
+        .config = c, .clock = d->clock, .epoch = d->epoch, .directory = d->directory,
+        .vault = d->vault, .store = d->store, .audit = d->audit, .committer = d->committer,
+        .jobs = d->jobs, .pool = d->pool,
+    };
+    unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+
+    TRY(server_new(&parts, loops, &d->server, reterr));
+    const struct listener_config config = {
+        .address = c->listen,
+        .local_path = d->paths.socket,
+        .loops = loops,
+        .tls_cert = c->tls_cert[0] != '\0' ? c->tls_cert : NULL,
+        .tls_key = c->tls_key[0] != '\0' ? c->tls_key : NULL,
+        .max_connections = (unsigned)c->max_connections,
+        .max_per_address = (unsigned)c->max_per_address,
+        .max_unauthenticated = (unsigned)c->max_unauthenticated,
+        .hooks = server_hooks(d->server),
+    };
+    TRY(listener_open(&config, &d->listener, reterr));
+    server_set_listener(d->server, d->listener);
+    TRY(listener_start(d->listener, reterr));
+    server_set_ready(d->server, true);
+    return KMS_OK;
+}
+
+/* --- running and stopping -------------------------------------------------------------------------------- */
+
+static void report_ready(struct daemon *d)
+{
+    struct vault_status v;
+
+    vault_status(d->vault, &v);
+    if (v.memory == SECRET_UNLOCKED)
+        log_warning("memory for keys is not locked: keys may reach swap");
+    if (v.grade == ERASE_GRADE_C)
+        log_warning("erase grade C (%s): deleted material is unusable, but copies may survive below the "
+                    "file system",
+                    v.grade_reason);
+    (void)printf("trentd: ready on %s\n", listener_url(d->listener));
+    (void)fflush(stdout);
+}
+
+/* SIGHUP reads the certificate again; SIGTERM and SIGINT end. */
+static void wait_for_end(struct daemon *d, const sigset_t *signals)
+{
+    for (int sig = 0;;) {
+        if (sigwait(signals, &sig) != 0 || sig == SIGTERM || sig == SIGINT)
+            return;
+        struct kms_error err;
+        if (listener_reload(d->listener, &err) == KMS_OK)
+            log_info("SIGHUP: certificate read again");
+        else
+            log_error("SIGHUP: the old certificate stays in use: %s", err.detail);
+    }
+}
+
+static void stop(struct daemon *d)
+{
+    if (d->server != NULL)
+        server_set_ready(d->server, false);
+    if (d->listener != NULL)
+        listener_stop(d->listener, LIMIT_DRAIN_MS);
+    jobs_stop(d->jobs);
+    pool_stop(d->pool);
+    committer_stop(d->committer);
+    listener_free(d->listener);
+    server_free(d->server);
+    if (d->store != NULL && d->clock != NULL) {
+        struct kms_error err;
+        if (d->store->ops->set_clock_floor(d->store, clock_now(d->clock), &err) != KMS_OK)
+            log_warning("the highest time seen was not stored: %s", err.detail);
+    }
+    audit_close(d->audit);
+    store_close(d->store);
+    committer_free(d->committer);
+    jobs_free(d->jobs);
+    vault_close(d->vault);
+    directory_free(d->directory);
+    epoch_free(d->epoch);
+    clock_free(d->clock);
+    closep(&d->lock);
+    config_free(&d->config);
+    crypto_cleanup();
+}
+
+/* --- the command line ---------------------------------------------------------------------------------------- */
+
+static int print_and_exit(const struct config *config, enum config_action action)
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(256 * 1024);
+
+    if (action == CONFIG_HELP)
+        config_help(&text);
+    else if (action == CONFIG_PRINT)
+        config_print(config, &text);
+    else if (action == CONFIG_VERSION)
+        buf_add_str(&text, "trentd " TRENT_VERSION "\n");
+    else
+        buf_add_str(&text, "trentd: the configuration is good\n");
+    (void)fwrite(text.ptr, 1, text.len, stdout);
+    return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+/* Secrets may have come by the environment (credentials of a root provider): gone before anything else
+ * runs. Test hooks of a test build stay. */
+static void wipe_environment(void)
+{
+#ifndef KMS_CRASH_POINTS
+    extern char **environ;
+
+    for (char **e = environ; e != NULL && *e != NULL; e++)
+        explicit_bzero(*e, strlen(*e));
+    (void)clearenv();
+#endif
+}
+
+static int run(struct daemon *d, const sigset_t *signals)
+{
+    struct kms_error  err;
+    struct audit_head head;
+
+    if (secret_memory_init(d->config.dev || d->config.allow_unlocked_memory, &err) != KMS_OK)
+        return refuse(EX_OSERR, &err);
+    if (crypto_init(&err) != KMS_OK)
+        return refuse(EX_SOFTWARE, &err);
+    if (open_data(d, &head, &err) != KMS_OK)
+        return refuse(EX_DATAERR, &err);
+    if (start_work(d, &head, &err) != KMS_OK)
+        return refuse(EX_DATAERR, &err);
+    if (start_listening(d, &err) != KMS_OK)
+        return refuse(EX_UNAVAILABLE, &err);
+    report_ready(d);
+    wait_for_end(d, signals);
+    return EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon      d = { .lock = -1 };
+    enum config_action action;
+    struct kms_error   err;
+    sigset_t           signals;
+
+    if (config_load(argc, argv, &d.config, &action, &err) != KMS_OK) {
+        config_free(&d.config);
+        return refuse(EX_CONFIG, &err);
+    }
+    if (action != CONFIG_RUN) {
+        int code = print_and_exit(&d.config, action);
+        config_free(&d.config);
+        return code;
+    }
+    log_set_level((enum log_level)d.config.log_level);
+    if (harden_process(&err) != KMS_OK)
+        return refuse(EX_OSERR, &err);
+    wipe_environment();
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* every thread inherits it; sigwait takes them */
+
+    int code = run(&d, &signals);
+    stop(&d);
+    return code;
+}

@@ -1,0 +1,33 @@
+"""Fixtures: every test gets real servers and unmodified AWS clients (see trent_server.py)."""
+import pytest
+
+from trent_server import Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One development server for the tests of a module."""
+    with Server(tmp_path_factory.mktemp("trent") / "data") as s:
+        yield s
+
+
+@pytest.fixture(scope="module")
+def kms(server):
+    """boto3's client of it, us-east-1."""
+    return server.client()
+
+
+@pytest.fixture
+def new_server(tmp_path):
+    """Makes servers with settings of their own; all are stopped at the end."""
+    made = []
+
+    def make(*flags, data="data", **more):
+        s = Server(tmp_path / data, *flags, **more)
+        s.start()
+        made.append(s)
+        return s
+
+    yield make
+    for s in made:
+        s.stop()
