@@ -279,20 +279,25 @@ static enum kms_status read_bool(struct json v, struct op_int *ret, struct kms_e
     return KMS_OK;
 }
 
-/* Seconds, with or without fraction, as milliseconds rounded down. Beyond what a double holds exactly a
- * time is cut to the edge: far away is all that matters then. */
+/* Seconds, with or without fraction, as milliseconds rounded down; seconds and fraction apart, so that
+ * .9999999 does not become the next second (R13). What is too far away for a double to have milliseconds
+ * is cut to that edge: far away is all that matters then. */
 static enum kms_status read_time(struct json v, struct op_int *ret, struct kms_error *reterr)
 {
-    static const double edge = 9007199254740992.0; /* 2^53 */
+    static const double edge = 9007199254740.0; /* 2^53 ms */
 
     if (json_type(v) != JSON_INT && json_type(v) != JSON_REAL)
         return wrong_type(v, "milliseconds since epoch", reterr);
-    double ms = json_number(v) * 1000.0;
+    double seconds = json_number(v);
 
-    ms = ms > edge ? edge : (ms < -edge ? -edge : ms);
-    int64_t whole = (int64_t)ms;
+    seconds = seconds > edge ? edge : (seconds < -edge ? -edge : seconds);
+    int64_t whole = (int64_t)seconds;
 
-    *ret = (struct op_int){ .set = true, .v = (double)whole > ms ? whole - 1 : whole };
+    if ((double)whole > seconds)
+        whole--;
+    int64_t part = (int64_t)((seconds - (double)whole) * 1000.0);
+
+    *ret = (struct op_int){ .set = true, .v = whole * 1000 + part };
     return KMS_OK;
 }
 
