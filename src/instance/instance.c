@@ -1,0 +1,247 @@
+/* instance/instance.c - see instance.h. */
+#include "instance/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/audit.h"
+#include "base/cleanup.h"
+#include "crypto/crypto.h"
+#include "store/sqlite/sqlite.h"
+#include "vault/vault.h"
+
+enum { SECRET_KEY_CHARS = 40, ACCESS_KEY_RANDOM = 16 };
+
+enum kms_status instance_paths(const char *data_dir, const char *root_key_file, struct instance_paths *ret,
+                               struct kms_error *reterr)
+{
+    struct instance_paths p;
+    int                   n = snprintf(p.data, sizeof p.data, "%s", data_dir);
+    bool fits = n > 0 && n < (int)sizeof p.data && file_join(p.instance, data_dir, "instance.sealed") &&
+                file_join(p.database, data_dir, "trent.db") && file_join(p.audit, data_dir, "audit") &&
+                file_join(p.lock, data_dir, "lock") && file_join(p.socket, data_dir, "trent.sock");
+
+    if (root_key_file != NULL) {
+        n = snprintf(p.root_key, sizeof p.root_key, "%s", root_key_file);
+        fits = fits && n > 0 && n < (int)sizeof p.root_key;
+    } else {
+        fits = fits && file_join(p.root_key, data_dir, "root.key");
+    }
+    if (!fits)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the path '%.80s' is empty or too long", data_dir);
+    *ret = p;
+    return KMS_OK;
+}
+
+void instance_result_wipe(struct instance_result *r)
+{
+    explicit_bzero(r, sizeof *r);
+}
+
+/* --- the first account ------------------------------------------------------------------------------- */
+
+/* `n` characters of the alphabet, which has a power of two of them at most 64. */
+static void random_text(char *out, size_t n, const char *alphabet)
+{
+    size_t  size = strlen(alphabet);
+    uint8_t bytes[64];
+
+    crypto_random(bytes, sizeof bytes);
+    for (size_t i = 0; i < n; i++)
+        out[i] = alphabet[bytes[i] % size];
+    out[n] = '\0';
+    explicit_bzero(bytes, sizeof bytes);
+}
+
+static void choose_access_key(const struct instance_config *config, struct instance_result *ret)
+{
+    char text[SECRET_KEY_CHARS + 1];
+
+    *ret = (struct instance_result){ 0 };
+    random_text(text, ACCESS_KEY_RANDOM, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");
+    if (config->access_key_id != NULL)
+        (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "%s", config->access_key_id);
+    else
+        (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "AKIA%s", text);
+    random_text(text, SECRET_KEY_CHARS, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    (void)snprintf(ret->secret_access_key, sizeof ret->secret_access_key, "%s",
+                   config->secret_access_key != NULL ? config->secret_access_key : text);
+    explicit_bzero(text, sizeof text);
+}
+
+static enum kms_status add_account(struct vault *v, struct change *change, const char *account,
+                                   const struct instance_result *key, struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf wrapped = BUF_INIT(1024);
+
+    TRY(vault_wrap_secret_key(v, bytes_str(key->access_key_id), bytes_str(key->secret_access_key), &wrapped,
+                              reterr));
+    struct account_record    *a = calloc(1, sizeof *a);
+    struct access_key_record *k = access_key_new(buf_bytes(&wrapped));
+    if (a == NULL || k == NULL) {
+        free(a);
+        free(k);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
+    }
+    (void)snprintf(a->id, sizeof a->id, "%s", account);
+    a->created = clock_wall_ms();
+    (void)snprintf(k->id, sizeof k->id, "%s", key->access_key_id);
+    (void)snprintf(k->account, sizeof k->account, "%s", account);
+    (void)snprintf(k->principal_arn, sizeof k->principal_arn, "arn:aws:iam::%s:root", account);
+    (void)snprintf(k->principal_id, sizeof k->principal_id, "%s", account);
+    k->active = true;
+    k->created = a->created;
+    k->version = 1;
+    change_add(change, ROW_ACCOUNT_INSERT)->account = a;
+    change_add(change, ROW_ACCESS_KEY_INSERT)->access_key = k;
+    return KMS_OK;
+}
+
+static enum kms_status fill_database(const struct instance_paths *paths, struct vault *v, const char *account,
+                                     const struct instance_result *key, struct kms_error *reterr)
+{
+    CLEANUP(change_release) struct change change = { .event = BUF_INIT(0) };
+    struct change                        *list[1] = { &change };
+    enum kms_status                       result = KMS_OK;
+    struct store_batch                    batch = { .changes = list, .results = &result, .n = 1 };
+    struct store                         *store = NULL;
+
+    TRY(add_account(v, &change, account, key, reterr));
+    TRY(store_sqlite_create(paths->database, vault_instance_id(v), reterr));
+    TRY(store_sqlite_open(paths->database, vault_instance_id(v), vault_row_mac, v, &store, reterr));
+    enum kms_status status = store->ops->apply(store, &batch, reterr);
+    store_close(store);
+    if (status == KMS_OK && result != KMS_OK)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot store the first account");
+    return status;
+}
+
+/* --- making a directory -------------------------------------------------------------------------------- */
+
+static bool account_valid(const char *account)
+{
+    return strlen(account) == 12 && strspn(account, "0123456789") == 12;
+}
+
+static enum kms_status refuse_existing(const struct instance_paths *p, struct kms_error *reterr)
+{
+    const char *const files[] = { p->root_key, p->instance, p->database, p->audit };
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        if (file_exists(files[i]))
+            return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                            "'%s' exists already: choose an empty data directory, nothing was overwritten",
+                            files[i]);
+    }
+    return KMS_OK;
+}
+
+static enum kms_status make_directory(const struct instance_paths *p, struct kms_error *reterr)
+{
+    if (mkdir(p->data, 0700) == 0 || errno == EEXIST) {
+        struct stat st;
+        if (stat(p->data, &st) == 0 && S_ISDIR(st.st_mode))
+            return KMS_OK;
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' is not a folder", p->data);
+    }
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot make the data directory '%s': %s", p->data, strerror(errno));
+}
+
+static enum kms_status make_audit(const struct instance_config *config, const struct instance_paths *p,
+                                  struct vault *v, struct clock *clock, struct kms_error *reterr)
+{
+    struct audit_config a = {
+        .dir = p->audit,
+        .node = vault_instance_id(v),
+        .reserve_bytes = config->audit_reserve_bytes,
+        .clock = clock,
+        .sign = vault_audit_sign,
+        .sign_ctx = v,
+    };
+
+    vault_audit_public_key(v, a.public_key);
+    return audit_create(&a, reterr);
+}
+
+/* The database comes last: a directory without one is not a data directory yet. */
+static enum kms_status make_files(const struct instance_config *config, const struct instance_paths *p,
+                                  struct clock *clock, struct epoch *epoch,
+                                  const struct instance_result *key, struct kms_error *reterr)
+{
+    const struct vault_config vc = {
+        .data_dir = p->data,
+        .root_key_file = p->root_key,
+        .allow_grade_c = true, /* the server decides whether it serves here */
+        .development = config->development,
+        .cache_idle_s = 60,
+        .clock = clock,
+        .epoch = epoch,
+    };
+    const uint64_t none[2] = { 0, 0 };
+    struct vault  *v = NULL;
+
+    TRY(vault_create(&vc, reterr));
+    TRY(vault_open(&vc, none, &v, reterr));
+    enum kms_status status = make_audit(config, p, v, clock, reterr);
+    if (status == KMS_OK)
+        status = fill_database(p, v, config->account, key, reterr);
+    vault_close(v);
+    return status;
+}
+
+enum kms_status instance_create(const struct instance_config *config, struct instance_result *ret,
+                                struct kms_error *reterr)
+{
+    struct instance_paths  p;
+    struct instance_result key;
+
+    if (!account_valid(config->account))
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "'%.20s' is not an account id: 12 digits", config->account);
+    TRY(instance_paths(config->data_dir, config->root_key_file, &p, reterr));
+    TRY(make_directory(&p, reterr));
+    TRY(refuse_existing(&p, reterr));
+    choose_access_key(config, &key);
+
+    struct clock   *clock = clock_new(0);
+    struct epoch   *epoch = epoch_new();
+    enum kms_status status = clock == NULL || epoch == NULL
+        ? KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory")
+        : make_files(config, &p, clock, epoch, &key, reterr);
+    epoch_free(epoch);
+    clock_free(clock);
+    if (status == KMS_OK)
+        *ret = key;
+    instance_result_wipe(&key);
+    return status;
+}
+
+/* --- holding it ------------------------------------------------------------------------------------------ */
+
+enum kms_status instance_lock(const struct instance_paths *paths, int *ret_fd, struct kms_error *reterr)
+{
+    char pid[32] = { 0 };
+    CLEANUP(closep) int fd = open(paths->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open '%s': %s", paths->lock, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (read(fd, pid, sizeof pid - 1) < 0)
+            pid[0] = '\0';
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "the data directory '%s' is in use by process %ld: stop it first, or use another "
+                        "directory",
+                        paths->data, strtol(pid, NULL, 10));
+    }
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot write '%s': %s", paths->lock, strerror(errno));
+    *ret_fd = fd;
+    fd = -1;
+    return KMS_OK;
+}

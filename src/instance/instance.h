@@ -1,0 +1,57 @@
+/* instance/instance.h - a data directory: which files it has, making one, and holding it.
+ *
+ *   root.key          32 random bytes, mode 0400 (elsewhere when root-key-file says so)
+ *   instance.sealed   instance key and its like, sealed by the root key        (vault/)
+ *   erasable.slots    shred keys of imported material: never in a backup        (vault/)
+ *   durable.slots     shred keys of generated material                         (vault/)
+ *   trent.db          the database                                             (store/sqlite/)
+ *   audit/            the audit files and audit.pub                            (audit/)
+ *   lock              held by the running server
+ *   trent.sock        local socket of the running server
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/file.h"
+
+struct instance_paths {
+    char data[FILE_PATH_MAX];
+    char root_key[FILE_PATH_MAX];
+    char instance[FILE_PATH_MAX];
+    char database[FILE_PATH_MAX];
+    char audit[FILE_PATH_MAX];
+    char lock[FILE_PATH_MAX];
+    char socket[FILE_PATH_MAX];
+};
+
+/* Paths of a data directory; `root_key_file` NULL: root.key in it. */
+KMS_MUST_CHECK enum kms_status instance_paths(const char *data_dir, const char *root_key_file,
+                                              struct instance_paths *ret, struct kms_error *reterr);
+
+struct instance_config {
+    const char *data_dir;
+    const char *root_key_file;     /* NULL: DATA/root.key; refused if the file exists              */
+    const char *account;           /* 12 digits                                                    */
+    const char *access_key_id;     /* NULL: generated, AKIA and 16 characters                       */
+    const char *secret_access_key; /* NULL: generated, 40 characters                                */
+    bool        development;
+    uint64_t    audit_reserve_bytes;
+};
+
+/* The first account's root access key; the secret is nowhere else in clear. Wipe after showing it. */
+struct instance_result {
+    char access_key_id[129];
+    char secret_access_key[129];
+};
+void instance_result_wipe(struct instance_result *r);
+
+/* Makes a data directory (mode 0700) with everything in it and the first account. Refuses a folder that
+ * has any file of a data directory in it; nothing is overwritten. If it fails halfway, what it made is
+ * left for inspection and named in the message. crypto_init and secret_memory_init come first. */
+KMS_MUST_CHECK enum kms_status instance_create(const struct instance_config *config,
+                                               struct instance_result *ret, struct kms_error *reterr);
+
+/* Takes the exclusive lock of a data directory; *ret_fd holds it until closed. Refuses with the process
+ * id of the holder. */
+KMS_MUST_CHECK enum kms_status instance_lock(const struct instance_paths *paths, int *ret_fd,
+                                             struct kms_error *reterr);
