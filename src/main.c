@@ -50,7 +50,7 @@ static int refuse(int code, const struct kms_error *err)
 /* Development mode makes its data directory, with the access key test/test. */
 static enum kms_status create_if_missing(struct daemon *d, struct kms_error *reterr)
 {
-    if (!d->config.dev || file_exists(d->paths.database))
+    if (file_exists(d->paths.database))
         return KMS_OK;
     struct instance_config config = {
         .data_dir = d->config.data,
@@ -114,8 +114,13 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head, 
 
     TRY(instance_paths(d->config.data, d->config.root_key_file[0] != '\0' ? d->config.root_key_file : NULL,
                        &d->paths, reterr));
-    TRY(create_if_missing(d, reterr));
+    if (!d->config.dev && !file_exists(d->paths.database))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "there is no database '%s': make a data directory with 'trent init --data %s'",
+                        d->paths.database, d->paths.data);
+    TRY(instance_make_directory(&d->paths, reterr));
     TRY(instance_lock(&d->paths, &d->lock, reterr));
+    TRY(create_if_missing(d, reterr));
     TRY(store_sqlite_peek(d->paths.database, &meta, reterr));
 
     d->clock = clock_new(meta.clock_floor);

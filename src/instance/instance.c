@@ -142,7 +142,7 @@ static enum kms_status refuse_existing(const struct instance_paths *p, struct km
     return KMS_OK;
 }
 
-static enum kms_status make_directory(const struct instance_paths *p, struct kms_error *reterr)
+enum kms_status instance_make_directory(const struct instance_paths *p, struct kms_error *reterr)
 {
     if (mkdir(p->data, 0700) == 0 || errno == EEXIST) {
         struct stat st;
@@ -204,7 +204,7 @@ enum kms_status instance_create(const struct instance_config *config, struct ins
     if (!account_valid(config->account))
         return KMS_FAIL(reterr, KMS_E_VALIDATION, "'%.20s' is not an account id: 12 digits", config->account);
     TRY(instance_paths(config->data_dir, config->root_key_file, &p, reterr));
-    TRY(make_directory(&p, reterr));
+    TRY(instance_make_directory(&p, reterr));
     TRY(refuse_existing(&p, reterr));
     choose_access_key(config, &key);
 

@@ -28,6 +28,10 @@ struct instance_paths {
 KMS_MUST_CHECK enum kms_status instance_paths(const char *data_dir, const char *root_key_file,
                                               struct instance_paths *ret, struct kms_error *reterr);
 
+/* Makes the folder itself, mode 0700, if it is not there. */
+KMS_MUST_CHECK enum kms_status instance_make_directory(const struct instance_paths *paths,
+                                                       struct kms_error *reterr);
+
 struct instance_config {
     const char *data_dir;
     const char *root_key_file;     /* NULL: DATA/root.key; refused if the file exists              */
