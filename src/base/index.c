@@ -79,6 +79,22 @@ void index_free(struct index *ix)
     free(ix);
 }
 
+bool index_reserve(struct index *ix, size_t n)
+{
+    size_t        slots = INDEX_FIRST;
+    struct table *old = atomic_load(&ix->table);
+
+    assert(atomic_load(&ix->count) == 0);
+    while (slots < n)
+        slots *= 2;
+    struct table *fresh = table_new(slots);
+    if (fresh == NULL)
+        return false;
+    atomic_store(&ix->table, fresh);
+    free(old);
+    return true;
+}
+
 static struct index_node *find_once(const struct index *ix, struct bytes key, uint64_t hash)
 {
     const struct table *t = atomic_load_explicit(&ix->table, memory_order_acquire);

@@ -22,6 +22,9 @@ struct index;
 /* `seed` makes the hash unpredictable to those who choose keys. NULL when out of memory. */
 struct index *index_new(uint64_t seed);
 void          index_free(struct index *ix); /* does not touch the nodes */
+/* Makes the still empty table large enough for n nodes: for writers that are readers themselves, which
+ * cannot let it grow. Before anybody else uses it. False when out of memory. */
+KMS_MUST_CHECK bool index_reserve(struct index *ix, size_t n);
 
 /* Reader side: the node with this key, or NULL. */
 struct index_node *index_find(const struct index *ix, struct bytes key);

@@ -28,8 +28,8 @@ struct vault_config {
     const char *data_dir;       /* instance file and slot files live here                         */
     const char *root_key_file;  /* 32 random bytes, mode 0400, regular file, own owner             */
     bool        allow_grade_c;  /* start although slots cannot be erased for certain (--dev: true) */
-    bool        development;    /* a missing root key file is refused all the same; this only
-                                   silences the warning "root key on the data directory's filesystem" */
+    bool        development;    /* a missing root key file is refused all the same; this only silences
+                                   main's warning of vault_status.root_on_data_filesystem          */
     unsigned    ready_keys[3];  /* target pool sizes of RSA wrapping keys: 2048, 3072, 4096        */
     unsigned    cache_idle_s;   /* opened material is wiped after this many idle seconds (60)      */
     struct clock *clock;
@@ -62,6 +62,8 @@ struct vault_status {
     uint32_t         slots_used[2], slots_total[2];
     unsigned         ready_keys[3];  /* in the pools now                                         */
     size_t           cached_materials;
+    bool             root_on_data_filesystem; /* main warns of it outside development: a thief of the
+                                                 disk has both halves                            */
 };
 void vault_status(struct vault *v, struct vault_status *ret);
 const char *erase_grade_name(enum erase_grade grade); /* "A", "B", "C" */
@@ -160,7 +162,8 @@ KMS_MUST_CHECK enum kms_status vault_import_parameters(struct vault *v, const st
                                                        struct vault_import_parameters *ret,
                                                        struct kms_error *reterr);
 /* Calls fn(arg) once, from the generator thread, when a key of the spec has become ready (at once, from
- * the calling thread, if one is there now). */
+ * the calling thread, if one is there now). One key wakes one waiter. vault_close forgets waiters without
+ * calling them. */
 void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg), void *arg);
 
 /* Opens an import token: which import key record it belongs to. KMS_E_IMPORT_TOKEN (no message) for
@@ -170,7 +173,8 @@ KMS_MUST_CHECK enum kms_status vault_token_open(struct vault *v, const struct ke
                                                 struct kms_error *reterr);
 
 /* Unwraps a customer's material: two steps, so that the state machine decides between them.
- * vault_import_open: unwraps and validates; KMS_E_VALIDATION "Invalid encrypted key size." when the
+ * vault_import_open: unwraps and validates; KMS_E_EXPIRED_TOKEN (no message) when the wrapping key is past
+ * its time or erased, KMS_E_VALIDATION "Invalid encrypted key size." when the
  * length cannot fit the wrapping key, KMS_E_CIPHERTEXT (no message) for every other fault. On success
  * *ret_handle names the opened material inside the vault and *ret_id is its material id. */
 struct vault_import; /* opened material, held in secret memory */
@@ -204,19 +208,24 @@ struct erase_proof {
 /* Unlinks a material from the cache of opened ones. The bytes are wiped by vault_reclaim. Call only
  * after epoch_barrier(), so that no reader can put it back; then barrier again, then vault_reclaim. */
 void vault_forget(struct vault *v, const struct material_id *id);
+/* Wipes what was unlinked, after a barrier of its own: other threads may have unlinked since the caller's.
+ * Not from inside a section. */
 void vault_reclaim(struct vault *v);
 /* Unlinks materials that have been idle for cache_idle_s. Then barrier, then vault_reclaim. Returns how many. */
 size_t vault_forget_idle(struct vault *v);
 /* Overwrites n slots with random bytes, syncs, with zeros, syncs, reads back (2.7.2 step 4). Slots whose
- * generation differs are left alone (`already_empty`). A read-back that differs is KMS_E_INTERNAL. */
+ * generation differs are left alone (`already_empty`). A read-back that differs is KMS_E_INTERNAL. So is a
+ * failed sync, after which nothing more is written to that file until the process is started again. */
 KMS_MUST_CHECK enum kms_status vault_erase(struct vault *v, const struct sealed *slots, size_t n,
                                            struct erase_proof *ret_proofs, struct kms_error *reterr);
 /* Gives back the slot of a material whose change did not commit. */
 void vault_release(struct vault *v, const struct sealed *slot);
-/* Is the shred key of this sealed form there (slot in use, generation and owner match)? */
+/* Is the shred key of this sealed form there (slot in use, not damaged, same generation)? Whose it is, is
+ * checked when it is opened. */
 bool vault_slot_alive(struct vault *v, const struct sealed *slot);
-/* Erases every slot in use that `named` does not claim (start-up repair); returns how many, and calls
- * `erased` for each. */
+/* Erases every slot in use that `named` does not claim (start-up repair, before other threads use the
+ * vault); returns how many, and calls `erased` for each. Damaged slots go as well, but for durable ones
+ * that are claimed. */
 KMS_MUST_CHECK enum kms_status vault_sweep(struct vault *v, enum slot_class slot_class,
                                            bool (*named)(uint32_t slot, uint64_t generation, void *ctx),
                                            void (*erased)(uint32_t slot, uint64_t generation, void *ctx),

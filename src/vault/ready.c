@@ -1,0 +1,216 @@
+/* vault/ready.c - RSA wrapping keys made in advance, since making one takes longer than a request may.
+ *
+ * One thread fills the pools, one key at a time and at low priority: however many ask, it takes at most
+ * one core, and that only when nobody else wants it. Ready keys lie in secret memory; one that is taken
+ * is used for one answer of GetParametersForImport.
+ */
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "vault/vault_internal.h"
+
+enum {
+    NICENESS     = 10,
+    SPKI_MAX     = 1024,
+    PAUSE_S      = 1, /* after a failure, which can only be want of memory */
+    NOTHING_TO_DO = -1,
+};
+
+struct ready_waiter {
+    struct ready_waiter *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+int ready_kind(enum key_spec spec)
+{
+    return spec >= SPEC_RSA_2048 && spec <= SPEC_RSA_4096 ? (int)(spec - SPEC_RSA_2048) : -1;
+}
+
+static unsigned bits_of(int kind)
+{
+    return 2048 + 1024 * (unsigned)kind;
+}
+
+void ready_key_freep(struct ready_key **k)
+{
+    if (*k == NULL)
+        return;
+    secret_free((*k)->pkcs8);
+    buf_release(&(*k)->spki);
+    free(*k);
+    *k = NULL;
+}
+
+/* --- the generator ----------------------------------------------------------------------------------- */
+
+/* With the lock held. Pools somebody waits for first, in turn; then the emptiest. */
+static int what_next(const struct vault *v)
+{
+    int best = NOTHING_TO_DO;
+
+    for (int i = 1; i <= READY_KINDS; i++) {
+        int                      kind = (v->ready_last + i) % READY_KINDS;
+        const struct ready_pool *p = &v->ready[kind];
+        if (p->first != NULL)
+            return kind;
+        if (p->count >= p->target)
+            continue;
+        const struct ready_pool *b = best < 0 ? NULL : &v->ready[best];
+        if (b == NULL || p->count * b->target < b->count * p->target)
+            best = kind;
+    }
+    return best;
+}
+
+static struct ready_key *generate(struct vault *v, int kind)
+{
+    CLEANUP(ready_key_freep) struct ready_key *k = calloc(1, sizeof *k);
+
+    if (k == NULL)
+        return NULL;
+    buf_init(&k->spki, SPKI_MAX);
+    if (crypto_rsa_generate(bits_of(kind), &v->ready_stop, &k->pkcs8, &k->spki, NULL) != KMS_OK)
+        return NULL;
+    return TAKE(k);
+}
+
+/* With the lock held; gives it up while telling the one waiter for whom the key is. */
+static void put(struct vault *v, int kind, struct ready_key *k)
+{
+    struct ready_pool   *p = &v->ready[kind];
+    struct ready_waiter *w = p->first;
+
+    k->next = p->keys;
+    p->keys = k;
+    p->count++;
+    if (w == NULL)
+        return;
+    p->first = w->next;
+    if (p->first == NULL)
+        p->last = NULL;
+    (void)pthread_mutex_unlock(&v->ready_lock);
+    w->fn(w->arg);
+    free(w);
+    (void)pthread_mutex_lock(&v->ready_lock);
+}
+
+static void pause_locked(struct vault *v)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PAUSE_S;
+    (void)pthread_cond_timedwait(&v->ready_wake, &v->ready_lock, &until);
+}
+
+static void *generator(void *arg)
+{
+    struct vault *v = arg;
+
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread only, on Linux */
+    (void)pthread_mutex_lock(&v->ready_lock);
+    while (!atomic_load(&v->ready_stop)) {
+        int kind = what_next(v);
+        if (kind == NOTHING_TO_DO) {
+            (void)pthread_cond_wait(&v->ready_wake, &v->ready_lock);
+            continue;
+        }
+        v->ready_last = kind;
+        (void)pthread_mutex_unlock(&v->ready_lock);
+        struct ready_key *k = generate(v, kind);
+        (void)pthread_mutex_lock(&v->ready_lock);
+        if (k != NULL)
+            put(v, kind, k);
+        else if (!atomic_load(&v->ready_stop))
+            pause_locked(v);
+    }
+    (void)pthread_mutex_unlock(&v->ready_lock);
+    crypto_thread_cleanup();
+    return NULL;
+}
+
+/* --- the interface ----------------------------------------------------------------------------------- */
+
+enum kms_status vault_start(struct vault *v, struct kms_error *reterr)
+{
+    int why = pthread_create(&v->ready_thread, NULL, generator, v);
+
+    if (why != 0)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start the generator thread: %s", strerror(why));
+    v->ready_started = true;
+    return KMS_OK;
+}
+
+void ready_stop(struct vault *v)
+{
+    if (v->ready_started) {
+        (void)pthread_mutex_lock(&v->ready_lock);
+        atomic_store(&v->ready_stop, true);
+        (void)pthread_cond_signal(&v->ready_wake);
+        (void)pthread_mutex_unlock(&v->ready_lock);
+        (void)pthread_join(v->ready_thread, NULL);
+        v->ready_started = false;
+    }
+    for (int kind = 0; kind < READY_KINDS; kind++) {
+        struct ready_pool *p = &v->ready[kind];
+        while (p->keys != NULL) {
+            struct ready_key *k = p->keys;
+            p->keys = k->next;
+            ready_key_freep(&k);
+        }
+        while (p->first != NULL) { /* who waits is not called any more */
+            struct ready_waiter *w = p->first;
+            p->first = w->next;
+            free(w);
+        }
+        p->last = NULL;
+        p->count = 0;
+    }
+}
+
+struct ready_key *ready_take(struct vault *v, int kind)
+{
+    struct ready_pool *p = &v->ready[kind];
+
+    (void)pthread_mutex_lock(&v->ready_lock);
+    struct ready_key *k = p->keys;
+    if (k != NULL) {
+        p->keys = k->next;
+        p->count--;
+        k->next = NULL;
+        (void)pthread_cond_signal(&v->ready_wake);
+    }
+    (void)pthread_mutex_unlock(&v->ready_lock);
+    return k;
+}
+
+void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg), void *arg)
+{
+    int                  kind = ready_kind(wrapping_spec);
+    struct ready_waiter *w = kind < 0 ? NULL : calloc(1, sizeof *w);
+    bool                 now = w == NULL; /* no memory to wait: come again, and fail there */
+
+    if (w != NULL) {
+        struct ready_pool *p = &v->ready[kind];
+        *w = (struct ready_waiter){ NULL, fn, arg };
+        (void)pthread_mutex_lock(&v->ready_lock);
+        now = p->keys != NULL;
+        if (!now) {
+            if (p->last != NULL)
+                p->last->next = w;
+            else
+                p->first = w;
+            p->last = w;
+            (void)pthread_cond_signal(&v->ready_wake);
+        }
+        (void)pthread_mutex_unlock(&v->ready_lock);
+    }
+    if (now) {
+        free(w);
+        fn(arg);
+    }
+}

@@ -1,0 +1,187 @@
+/* vault/slot_erase.c - overwriting slots for good, and the proof of it (trust-model 2.7.2, 2.7.6).
+ *
+ * Random bytes, sync, zeros, sync, then the page is read back past the page cache. A crash at any
+ * step leaves bytes that open as nothing: the next start finds the slot damaged and erases it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/crash_point.h"
+#include "base/file.h"
+#include "vault/slot_file.h"
+
+enum fill { FILL_RANDOM, FILL_ZERO };
+
+/* Takes the slots that are to be erased now: marks them busy; the others are left alone. */
+static size_t claim(struct slot_file *f, const struct slot_name *names, size_t n, bool *mine)
+{
+    size_t count = 0;
+
+    (void)pthread_mutex_lock(&f->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct slot_entry *e = names[i].slot < f->n_entries ? &f->entries[names[i].slot] : NULL;
+        /* a damaged slot can be half erased: whose it was does not matter, nothing opens with it */
+        mine[i] = e != NULL && (e->state == SLOT_DAMAGED ||
+                  (e->state == SLOT_USED &&
+                   (names[i].any_generation || e->generation == names[i].generation)));
+        if (mine[i]) {
+            e->state = SLOT_BUSY;
+            count++;
+        }
+    }
+    (void)pthread_mutex_unlock(&f->lock);
+    return count;
+}
+
+/* After success the slots are free; after a failure nobody knows, so they stay out of use. */
+static void let_go(struct slot_file *f, const struct slot_name *names, size_t n, const bool *mine,
+                   bool erased)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    for (size_t i = 0; i < n; i++) {
+        if (!mine[i])
+            continue;
+        struct slot_entry *e = &f->entries[names[i].slot];
+        if (erased) {
+            *e = (struct slot_entry){ 0, SLOT_FREE };
+            f->free[f->n_free++] = names[i].slot;
+        } else {
+            e->state = SLOT_DAMAGED;
+        }
+    }
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+static enum kms_status overwrite(struct slot_file *f, const struct slot_name *names, size_t n,
+                                 const bool *mine, enum fill fill, struct kms_error *reterr)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t bytes[SLOT_BYTES] = { 0 };
+        if (!mine[i])
+            continue;
+        if (fill == FILL_RANDOM)
+            crypto_random(bytes, sizeof bytes);
+        (void)pthread_mutex_lock(&f->lock);
+        enum kms_status status = slot_file_patch(f, names[i].slot, bytes, reterr);
+        (void)pthread_mutex_unlock(&f->lock);
+        TRY(status);
+    }
+    return KMS_OK;
+}
+
+/* I2: the next generation is on disk before the slot can look free. */
+static enum kms_status raise_generation(struct slot_file *f, struct kms_error *reterr)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    enum kms_status status = slot_file_put_header(f, f->generation + 1, reterr);
+    if (status == KMS_OK)
+        f->generation++;
+    (void)pthread_mutex_unlock(&f->lock);
+    return status;
+}
+
+static enum kms_status read_page(struct slot_file *f, uint64_t at, uint8_t *page, bool *ret_direct,
+                                 struct kms_error *reterr)
+{
+    if (f->direct_fd >= 0 && pread(f->direct_fd, page, SLOT_PAGE, (off_t)at) == SLOT_PAGE) {
+        *ret_direct = true;
+        return KMS_OK;
+    }
+    /* the filesystem cannot read around its cache: drop the page from it, and do not call it proof */
+    *ret_direct = false;
+    (void)posix_fadvise(f->fd, (off_t)at, SLOT_PAGE, POSIX_FADV_DONTNEED);
+    return file_pread_all(f->fd, page, SLOT_PAGE, at, reterr);
+}
+
+static enum kms_status verify(struct slot_file *f, const struct slot_name *names, size_t n,
+                              const bool *mine, struct erase_proof *proofs, struct kms_error *reterr)
+{
+    static const uint8_t    zeros[SLOT_BYTES];
+    CLEANUP(freep) uint8_t *page = aligned_alloc(SLOT_PAGE, SLOT_PAGE);
+    uint64_t                have = 0; /* the header page: no slot lies there */
+    bool                    direct = false;
+
+    if (page == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to read a slot back");
+    for (size_t i = 0; i < n; i++) {
+        uint64_t at = slot_page(names[i].slot);
+        if (!mine[i])
+            continue;
+        if (have != at)
+            TRY(read_page(f, at, page, &direct, reterr));
+        have = at;
+        if (memcmp(page + (slot_offset(names[i].slot) - at), zeros, SLOT_BYTES) != 0)
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "slot %u of '%s' is not empty after erasing: the "
+                            "disk does not do what it says", names[i].slot, f->path);
+        if (proofs != NULL)
+            proofs[i].verified = direct;
+    }
+    return KMS_OK;
+}
+
+static enum kms_status erase_claimed(struct slot_file *f, const struct slot_name *names, size_t n,
+                                     const bool *mine, struct erase_proof *proofs,
+                                     struct kms_error *reterr)
+{
+    CRASH_POINT("vault-erase-claimed");
+    TRY(overwrite(f, names, n, mine, FILL_RANDOM, reterr));
+    TRY(raise_generation(f, reterr));
+    CRASH_POINT("vault-erase-random-written");
+    TRY(slot_file_sync(f, reterr));
+    CRASH_POINT("vault-erase-random-synced");
+    TRY(overwrite(f, names, n, mine, FILL_ZERO, reterr));
+    CRASH_POINT("vault-erase-zeros-written");
+    TRY(slot_file_sync(f, reterr));
+    CRASH_POINT("vault-erase-zeros-synced");
+    TRY(verify(f, names, n, mine, proofs, reterr));
+    CRASH_POINT("vault-erase-verified");
+    return KMS_OK;
+}
+
+static void begin_proofs(struct slot_file *f, const struct grade *grade, const struct slot_name *names,
+                         size_t n, const bool *mine, struct erase_proof *proofs)
+{
+    for (size_t i = 0; i < n; i++) {
+        proofs[i] = (struct erase_proof){ .already_empty = !mine[i], .grade = grade->grade };
+        memcpy(proofs[i].filesystem, grade->filesystem, sizeof proofs[i].filesystem);
+        if (mine[i])
+            (void)grade_extent(f->fd, slot_page(names[i].slot), proofs[i].extents_before);
+    }
+}
+
+static void end_proofs(struct slot_file *f, const struct slot_name *names, size_t n, const bool *mine,
+                       struct erase_proof *proofs)
+{
+    for (size_t i = 0; i < n; i++) {
+        proofs[i].file_generation = f->generation; /* only erasures change it, and we are the one */
+        if (mine[i])
+            (void)grade_extent(f->fd, slot_page(names[i].slot), proofs[i].extents_after);
+    }
+}
+
+enum kms_status slot_file_erase(struct slot_file *f, const struct grade *grade,
+                                const struct slot_name *names, size_t n,
+                                struct erase_proof *ret_proofs, struct kms_error *reterr)
+{
+    CLEANUP(freep) bool *mine = calloc(n + 1, sizeof *mine);
+    enum kms_status      status = KMS_OK;
+
+    if (mine == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to erase %zu slots", n);
+    (void)pthread_mutex_lock(&f->erase_lock);
+    size_t count = claim(f, names, n, mine);
+    if (ret_proofs != NULL)
+        begin_proofs(f, grade, names, n, mine, ret_proofs);
+    if (count > 0) {
+        status = erase_claimed(f, names, n, mine, ret_proofs, reterr);
+        let_go(f, names, n, mine, status == KMS_OK);
+    }
+    if (ret_proofs != NULL)
+        end_proofs(f, names, n, mine, ret_proofs);
+    (void)pthread_mutex_unlock(&f->erase_lock);
+    return status;
+}
