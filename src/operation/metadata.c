@@ -76,15 +76,17 @@ static void put_algorithms(struct json_writer *w, const struct key_record *key)
 
 /* ExpirationModel and ValidTo: only of imported keys, and only while nothing is missing or expired
  * (R34, kms-behaviour 7.7). A pending material does not count. */
-static bool shows_expiration(const struct key_record *key, int64_t now)
+static bool shows_expiration(const struct key_record *key, enum key_state state, int64_t now)
 {
-    if (key->origin != ORIGIN_EXTERNAL || key_record_with_role(key, MATERIAL_CURRENT) == NULL)
+    if (key->origin != ORIGIN_EXTERNAL || state == KEY_PENDING_IMPORT ||
+        key_record_with_role(key, MATERIAL_CURRENT) == NULL)
         return false;
     for (size_t i = 0; i < key->n_materials; i++) {
         const struct key_material *m = &key->materials[i];
         bool associated = m->role == MATERIAL_CURRENT || m->role == MATERIAL_NON_CURRENT;
+        bool gone = !m->present || m->sealed.wrapped.len == 0;
 
-        if (associated && (!m->present || (m->expiration == EXPIRES && m->valid_to <= now)))
+        if (associated && (gone || (m->expiration == EXPIRES && m->valid_to <= now)))
             return false;
     }
     return true;
@@ -139,7 +141,7 @@ void op_write_metadata(struct json_writer *w, const char *name, const struct key
                        int64_t now)
 {
     enum key_state state = key_state_at(key, now);
-    bool           expiration = shows_expiration(key, now);
+    bool           expiration = shows_expiration(key, state, now);
     int64_t        valid_to = expiration ? key_valid_to(key) : 0;
 
     json_open_object(w, name);
