@@ -39,7 +39,8 @@ static struct audit_limits with_defaults(struct audit_limits l)
     };
 
     return (struct audit_limits){
-        .checkpoint_records = l.checkpoint_records ? l.checkpoint_records : standard.checkpoint_records,
+        .checkpoint_records = l.checkpoint_records ? l.checkpoint_records
+                                                   : standard.checkpoint_records,
         .checkpoint_ms = l.checkpoint_ms ? l.checkpoint_ms : standard.checkpoint_ms,
         .sync_ms = l.sync_ms ? l.sync_ms : standard.sync_ms,
         .rotate_bytes = l.rotate_bytes ? l.rotate_bytes : standard.rotate_bytes,
@@ -120,8 +121,8 @@ enum kms_status audit_create(const struct audit_config *config, struct kms_error
 
 /* --- opening ------------------------------------------------------------------------------------------------- */
 
-enum kms_status audit_file_begin(struct audit *a, uint64_t first, int *ret_fd, struct audit_file *ret,
-                                 struct kms_error *reterr)
+enum kms_status audit_file_begin(struct audit *a, uint64_t first, int *ret_fd,
+                                 struct audit_file *ret, struct kms_error *reterr)
 {
     struct audit_file file = { .first = first, .time = clock_now(a->config.clock) };
     char              path[FILE_PATH_MAX];
@@ -165,7 +166,8 @@ static void keep_torn(struct audit *a, const struct audit_tail *tail)
     }
 }
 
-static enum kms_status cut_torn(struct audit *a, const struct audit_tail *tail, struct kms_error *reterr)
+static enum kms_status cut_torn(struct audit *a, const struct audit_tail *tail,
+                                struct kms_error *reterr)
 {
     keep_torn(a, tail);
     if (a->io->ftruncate(a->fd, (off_t)tail->end) != 0 || a->io->fdatasync(a->fd) != 0)
@@ -224,8 +226,10 @@ enum kms_status audit_open(const struct audit_config *config, struct audit **ret
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start the audit thread: %s",
                         strerror(failed));
 
-    *ret_head = (struct audit_head){ .seq = a->chain.seq, .time = a->chain.time,
-                                     .commit = a->chain.commit, .dropped = tail.dropped };
+    *ret_head = (struct audit_head){ .seq = a->chain.seq,
+                                     .time = a->chain.time,
+                                     .commit = a->chain.commit,
+                                     .dropped = tail.dropped };
     memcpy(ret_head->hash, tail.chain.head, sizeof ret_head->hash);
     *ret = TAKE(a);
     return KMS_OK;
@@ -306,8 +310,8 @@ static bool means_full(int cause)
     return cause == ENOSPC || cause == EDQUOT;
 }
 
-enum kms_status audit_append_locked(struct audit *a, const struct bytes *events, size_t n, bool reserve,
-                                    struct kms_error *reterr)
+enum kms_status audit_append_locked(struct audit *a, const struct bytes *events, size_t n,
+                                    bool reserve, struct kms_error *reterr)
 {
     struct audit_chain chain = a->chain;
 

@@ -23,13 +23,13 @@ struct audit;
 
 /* Thresholds; 0 means the default in brackets. Tests lower them. */
 struct audit_limits {
-    uint64_t checkpoint_records; /* records without a checkpoint [1,000]                            */
-    int64_t  checkpoint_ms;      /* age of the oldest such record [60,000]                          */
-    int64_t  sync_ms;            /* longest time between a write and its sync, about [400]          */
-    uint64_t rotate_bytes;       /* a new file from this size on [256 MiB]                          */
-    int64_t  rotate_ms;          /* or from this age on [3,600,000]                                 */
-    int64_t  tick_ms;            /* how often the housekeeping thread looks [500]                   */
-    unsigned min_free_percent;   /* less free space: only records that take rights away go in [1]   */
+    uint64_t checkpoint_records; /* records without a checkpoint [1,000] */
+    int64_t  checkpoint_ms;      /* age of the oldest such record [60,000] */
+    int64_t  sync_ms;            /* longest time between a write and its sync, about [400] */
+    uint64_t rotate_bytes;       /* a new file from this size on [256 MiB] */
+    int64_t  rotate_ms;          /* or from this age on [3,600,000] */
+    int64_t  tick_ms;            /* how often the housekeeping thread looks [500] */
+    unsigned min_free_percent;   /* less free space: only records that take rights away go in [1] */
 };
 
 /* The system calls that a sick or full disk makes fail; results as the calls of these names give
@@ -43,29 +43,31 @@ struct audit_io {
 };
 
 struct audit_config {
-    const char *dir;           /* DIR/audit                                                       */
-    const uint8_t *node;       /* 16 bytes: instance id                                            */
-    bool        sync_always;   /* audit.sync = always                                              */
-    uint64_t    reserve_bytes; /* preallocated emergency space (64 MiB; --dev 1 MiB)                */
-    struct clock *clock;
+    const char    *dir;           /* DIR/audit */
+    const uint8_t *node;          /* 16 bytes: instance id */
+    bool           sync_always;   /* audit.sync = always */
+    uint64_t       reserve_bytes; /* preallocated emergency space (64 MiB; --dev 1 MiB) */
+    struct clock  *clock;
     /* signs a checkpoint or receipt */
-    enum kms_status (*sign)(void *ctx, struct bytes message, uint8_t ret[64], struct kms_error *reterr);
-    void       *sign_ctx;
-    uint8_t     public_key[32];
+    enum kms_status (*sign)(void *ctx, struct bytes message, uint8_t ret[64],
+                            struct kms_error *reterr);
+    void                  *sign_ctx;
+    uint8_t                public_key[32];
     struct audit_limits    limits;
-    const struct audit_io *io;  /* NULL: the system's own; tests hand in calls that fail            */
+    const struct audit_io *io; /* NULL: the system's own; tests hand in calls that fail */
 };
 
 /* Makes the folder, the public key file and the reserve. Nothing is overwritten. */
-KMS_MUST_CHECK enum kms_status audit_create(const struct audit_config *config, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status audit_create(const struct audit_config *config,
+                                            struct kms_error          *reterr);
 
 /* What opening found in the files. */
 struct audit_head {
-    uint64_t seq;          /* of the last record; 0 for none                                        */
-    uint8_t  hash[32];     /* chain head                                                            */
-    int64_t  time;         /* time of the last record                                               */
-    uint64_t commit;       /* highest "commit" of a change record                                   */
-    uint64_t dropped;      /* bytes of a torn last line that were cut off (no answer had left for it) */
+    uint64_t seq;      /* of the last record; 0 for none */
+    uint8_t  hash[32]; /* chain head */
+    int64_t  time;     /* time of the last record */
+    uint64_t commit;   /* highest "commit" of a change record */
+    uint64_t dropped;  /* bytes of a torn last line that were cut off (no answer had left for it) */
 };
 /* Opens for appending: finds the head, checks the chain back to the last checkpoint; refuses with one
  * line (file, seq, why) when it does not fit. Lines that a power cut left half-written or as zeros,
@@ -98,10 +100,10 @@ bool audit_healthy(struct audit *a);
 /* True once it is broken for good (a sync failed, a cut back failed): the process should end. */
 bool audit_failed(struct audit *a);
 struct audit_counts {
-    uint64_t seq, bytes;       /* of the last record; written since it was opened                   */
+    uint64_t seq, bytes; /* of the last record; written since it was opened */
     uint64_t syncs, failures;
-    uint64_t checkpoint_seq;   /* of the last checkpoint                                            */
-    int64_t  last_checkpoint;  /* its time; 0 for none                                              */
+    uint64_t checkpoint_seq;  /* of the last checkpoint */
+    int64_t  last_checkpoint; /* its time; 0 for none */
 };
 void audit_counts(struct audit *a, struct audit_counts *ret);
 
@@ -110,28 +112,28 @@ void audit_counts(struct audit *a, struct audit_counts *ret);
 /* Values of one event; views. Empty views are left out or null as CloudTrail does. */
 struct audit_event {
     int64_t      time;
-    char         event_id[37];       /* UUID                                                     */
-    const char  *request_id;         /* NULL for service events                                   */
-    const char  *event_type;         /* "AwsApiCall" or "AwsServiceEvent"                         */
+    char         event_id[37]; /* UUID */
+    const char  *request_id;   /* NULL for service events */
+    const char  *event_type;   /* "AwsApiCall" or "AwsServiceEvent" */
     const char  *event_name;
     struct bytes region;
-    struct bytes account;            /* of the caller, and recipientAccountId                     */
-    struct bytes principal_type;     /* "Root", "IAMUser", ...; empty: service event              */
+    struct bytes account;        /* of the caller, and recipientAccountId */
+    struct bytes principal_type; /* "Root", "IAMUser", ...; empty: service event */
     struct bytes principal_arn;
     struct bytes principal_id;
     struct bytes access_key_id;
     const char  *source_ip;
-    struct bytes user_agent;         /* truncated to 256 bytes and escaped                        */
-    const char  *error_code;         /* NULL on success                                           */
+    struct bytes user_agent; /* truncated to 256 bytes and escaped */
+    const char  *error_code; /* NULL on success */
     struct bytes error_message;
-    struct bytes request_parameters; /* JSON object text; empty: null                             */
-    struct bytes response_elements;  /* JSON object text; empty: null                             */
+    struct bytes request_parameters; /* JSON object text; empty: null */
+    struct bytes response_elements;  /* JSON object text; empty: null */
     struct bytes additional;         /* JSON object text for additionalEventData (of service events:
                                         serviceEventDetails); empty: left out                    */
     bool         read_only;
-    struct bytes key_arns[2];        /* resources                                                 */
+    struct bytes key_arns[2]; /* resources */
     const char  *tls_version, *tls_cipher;
-    uint64_t     commit;             /* number of the commit; 0 for none                          */
+    uint64_t     commit; /* number of the commit; 0 for none */
 };
 /* Appends the event text without its closing brace. The caller checks buf_ok(). The text ends with
  * "eventTimeMs" and, for a change, "commit": audit_open finds them there without parsing. */
@@ -145,18 +147,18 @@ struct audit_receipt {
     int64_t      time;
     struct bytes key_arn;
     struct bytes account, region;
-    const char  *material_id;        /* 64 hex; NULL for import wrapping keys                     */
-    const char  *reason;             /* erase_reason_name                                         */
+    const char  *material_id; /* 64 hex; NULL for import wrapping keys */
+    const char  *reason;      /* erase_reason_name */
     int64_t      tombstone_time;
     uint64_t     commit;
-    const char  *slot_class;         /* "erasable", "durable"                                     */
+    const char  *slot_class; /* "erasable", "durable" */
     uint32_t     slot;
     uint64_t     slot_generation, file_generation;
-    const char  *grade;              /* "A", "B", "C"                                             */
+    const char  *grade; /* "A", "B", "C" */
     const char  *filesystem;
     uint8_t      extents_before[32], extents_after[32];
     bool         verified, already_empty;
-    bool         database_clean;     /* the truncating checkpoint succeeded                       */
+    bool         database_clean; /* the truncating checkpoint succeeded */
 };
 /* Appends the signed receipt: a text without closing brace, like an event's. */
 KMS_MUST_CHECK enum kms_status audit_receipt_write(struct audit *a, const struct audit_receipt *r,

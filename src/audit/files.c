@@ -61,8 +61,8 @@ static int file_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static enum kms_status add_file(struct audit_files *files, size_t *cap, const struct audit_file *file,
-                                struct kms_error *reterr)
+static enum kms_status add_file(struct audit_files *files, size_t *cap,
+                                const struct audit_file *file, struct kms_error *reterr)
 {
     if (files->n == *cap) {
         size_t             more = *cap == 0 ? 64 : *cap * 2;
@@ -85,13 +85,14 @@ static void closedirp(DIR **dir)
 
 enum kms_status audit_files_list(const char *dir, struct audit_files *ret, struct kms_error *reterr)
 {
-    CLEANUP(closedirp) DIR                          *d = opendir(dir);
-    CLEANUP(audit_files_release) struct audit_files  files = { 0 };
-    size_t                                           cap = 0;
-    struct audit_file                                file;
+    CLEANUP(closedirp) DIR                         *d = opendir(dir);
+    CLEANUP(audit_files_release) struct audit_files files = { 0 };
+    size_t                                          cap = 0;
+    struct audit_file                               file;
 
     if (d == NULL)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open folder '%s': %s", dir, strerror(errno));
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open folder '%s': %s", dir,
+                        strerror(errno));
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(d);
@@ -167,7 +168,8 @@ enum kms_status audit_public_key_read(const char *path, uint8_t ret[32], struct 
     struct bytes part;
     bool ok = bytes_take(&pem, sizeof PEM_START - 1, &part) && bytes_eq_str(part, PEM_START) &&
               bytes_take(&pem, SPKI_TEXT, &part) && base64_read(part, der, &len) &&
-              len == SPKI_LEN && memcmp(der, spki_start, sizeof spki_start) == 0 &&
+              len == SPKI_LEN &&
+              bytes_starts(bytes_of(der, len), bytes_of(spki_start, sizeof spki_start)) &&
               bytes_starts(pem, bytes_str("\n-----END PUBLIC KEY-----"));
     if (!ok)
         return KMS_FAIL(reterr, KMS_E_INTERNAL,
@@ -294,7 +296,8 @@ static enum line_result fill_back(struct line_backward *b)
     return LINE_OK;
 }
 
-enum line_result line_previous(struct line_backward *b, struct bytes *ret_line, uint64_t *ret_offset)
+enum line_result line_previous(struct line_backward *b, struct bytes *ret_line,
+                               uint64_t *ret_offset)
 {
     for (;;) {
         size_t         held = b->end - b->start;

@@ -77,7 +77,7 @@ bool audit_link_parse(struct bytes line, struct audit_link *ret)
     const struct bytes              mark = BYTES_LIT(",\"trent\":{");
     CLEANUP(buf_release) struct buf again = BUF_INIT(AUDIT_LINK_MAX);
     size_t                          tail = line.len < AUDIT_LINK_MAX ? line.len : AUDIT_LINK_MAX;
-    const uint8_t *hit = memmem(line.ptr + line.len - tail, tail, mark.ptr, mark.len);
+    const uint8_t    *hit = memmem(line.ptr + line.len - tail, tail, mark.ptr, mark.len);
     struct audit_link link = { .node = "" };
 
     if (hit == NULL)
@@ -184,8 +184,8 @@ void audit_ending(struct bytes event, int64_t *ret_time, uint64_t *ret_commit)
     *ret_commit = commit;
 }
 
-enum kms_status audit_signature_add(struct buf *out, size_t start, const struct audit_config *config,
-                                    struct kms_error *reterr)
+enum kms_status audit_signature_add(struct buf *out, size_t start,
+                                    const struct audit_config *config, struct kms_error *reterr)
 {
     uint8_t signature[ED25519_SIG_LEN];
 
@@ -254,9 +254,10 @@ void audit_checkpoint_add(struct buf *out, const struct audit_checkpoint *c)
     hex_add(out, bytes_of(c->public_key, sizeof c->public_key));
     buf_add_str(out, "\"},\"userIdentity\":{\"invokedBy\":\"Trent\"},\"eventTime\":\"");
     date_iso8601_add(out, c->time);
-    buf_add_str(out, "\",\"eventSource\":\"kms.amazonaws.com\",\"requestParameters\":null,"
-                     "\"responseElements\":null,\"readOnly\":true,\"eventType\":\"AwsServiceEvent\","
-                     "\"managementEvent\":true,\"eventTimeMs\":");
+    buf_add_str(out,
+                "\",\"eventSource\":\"kms.amazonaws.com\",\"requestParameters\":null,"
+                "\"responseElements\":null,\"readOnly\":true,\"eventType\":\"AwsServiceEvent\","
+                "\"managementEvent\":true,\"eventTimeMs\":");
     buf_add_decimal(out, (uint64_t)c->time);
     buf_add_str(out, ",\"commit\":");
     buf_add_decimal(out, c->commit);
@@ -402,7 +403,7 @@ struct bytes audit_receipt_key(struct bytes line)
     const struct bytes name = BYTES_LIT(",\"keyArn\":\"");
     enum audit_kind    kind;
     struct bytes       arn;
-    const size_t              at = sizeof LINE_START - 1 + UUID_TEXT + sizeof IS_RECEIPT - 1 +
+    const size_t       at = sizeof LINE_START - 1 + UUID_TEXT + sizeof IS_RECEIPT - 1 +
                       sizeof "\"node\":\"" - 1 + 32 + 1;
 
     if (!audit_kind_of(line, &kind) || kind != AUDIT_KIND_RECEIPT || line.len < at)

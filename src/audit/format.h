@@ -15,10 +15,10 @@
 #include "audit/audit.h"
 
 enum {
-    AUDIT_LINE_MAX = 1024 * 1024, /* a request body is at most 128 KiB; escaped six times as long     */
+    AUDIT_LINE_MAX = 1024 * 1024, /* a request body is at most 128 KiB; escaped six times as long */
     AUDIT_NODE_HEX = 8,
-    AUDIT_LINK_MAX = 130,         /* longest link                                                     */
-    AUDIT_SIGNATURE_HEX = 88,     /* base64 of 64 bytes                                               */
+    AUDIT_LINK_MAX = 130,     /* longest link */
+    AUDIT_SIGNATURE_HEX = 88, /* base64 of 64 bytes */
 };
 
 /* --- links --------------------------------------------------------------------------------------------- */
@@ -36,6 +36,10 @@ void audit_link_add(struct buf *line, const char *node, uint64_t seq, const uint
 KMS_MUST_CHECK bool audit_link_parse(struct bytes line, struct audit_link *ret);
 /* The chain head after a line. */
 void audit_link_hash(const uint8_t prev[32], struct bytes line, uint8_t ret[32]);
+static inline bool audit_hash_eq(const uint8_t a[32], const uint8_t b[32])
+{
+    return bytes_eq(bytes_of(a, 32), bytes_of(b, 32));
+}
 /* First 8 hex digits of the instance id, NUL-terminated. */
 void audit_node_name(const uint8_t node[16], char ret[AUDIT_NODE_HEX + 1]);
 
@@ -53,7 +57,7 @@ void audit_ending(struct bytes event, int64_t *ret_time, uint64_t *ret_commit);
 /* Signs `out` from `start` on and appends the signature. */
 KMS_MUST_CHECK enum kms_status audit_signature_add(struct buf *out, size_t start,
                                                    const struct audit_config *config,
-                                                   struct kms_error *reterr);
+                                                   struct kms_error          *reterr);
 /* Does the event text end in a good signature over the rest? */
 KMS_MUST_CHECK bool audit_signature_ok(struct bytes event, const uint8_t public_key[32]);
 
@@ -61,11 +65,11 @@ KMS_MUST_CHECK bool audit_signature_ok(struct bytes event, const uint8_t public_
 
 struct audit_checkpoint {
     uint8_t  node[16];
-    uint64_t first, last;        /* records it is the first checkpoint to cover                       */
-    uint8_t  head[32];           /* chain head after `last`                                           */
-    uint8_t  previous[32];       /* chain head after the previous checkpoint line; zero for the first */
+    uint64_t first, last;  /* records it is the first checkpoint to cover */
+    uint8_t  head[32];     /* chain head after `last` */
+    uint8_t  previous[32]; /* chain head after the previous checkpoint line; zero for the first */
     uint64_t slot_generation[2];
-    uint64_t commit;             /* highest so far                                                    */
+    uint64_t commit; /* highest so far */
     uint8_t  public_key[32];
     int64_t  time;
 };

@@ -19,11 +19,11 @@
 struct audit_chain {
     uint64_t seq;
     uint8_t  head[32];
-    int64_t  time;             /* of the last record                                                */
-    uint64_t commit;           /* highest seen                                                      */
-    uint64_t since;            /* records after the last checkpoint                                 */
-    uint64_t checkpoint_seq;   /* 0 for none yet                                                    */
-    uint8_t  checkpoint_hash[32]; /* chain head after that checkpoint's line                        */
+    int64_t  time;                /* of the last record */
+    uint64_t commit;              /* highest seen */
+    uint64_t since;               /* records after the last checkpoint */
+    uint64_t checkpoint_seq;      /* 0 for none yet */
+    uint8_t  checkpoint_hash[32]; /* chain head after that checkpoint's line */
     int64_t  checkpoint_time;
     uint64_t slot_generation[2];
 };
@@ -31,41 +31,41 @@ struct audit_chain {
 /* The end of the files, found by audit_tail_find. */
 struct audit_tail {
     struct audit_chain chain;
-    struct audit_file  file;   /* the newest; name "" for none                                      */
-    uint64_t           end;    /* its length without what is torn                                   */
-    uint64_t           dropped;/* bytes that are torn                                               */
+    struct audit_file  file;    /* the newest; name "" for none */
+    uint64_t           end;     /* its length without what is torn */
+    uint64_t           dropped; /* bytes that are torn */
 };
 
 struct audit {
-    struct audit_config  config;       /* dir and node point into here                              */
-    struct audit_limits  limits;       /* defaults filled in                                        */
+    struct audit_config    config; /* dir and node point into here */
+    struct audit_limits    limits; /* defaults filled in */
     const struct audit_io *io;
-    char                 dir[FILE_PATH_MAX];
-    uint8_t              node[16];
-    char                 node_name[AUDIT_NODE_HEX + 1];
+    char                   dir[FILE_PATH_MAX];
+    uint8_t                node[16];
+    char                   node_name[AUDIT_NODE_HEX + 1];
 
-    pthread_mutex_t      lock;
-    pthread_cond_t       wake;         /* for the keeper: something is due                          */
-    pthread_cond_t       synced_now;   /* a sync has ended                                          */
-    pthread_t            keeper;
-    bool                 stopping;
+    pthread_mutex_t lock;
+    pthread_cond_t  wake;       /* for the keeper: something is due */
+    pthread_cond_t  synced_now; /* a sync has ended */
+    pthread_t       keeper;
+    bool            stopping;
 
-    int                  fd;
-    struct audit_file    file;
-    uint64_t             size;
-    struct audit_chain   chain;
-    uint64_t             synced;       /* sequence number up to which all is on disk                */
-    bool                 syncing;
-    int64_t              last_sync;    /* monotonic ms                                              */
-    int64_t              unsigned_since; /* monotonic ms of the first record after the checkpoint   */
+    int                fd;
+    struct audit_file  file;
+    uint64_t           size;
+    struct audit_chain chain;
+    uint64_t           synced; /* sequence number up to which all is on disk */
+    bool               syncing;
+    int64_t            last_sync;      /* monotonic ms */
+    int64_t            unsigned_since; /* monotonic ms of the first record after the checkpoint */
 
-    bool                 broken;       /* for good                                                  */
-    bool                 failing;      /* the last write did not go in                              */
-    bool                 full;         /* ENOSPC was seen; until space has returned                 */
-    bool                 low;          /* under min_free_percent                                    */
-    bool                 reserve;      /* the emergency space is there                              */
-    struct buf           batch;        /* lines of the present append                               */
-    struct audit_counts  counts;
+    bool                broken;  /* for good */
+    bool                failing; /* the last write did not go in */
+    bool                full;    /* ENOSPC was seen; until space has returned */
+    bool                low;     /* under min_free_percent */
+    bool                reserve; /* the emergency space is there */
+    struct buf          batch;   /* lines of the present append */
+    struct audit_counts counts;
 };
 
 enum { AUDIT_BATCH_MAX = 64 * 1024 * 1024 };
@@ -77,10 +77,12 @@ KMS_MUST_CHECK enum kms_status audit_tail_find(const char *dir, const uint8_t *n
 
 /* --- under `lock` ------------------------------------------------------------------------------------- */
 
-KMS_MUST_CHECK enum kms_status audit_append_locked(struct audit *a, const struct bytes *events, size_t n,
-                                                   bool reserve, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status audit_append_locked(struct audit *a, const struct bytes *events,
+                                                   size_t n, bool reserve,
+                                                   struct kms_error *reterr);
 /* Returns once everything up to `seq` is on disk; gives the lock up meanwhile. */
-KMS_MUST_CHECK enum kms_status audit_sync_locked(struct audit *a, uint64_t seq, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status audit_sync_locked(struct audit *a, uint64_t seq,
+                                                 struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status audit_checkpoint_locked(struct audit *a, struct kms_error *reterr);
 /* Begins the next file. */
 KMS_MUST_CHECK enum kms_status audit_rotate_locked(struct audit *a, struct kms_error *reterr);

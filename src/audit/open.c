@@ -16,20 +16,22 @@
 #include "base/encode.h"
 
 struct search {
-    const char         *dir;
-    const uint8_t      *node;
-    const uint8_t      *public_key;
-    struct audit_files  files;
-    size_t              at;      /* file that the forward check begins in */
-    uint64_t            offset;  /* and where                             */
-    char                node_name[AUDIT_NODE_HEX + 1];
-    struct audit_chain  chain;
-    bool                linked;  /* chain.seq and head are known          */
+    const char        *dir;
+    const uint8_t     *node;
+    const uint8_t     *public_key;
+    struct audit_files files;
+    size_t             at;     /* file that the forward check begins in */
+    uint64_t           offset; /* and where */
+    char               node_name[AUDIT_NODE_HEX + 1];
+    struct audit_chain chain;
+    bool               linked; /* chain.seq and head are known */
 };
 
-static enum kms_status cannot_read(const struct search *s, const char *name, struct kms_error *reterr)
+static enum kms_status cannot_read(const struct search *s, const char *name,
+                                   struct kms_error *reterr)
 {
-    return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot read '%s/%s': %s", s->dir, name, strerror(errno));
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot read '%s/%s': %s", s->dir, name,
+                    strerror(errno));
 }
 
 /* The length of a file, and where its last complete line ends. */
@@ -70,8 +72,8 @@ static bool anchor(struct search *s, struct bytes line)
         !audit_link_parse(line, &link) || !audit_checkpoint_parse(link.event, &c) ||
         !audit_signature_ok(link.event, s->public_key))
         return false;
-    if (link.seq != c.last + 1 || memcmp(link.prev, c.head, sizeof c.head) != 0 ||
-        (s->node != NULL && memcmp(s->node, c.node, sizeof c.node) != 0))
+    if (link.seq != c.last + 1 || !audit_hash_eq(link.prev, c.head) ||
+        (s->node != NULL && !bytes_eq(bytes_of(s->node, 16), bytes_of(c.node, 16))))
         return false;
     audit_node_name(c.node, s->node_name);
     if (strcmp(link.node, s->node_name) != 0)
@@ -110,8 +112,8 @@ static enum kms_status search_file(struct search *s, size_t i, struct kms_error 
         if (got == LINE_END)
             return KMS_OK;
         if (got == LINE_LONG)
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s/%s' has a line over %d bytes", s->dir, name,
-                            AUDIT_LINE_MAX);
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s/%s' has a line over %d bytes", s->dir,
+                            name, AUDIT_LINE_MAX);
         if (got != LINE_OK)
             return cannot_read(s, name, reterr);
         if (anchor(s, line)) {
@@ -153,7 +155,7 @@ static const char *follow(struct search *s, struct bytes line)
         return "is of another instance";
     if (link.seq != s->chain.seq + 1)
         return "is out of sequence";
-    if (memcmp(link.prev, s->chain.head, sizeof link.prev) != 0)
+    if (!audit_hash_eq(link.prev, s->chain.head))
         return "does not fit the record before it";
     if (kind == AUDIT_KIND_CHECKPOINT)
         return "is a checkpoint that this instance's audit key has not signed";
@@ -184,25 +186,27 @@ static enum kms_status has_zeros(int fd, uint64_t offset, uint64_t size, bool *r
     return KMS_OK;
 }
 
-static enum kms_status misfit(const struct search *s, int fd, size_t i, uint64_t start, uint64_t size,
-                              const char *why, struct audit_tail *ret, struct kms_error *reterr)
+static enum kms_status misfit(const struct search *s, int fd, size_t i, uint64_t start,
+                              uint64_t size, const char *why, struct audit_tail *ret,
+                              struct kms_error *reterr)
 {
     bool zeros = false;
 
     if (i + 1 == s->files.n)
         TRY(has_zeros(fd, start, size, &zeros, reterr));
     if (!zeros)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                        "audit file '%s/%s': line after seq %llu (byte %llu) %s; see 'trent audit verify'",
-                        s->dir, s->files.list[i].name, (unsigned long long)s->chain.seq,
-                        (unsigned long long)start, why);
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "audit file '%s/%s': line after seq %llu (byte %llu) %s; see 'trent audit verify'",
+            s->dir, s->files.list[i].name, (unsigned long long)s->chain.seq,
+            (unsigned long long)start, why);
     ret->end = start;
     ret->dropped = size - start;
     return KMS_OK;
 }
 
-static enum kms_status follow_file(struct search *s, size_t i, uint64_t offset, struct audit_tail *ret,
-                                   struct kms_error *reterr)
+static enum kms_status follow_file(struct search *s, size_t i, uint64_t offset,
+                                   struct audit_tail *ret, struct kms_error *reterr)
 {
     const char         *name = s->files.list[i].name;
     CLEANUP(closep) int fd = -1;
@@ -270,8 +274,10 @@ enum kms_status audit_peek(const char *dir, struct audit_head *ret_head, struct 
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
     TRY(audit_public_key_read(path, key, reterr));
     TRY(audit_tail_find(dir, NULL, key, &tail, reterr));
-    *ret_head = (struct audit_head){ .seq = tail.chain.seq, .time = tail.chain.time,
-                                     .commit = tail.chain.commit, .dropped = tail.dropped };
+    *ret_head = (struct audit_head){ .seq = tail.chain.seq,
+                                     .time = tail.chain.time,
+                                     .commit = tail.chain.commit,
+                                     .dropped = tail.dropped };
     memcpy(ret_head->hash, tail.chain.head, sizeof ret_head->hash);
     return KMS_OK;
 }
@@ -279,7 +285,8 @@ enum kms_status audit_peek(const char *dir, struct audit_head *ret_head, struct 
 /* --- looking for one event ---------------------------------------------------------------------------------- */
 
 /* Looks through the lines before `end`, at most *lines of them. */
-static bool file_has_event(const char *dir, const char *name, uint64_t end, struct bytes id, size_t *lines)
+static bool file_has_event(const char *dir, const char *name, uint64_t end, struct bytes id,
+                           size_t *lines)
 {
     CLEANUP(closep) int fd = -1;
     struct bytes        line;

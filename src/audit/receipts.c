@@ -20,11 +20,11 @@ enum kms_status audit_receipt_write(struct audit *a, const struct audit_receipt 
 }
 
 struct receipt_search {
-    const char *dir;
-    uint8_t     public_key[32];
+    const char  *dir;
+    uint8_t      public_key[32];
     struct bytes key;
     void (*visit)(void *ctx, struct bytes line, bool signature_ok);
-    void       *ctx;
+    void *ctx;
 };
 
 static bool wanted(const struct receipt_search *s, struct bytes arn)
@@ -81,7 +81,8 @@ enum kms_status audit_receipts(const char *dir, const char *public_key_file, con
 
     if (!file_join(path, dir, "audit.pub"))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
-    TRY(audit_public_key_read(public_key_file != NULL ? public_key_file : path, s.public_key, reterr));
+    TRY(audit_public_key_read(public_key_file != NULL ? public_key_file : path, s.public_key,
+                              reterr));
     TRY(audit_files_list(dir, &files, reterr));
     for (size_t i = 0; i < files.n; i++)
         TRY(search_receipts(&s, files.list[i].name, reterr));

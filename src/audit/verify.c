@@ -26,24 +26,24 @@ enum { WITNESS_MAX = 64 * 1024 * 1024 };
 struct verifier {
     const struct audit_verify_options *o;
     struct audit_report                r;
-    uint8_t      public_key[32];
-    struct audit_files files;
+    uint8_t                            public_key[32];
+    struct audit_files                 files;
 
-    const char  *file;       /* being read */
-    uint64_t     line;       /* its line   */
+    const char *file; /* being read */
+    uint64_t    line; /* its line */
 
-    bool         linked;     /* `seq` and `head` are known: the next line must fit them */
-    uint64_t     seq;        /* of the last line read                                    */
-    uint8_t      head[32];
-    char         node[AUDIT_NODE_HEX + 1]; /* "" before the first line                   */
-    bool         after_checkpoint; /* `checkpoint_hash` is that of the checkpoint before */
-    uint8_t      checkpoint_hash[32];
-    uint64_t     since;      /* records after it                                         */
-    bool         done;       /* the range has been covered, or nothing more is to be said */
+    bool     linked; /* `seq` and `head` are known: the next line must fit them */
+    uint64_t seq;    /* of the last line read */
+    uint8_t  head[32];
+    char     node[AUDIT_NODE_HEX + 1]; /* "" before the first line */
+    bool     after_checkpoint;         /* `checkpoint_hash` is that of the checkpoint before */
+    uint8_t  checkpoint_hash[32];
+    uint64_t since; /* records after it */
+    bool     done;  /* the range has been covered, or nothing more is to be said */
 
-    struct buf   witness;    /* text of the witness file                                 */
+    struct buf   witness; /* text of the witness file */
     struct bytes witness_left;
-    struct bytes witness_line; /* next one that must be met; empty for none              */
+    struct bytes witness_line; /* next one that must be met; empty for none */
     uint64_t     witness_seq;
 };
 
@@ -60,8 +60,9 @@ const char *audit_verdict_name(enum audit_verdict verdict)
 
 /* --- verdicts --------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4)))
-static void conclude(struct verifier *v, enum audit_verdict verdict, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void conclude(struct verifier   *v,
+                                                           enum audit_verdict verdict,
+                                                           const char        *fmt, ...)
 {
     va_list args;
 
@@ -76,8 +77,8 @@ static void conclude(struct verifier *v, enum audit_verdict verdict, const char 
 /* `seq` is the record that should have stood there. */
 static void tampered(struct verifier *v, uint64_t seq, const char *why)
 {
-    conclude(v, AUDIT_TAMPERED, "seq %llu: %s ('%s' line %llu)", (unsigned long long)seq, why, v->file,
-             (unsigned long long)v->line);
+    conclude(v, AUDIT_TAMPERED, "seq %llu: %s ('%s' line %llu)", (unsigned long long)seq, why,
+             v->file, (unsigned long long)v->line);
     v->r.first_bad_seq = seq;
     v->done = true;
 }
@@ -123,7 +124,8 @@ static bool witness_bad(struct verifier *v)
     if (next_witness(v))
         return false;
     conclude(v, AUDIT_UNUSABLE,
-             "witness file '%s' holds something that is not a checkpoint signed by this key, oldest first",
+             "witness file '%s' holds something that is not a checkpoint signed by this key, "
+             "oldest first",
              v->o->witness_file);
     v->done = true;
     return true;
@@ -149,7 +151,8 @@ static void compare_witness(struct verifier *v, struct bytes line)
 {
     while (!v->done && v->witness_line.len > 0 && v->witness_seq < v->seq) {
         if (v->o->from <= v->witness_seq)
-            conclude(v, AUDIT_INCOMPLETE, "the witnessed checkpoint %llu is in a file that is missing",
+            conclude(v, AUDIT_INCOMPLETE,
+                     "the witnessed checkpoint %llu is in a file that is missing",
                      (unsigned long long)v->witness_seq);
         (void)witness_bad(v);
     }
@@ -167,7 +170,7 @@ static bool all_zero(const uint8_t hash[32])
 {
     static const uint8_t zero[32];
 
-    return memcmp(hash, zero, sizeof zero) == 0;
+    return audit_hash_eq(hash, zero);
 }
 
 static const char *misfit(const struct verifier *v, const struct audit_link *link)
@@ -176,7 +179,8 @@ static const char *misfit(const struct verifier *v, const struct audit_link *lin
         return "order: a record of another node";
     if (link->seq == v->seq + 1)
         return "hash: the record before it, or this one's link, was changed";
-    return link->seq <= v->seq ? "order: a record repeated or moved" : "gap: records were taken out";
+    return link->seq <= v->seq ? "order: a record repeated or moved"
+                               : "gap: records were taken out";
 }
 
 /* Checks the link when what it must be is known: false if it is something else. */
@@ -189,7 +193,7 @@ static bool expected_link(const struct verifier *v, struct bytes line, struct by
     if (line.len < want.len)
         return false;
     *ret_event = bytes_of(line.ptr, line.len - want.len);
-    return memcmp(line.ptr + ret_event->len, room, want.len) == 0;
+    return bytes_eq(bytes_of(line.ptr + ret_event->len, want.len), buf_bytes(&want));
 }
 
 /* The first line read, or the first after a missing file: its own word is taken for what came before
@@ -217,12 +221,12 @@ static void check_checkpoint(struct verifier *v, struct bytes event)
         return;
     }
     audit_node_name(c.node, node);
-    if (memcmp(c.public_key, v->public_key, sizeof c.public_key) != 0 || strcmp(node, v->node) != 0)
+    if (!audit_hash_eq(c.public_key, v->public_key) || strcmp(node, v->node) != 0)
         tampered(v, v->seq, "signature: a checkpoint of another node or key");
-    else if (c.last != v->seq - 1 || memcmp(c.head, v->head, sizeof c.head) != 0)
+    else if (c.last != v->seq - 1 || !audit_hash_eq(c.head, v->head))
         tampered(v, v->seq, "hash: the records before it are not those that were signed");
-    else if (v->after_checkpoint && (memcmp(c.previous, v->checkpoint_hash, sizeof c.previous) != 0 ||
-                                     c.first != v->seq - v->since))
+    else if (v->after_checkpoint &&
+             (!audit_hash_eq(c.previous, v->checkpoint_hash) || c.first != v->seq - v->since))
         tampered(v, v->seq, "gap: a checkpoint before this one is missing");
     else if (!v->after_checkpoint && c.first == 1 && !all_zero(c.previous))
         tampered(v, v->seq, "gap: a checkpoint before this one is missing");
@@ -302,7 +306,8 @@ static void enter_file(struct verifier *v, const struct audit_file *file)
         v->linked = false;
         v->after_checkpoint = false;
     } else if (v->linked && file->first != v->seq + 1) {
-        tampered(v, v->seq + 1, "order: this file's name does not say the record it must begin with");
+        tampered(v, v->seq + 1,
+                 "order: this file's name does not say the record it must begin with");
     }
     if (!v->linked)
         v->seq = file->first - 1;
@@ -352,7 +357,8 @@ static void check_file(struct verifier *v, size_t i)
         v->line = r.number;
         check_line(v, line);
         if (v->line == 1 && !v->done && v->seq != file->first)
-            tampered(v, file->first, "order: this file's name does not say the record it begins with");
+            tampered(v, file->first,
+                     "order: this file's name does not say the record it begins with");
     }
 }
 
@@ -400,8 +406,9 @@ static void finish(struct verifier *v)
         return;
     if (v->witness_line.len > 0) {
         v->line++;
-        tampered(v, v->seq + 1, "witness mismatch: a checkpoint that was witnessed is missing, "
-                                "the log was cut off");
+        tampered(v, v->seq + 1,
+                 "witness mismatch: a checkpoint that was witnessed is missing, "
+                 "the log was cut off");
     } else if (!v->linked) {
         conclude(v, AUDIT_INCOMPLETE, "there are no audit records in '%s'", v->o->dir);
     } else if (v->seq < v->o->from) {

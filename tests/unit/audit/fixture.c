@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const uint8_t fixture_node[16] = { 0xab, 0xcd, 0xef, 0x01, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+const uint8_t fixture_node[16] = {
+    0xab, 0xcd, 0xef, 0x01, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+};
 
 const uint8_t fixture_seed[32] = {
     0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4,
@@ -38,8 +40,12 @@ int fixture_setup(void **state)
     assert_non_null(mkdtemp(f->home));
     (void)snprintf(f->dir, sizeof f->dir, "%s/audit", f->home);
     f->clock = clock_new(0);
-    f->config = (struct audit_config){ .dir = f->dir, .node = fixture_node, .reserve_bytes = 65536,
-                                       .clock = f->clock, .sign = fixture_sign, .sign_ctx = seed,
+    f->config = (struct audit_config){ .dir = f->dir,
+                                       .node = fixture_node,
+                                       .reserve_bytes = 65536,
+                                       .clock = f->clock,
+                                       .sign = fixture_sign,
+                                       .sign_ctx = seed,
                                        .limits = { .tick_ms = 20 } };
     memcpy(f->config.public_key, fixture_public_key, sizeof f->config.public_key);
     if (audit_create(&f->config, &err) != KMS_OK)

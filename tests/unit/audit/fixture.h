@@ -20,13 +20,13 @@
 #include "crypto/crypto.h"
 
 struct fixture {
-    char                home[64];      /* made by mkdtemp, removed at the end   */
-    char                dir[128];      /* home/audit                            */
+    char                home[64]; /* made by mkdtemp, removed at the end */
+    char                dir[128]; /* home/audit */
     struct clock       *clock;
     struct audit_config config;
-    struct audit       *audit;         /* NULL while closed                     */
+    struct audit       *audit; /* NULL while closed */
     struct audit_head   head;
-    unsigned            events;        /* made so far                           */
+    unsigned            events; /* made so far */
 };
 
 extern const uint8_t fixture_node[16];
@@ -41,7 +41,7 @@ enum kms_status fixture_sign(void *ctx, struct bytes message, uint8_t ret[64],
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
-void fixture_open(struct fixture *f);   /* asserts that it opens */
+void fixture_open(struct fixture *f); /* asserts that it opens */
 void fixture_close(struct fixture *f);
 /* Opening must fail; returns the detail (valid until the next call). */
 const char *fixture_refused(struct fixture *f);

@@ -144,13 +144,13 @@ static void replace(struct log_file *file, size_t at, size_t len, struct bytes w
 
 static void edit_lines(struct log_file *file, enum log_edit edit, uint64_t *random)
 {
-    size_t       n = log_lines(file);
-    size_t       from = below(random, n);
-    size_t       to = below(random, n);
-    struct bytes a = log_line(file, from < to ? from : to);
-    struct bytes b = log_line(file, from < to ? to : from);
-    size_t       at_a = (size_t)(a.ptr - file->text.ptr);
-    size_t       at_b = (size_t)(b.ptr - file->text.ptr);
+    size_t                          n = log_lines(file);
+    size_t                          from = below(random, n);
+    size_t                          to = below(random, n);
+    struct bytes                    a = log_line(file, from < to ? from : to);
+    struct bytes                    b = log_line(file, from < to ? to : from);
+    size_t                          at_a = (size_t)(a.ptr - file->text.ptr);
+    size_t                          at_b = (size_t)(b.ptr - file->text.ptr);
     CLEANUP(buf_release) struct buf copy_a = BUF_INIT(1 << 20);
     CLEANUP(buf_release) struct buf copy_b = BUF_INIT(1 << 20);
 
@@ -184,8 +184,8 @@ static void edit_bytes(struct log_file *file, enum log_edit edit, uint64_t *rand
 }
 
 /* The line as it would be with another link (and, for checkpoints, over another head). */
-static void relink(struct bytes line, uint64_t seq, uint8_t head[32], uint8_t previous[32], void *seed,
-                   struct buf *out)
+static void relink(struct bytes line, uint64_t seq, uint8_t head[32], uint8_t previous[32],
+                   void *seed, struct buf *out)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(1 << 20);
     struct audit_link               link;

@@ -8,7 +8,7 @@ enum { LOG_FILES_MAX = 16 };
 struct log_file {
     char       name[AUDIT_NAME_MAX];
     struct buf text;
-    bool       gone;    /* dropped by an edit */
+    bool       gone; /* dropped by an edit */
 };
 
 struct log_image {
@@ -23,7 +23,7 @@ void log_release(struct log_image *image);
 bool log_same(const struct log_image *a, const struct log_image *b);
 /* The i-th line of a file, with its newline; NULL bytes if there is none. */
 struct bytes log_line(const struct log_file *file, size_t i);
-size_t       log_lines(const struct log_file *file);
+size_t log_lines(const struct log_file *file);
 /* The last checkpoint of the log, without newline. */
 struct bytes log_last_checkpoint(const struct log_image *image);
 
@@ -31,8 +31,19 @@ struct bytes log_last_checkpoint(const struct log_image *image);
 uint64_t log_random(uint64_t *state);
 
 enum log_edit {
-    EDIT_BIT_FLIP, EDIT_DROP, EDIT_SWAP, EDIT_DUPLICATE, EDIT_TRUNCATE, EDIT_SPLICE, EDIT_REHASH,
-    EDIT_RESIGN, EDIT_DROP_FILE, EDIT_SWAP_FILES, EDIT_INSERT, EDIT_CUT_OUT, LOG_EDIT_COUNT
+    EDIT_BIT_FLIP,
+    EDIT_DROP,
+    EDIT_SWAP,
+    EDIT_DUPLICATE,
+    EDIT_TRUNCATE,
+    EDIT_SPLICE,
+    EDIT_REHASH,
+    EDIT_RESIGN,
+    EDIT_DROP_FILE,
+    EDIT_SWAP_FILES,
+    EDIT_INSERT,
+    EDIT_CUT_OUT,
+    LOG_EDIT_COUNT
 };
 extern const char *const log_edit_names[LOG_EDIT_COUNT];
 

@@ -8,13 +8,13 @@
 
 /* The disk of these tests: what happens at the next calls (some by the housekeeping thread). */
 static struct {
-    _Atomic int      write_error;    /* errno of the next writes; 0: they work                   */
-    _Atomic long     write_part;     /* >= 0: the next write takes so many bytes and no more     */
-    _Atomic unsigned fail_write;     /* counts down to the one write that fails                  */
+    _Atomic int      write_error; /* errno of the next writes; 0: they work */
+    _Atomic long     write_part;  /* >= 0: the next write takes so many bytes and no more */
+    _Atomic unsigned fail_write;  /* counts down to the one write that fails */
     _Atomic int      sync_error;
     _Atomic int      truncate_error;
-    _Atomic uint64_t room;           /* bytes that fit before ENOSPC; UINT64_MAX: any number     */
-    _Atomic uint64_t free_bytes;     /* as statvfs tells; 0: half of the disk                    */
+    _Atomic uint64_t room;       /* bytes that fit before ENOSPC; UINT64_MAX: any number */
+    _Atomic uint64_t free_bytes; /* as statvfs tells; 0: half of the disk */
 } disk;
 
 static ssize_t disk_write(int fd, const void *from, size_t len)
@@ -82,9 +82,11 @@ static int disk_statvfs(const char *path, struct statvfs *ret)
     return 0;
 }
 
-static const struct audit_io disk_io = { .write = disk_write, .ftruncate = disk_ftruncate,
+static const struct audit_io disk_io = { .write = disk_write,
+                                         .ftruncate = disk_ftruncate,
                                          .fdatasync = disk_fdatasync,
-                                         .posix_fallocate = disk_fallocate, .statvfs = disk_statvfs };
+                                         .posix_fallocate = disk_fallocate,
+                                         .statvfs = disk_statvfs };
 
 static int setup(void **state)
 {

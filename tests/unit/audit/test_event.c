@@ -64,9 +64,9 @@ static struct audit_event api_call(void)
 
 static void test_an_api_call_has_the_shape_of_cloudtrail(void **state)
 {
-    struct audit_event              e = api_call();
+    struct audit_event                    e = api_call();
     CLEANUP(parsed_release) struct parsed p = parse(&e);
-    int64_t                         ms = 0;
+    int64_t                               ms = 0;
 
     (void)state;
     assert_member(p.root, "eventVersion", "1.11");
@@ -91,7 +91,8 @@ static void test_an_api_call_has_the_shape_of_cloudtrail(void **state)
     assert_member(who, "arn", "arn:aws:iam::111122223333:user/alice");
     assert_member(who, "accountId", "111122223333");
     assert_member(who, "accessKeyId", "AKIAEXAMPLE");
-    assert_member(json_member(json_member(p.root, "requestParameters"), "encryptionContext"), "a", "b");
+    assert_member(json_member(json_member(p.root, "requestParameters"), "encryptionContext"), "a",
+                  "b");
     assert_member(json_member(p.root, "additionalEventData"), "grantId", "g");
     assert_member(json_member(p.root, "tlsDetails"), "tlsVersion", "TLSv1.3");
     assert_true(json_int(json_member(p.root, "eventTimeMs"), &ms) && ms == e.time);
@@ -107,9 +108,12 @@ static void test_an_api_call_has_the_shape_of_cloudtrail(void **state)
 static void test_a_service_event_has_no_caller(void **state)
 {
     struct audit_event e = {
-        .time = 1, .event_id = "89b06cbe-1a4b-4d0c-9b3c-35d9b5b0ca5b",
-        .event_type = "AwsServiceEvent", .event_name = "DeleteExpiredKeyMaterial",
-        .account = BYTES_LIT("111122223333"), .additional = BYTES_LIT("{\"keyId\":\"k\"}"),
+        .time = 1,
+        .event_id = "89b06cbe-1a4b-4d0c-9b3c-35d9b5b0ca5b",
+        .event_type = "AwsServiceEvent",
+        .event_name = "DeleteExpiredKeyMaterial",
+        .account = BYTES_LIT("111122223333"),
+        .additional = BYTES_LIT("{\"keyId\":\"k\"}"),
     };
     CLEANUP(parsed_release) struct parsed p = parse(&e);
 
@@ -154,7 +158,7 @@ static void test_a_user_agent_is_cut_and_escaped(void **state)
     audit_event_write(&text, &e);
     assert_null(memchr(text.ptr, '\n', text.len));
     CLEANUP(parsed_release) struct parsed p = parse(&e);
-    struct bytes got = json_string(json_member(p.root, "userAgent"));
+    struct bytes                          got = json_string(json_member(p.root, "userAgent"));
     assert_int_equal(got.len, 255);
     assert_memory_equal(got.ptr, agent, 255);
 }
@@ -181,7 +185,8 @@ static void test_an_event_ends_with_time_and_commit(void **state)
     assert_int_equal(time, 0);
     assert_int_equal(commit, 0);
     /* a number that does not fit is none */
-    audit_ending(BYTES_LIT("{\"a\":1,\"eventTimeMs\":5,\"commit\":99999999999999999999999"), &time, &commit);
+    audit_ending(BYTES_LIT("{\"a\":1,\"eventTimeMs\":5,\"commit\":99999999999999999999999"), &time,
+                 &commit);
     assert_int_equal(commit, 0);
 }
 

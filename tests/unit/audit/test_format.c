@@ -5,8 +5,9 @@ static void make_line(struct buf *line)
 {
     static const uint8_t prev[32] = { 1, 2, 3 };
 
-    buf_add_str(line, "{\"eventVersion\":\"1.11\",\"eventID\":\"00000000-0000-4000-8000-000000000000\","
-                      "\"eventName\":\"X\",\"eventTimeMs\":5");
+    buf_add_str(line,
+                "{\"eventVersion\":\"1.11\",\"eventID\":\"00000000-0000-4000-8000-000000000000\","
+                "\"eventName\":\"X\",\"eventTimeMs\":5");
     audit_link_add(line, "abcdef01", 1234567, prev);
 }
 
@@ -50,12 +51,12 @@ static void test_a_changed_link_is_another_link_or_none(void **state)
 static void test_only_one_spelling_of_a_link(void **state)
 {
     static const char *const bad[] = {
-        ",\"trent\":{\"node\":\"ABCDEF01\",\"seq\":1,\"prev\":\"",   /* upper case      */
-        ",\"trent\":{\"node\":\"abcdef01\",\"seq\":01,\"prev\":\"",  /* leading zero    */
+        ",\"trent\":{\"node\":\"ABCDEF01\",\"seq\":1,\"prev\":\"",  /* upper case */
+        ",\"trent\":{\"node\":\"abcdef01\",\"seq\":01,\"prev\":\"", /* leading zero */
         ",\"trent\":{\"node\":\"abcdef01\",\"seq\":+1,\"prev\":\"",
-        ",\"trent\":{\"node\":\"abcdef01\", \"seq\":1,\"prev\":\"",  /* white space     */
+        ",\"trent\":{\"node\":\"abcdef01\", \"seq\":1,\"prev\":\"", /* white space */
         ",\"trent\":{\"node\":\"abcdef01\",\"seq\":18446744073709551616,\"prev\":\"",
-        ",\"trent\":{\"seq\":1,\"node\":\"abcdef01\",\"prev\":\"",   /* another order   */
+        ",\"trent\":{\"seq\":1,\"node\":\"abcdef01\",\"prev\":\"", /* another order */
         ",\"trent\":{\"node\":\"abcdef0\",\"seq\":1,\"prev\":\"",
     };
     struct audit_link link;
@@ -75,7 +76,10 @@ static void test_only_one_spelling_of_a_link(void **state)
 
 static void make_checkpoint(struct fixture *f, struct buf *text)
 {
-    struct audit_checkpoint c = { .first = 7, .last = 1006, .slot_generation = { 3, 9 }, .commit = 42,
+    struct audit_checkpoint c = { .first = 7,
+                                  .last = 1006,
+                                  .slot_generation = { 3, 9 },
+                                  .commit = 42,
                                   .time = INT64_C(1763747101918) };
 
     memcpy(c.node, fixture_node, sizeof c.node);
@@ -151,7 +155,8 @@ static void test_the_public_key_file_reads_back(void **state)
     CLEANUP(buf_release) struct buf text = BUF_INIT(4096);
     fixture_read(path, &text);
     /* RFC 8410 section 10.1 has this prefix for every Ed25519 key */
-    assert_true(bytes_starts(buf_bytes(&text), BYTES_LIT("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA")));
+    assert_true(
+        bytes_starts(buf_bytes(&text), BYTES_LIT("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA")));
     text.ptr[40] = '!';
     fixture_write(path, buf_bytes(&text));
     assert_int_equal(audit_public_key_read(path, key, &err), KMS_E_INTERNAL);
@@ -161,13 +166,17 @@ static void test_the_public_key_file_reads_back(void **state)
 
 static void test_file_names_sort_by_number(void **state)
 {
-    struct fixture *f = *state;
+    struct fixture                                 *f = *state;
     CLEANUP(audit_files_release) struct audit_files files = { 0 };
-    static const char *const names[] = {
-        "trent-20261121T174501Z-000000000900.jsonl", "trent-20261121T184501Z-1000000000000.jsonl",
+    static const char *const                        names[] = {
+        "trent-20261121T174501Z-000000000900.jsonl",
+        "trent-20261121T184501Z-1000000000000.jsonl",
         "trent-20261121T164501Z-000000001000.jsonl", /* the clock had gone back */
-        "trent-20261121T174501Z-1.jsonl", "trent-20261321T174501Z-000000000001.jsonl",
-        "trent-20261121T174501Z-00000000000x.jsonl", "other.jsonl", "trent-20261121T174501Z-000000000001.json",
+        "trent-20261121T174501Z-1.jsonl",
+        "trent-20261321T174501Z-000000000001.jsonl",
+        "trent-20261121T174501Z-00000000000x.jsonl",
+        "other.jsonl",
+        "trent-20261121T174501Z-000000000001.json",
     };
     char path[FILE_PATH_MAX];
     char name[AUDIT_NAME_MAX];
@@ -195,10 +204,12 @@ int main(void)
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_no_bit_of_a_checkpoint_can_change, fixture_setup,
                                         fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_a_signature_is_of_one_key, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_signature_is_of_one_key, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_the_public_key_file_reads_back, fixture_setup,
                                         fixture_teardown),
-        cmocka_unit_test_setup_teardown(test_file_names_sort_by_number, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_file_names_sort_by_number, fixture_setup,
+                                        fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,10 +112,10 @@ static void test_a_receipt_says_what_was_erased(void **state)
 
     fixture_open(f);
     append_receipt(f, arns[0], 3);
-    CLEANUP(found_release) struct found       found = search(f, NULL);
+    CLEANUP(found_release) struct found      found = search(f, NULL);
     CLEANUP(json_doc_freep) struct json_doc *doc = json_doc_new();
-    struct json                               root;
-    int64_t                                   n = 0;
+    struct json                              root;
+    int64_t                                  n = 0;
     assert_true(buf_reserve(&found.last, JSON_PADDING));
     assert_int_equal(json_parse(doc, found.last.ptr, found.last.len, &root, NULL), KMS_OK);
     assert_text(root, "eventName", "TrentReceipt");
@@ -123,7 +123,8 @@ static void test_a_receipt_says_what_was_erased(void **state)
     struct json details = json_member(root, "serviceEventDetails");
     assert_text(details, "keyArn", arns[0]);
     assert_text(details, "node", "abcdef0105060708090a0b0c0d0e0f10");
-    assert_text(details, "materialId", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
+    assert_text(details, "materialId",
+                "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     assert_text(details, "reason", "api");
     assert_text(details, "slotClass", "erasable");
     assert_text(details, "eraseGrade", "B");
@@ -132,7 +133,8 @@ static void test_a_receipt_says_what_was_erased(void **state)
     assert_true(json_int(json_member(details, "slotGeneration"), &n) && n == 5);
     assert_true(json_int(json_member(details, "fileGeneration"), &n) && n == 9);
     assert_true(json_int(json_member(details, "tombstoneCommit"), &n) && n == 77);
-    assert_true(json_int(json_member(details, "tombstoneTimeMs"), &n) && n == INT64_C(1763747101918));
+    assert_true(json_int(json_member(details, "tombstoneTimeMs"), &n) &&
+                n == INT64_C(1763747101918));
     assert_true(json_bool(json_member(details, "readBackVerified")));
     assert_false(json_bool(json_member(details, "alreadyEmpty")));
     assert_true(json_bool(json_member(details, "databaseClean")));
@@ -164,8 +166,12 @@ static void test_a_failing_signer_leaves_nothing(void **state)
 {
     struct fixture                 *f = *state;
     CLEANUP(buf_release) struct buf text = BUF_INIT(400); /* too small for a receipt */
-    struct audit_receipt            r = { .time = 1, .key_arn = bytes_str(arns[0]), .reason = "api",
-                                          .slot_class = "erasable", .grade = "B", .filesystem = "x" };
+    struct audit_receipt            r = { .time = 1,
+                                          .key_arn = bytes_str(arns[0]),
+                                          .reason = "api",
+                                          .slot_class = "erasable",
+                                          .grade = "B",
+                                          .filesystem = "x" };
 
     fixture_open(f);
     buf_add_str(&text, "before");

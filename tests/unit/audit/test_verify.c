@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 struct logs {
-    struct fixture  *f;       /* where the edited log is stored, too */
-    struct fixture  *other;   /* another node                        */
+    struct fixture  *f;     /* where the edited log is stored, too */
+    struct fixture  *other; /* another node */
     struct log_image honest;
     struct log_image foreign;
     char             witness[128];
@@ -38,9 +38,12 @@ static void wait_for_next_file(struct fixture *f)
 
 static void append_receipt(struct fixture *f)
 {
-    struct audit_receipt r = { .time = 5, .key_arn = BYTES_LIT("arn:aws:kms:r:1:key/k"),
-                               .reason = "api", .slot_class = "erasable", .grade = "B",
-                               .filesystem = "ext4" };
+    struct audit_receipt            r = { .time = 5,
+                                          .key_arn = BYTES_LIT("arn:aws:kms:r:1:key/k"),
+                                          .reason = "api",
+                                          .slot_class = "erasable",
+                                          .grade = "B",
+                                          .filesystem = "ext4" };
     CLEANUP(buf_release) struct buf text = BUF_INIT(65536);
 
     assert_int_equal(audit_receipt_write(f->audit, &r, &text, NULL), KMS_OK);
@@ -105,7 +108,9 @@ static int logs_teardown(void **state)
 
 static struct audit_report verify(const struct logs *l, bool witness, bool allow_tail)
 {
-    struct audit_verify_options o = { .dir = l->f->dir, .to = UINT64_MAX, .allow_tail = allow_tail,
+    struct audit_verify_options o = { .dir = l->f->dir,
+                                      .to = UINT64_MAX,
+                                      .allow_tail = allow_tail,
                                       .witness_file = witness ? l->witness : NULL };
     struct audit_report         r;
 
