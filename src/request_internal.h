@@ -69,6 +69,7 @@ struct loop {
     struct request *free;
     struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn      */
     size_t          n_batch;
+    struct bytes    events[BATCH_MAX + 1]; /* their records, for one append                       */
     char            date[29];
     int64_t         date_second;
     struct noise    noise[NOISE_SOURCES];

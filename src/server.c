@@ -265,7 +265,7 @@ static bool needs_sync(const struct request *rq)
 static void settle(struct server *s, struct loop *l)
 {
     CLEANUP(buf_release) struct buf summary = BUF_INIT(4096);
-    struct bytes     events[BATCH_MAX + 1];
+    struct bytes    *events = l->events;
     size_t           n = 0;
     bool             sync = false;
     bool             reserve = true;

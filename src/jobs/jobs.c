@@ -244,7 +244,8 @@ static void *jobs_main(void *arg)
 
         size_t           done;
         struct kms_error err;
-        (void)jobs_run_due(j, &done, &err); /* failures were logged and are tried again */
+        if (jobs_run_due(j, &done, &err) != KMS_OK)
+            log_debug("jobs: %s is tried again", err.detail); /* logged in full where it failed */
         if (clock_monotonic_ms() >= next_sweep) {
             sweep_idle(j);
             next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;

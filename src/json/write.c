@@ -243,3 +243,28 @@ void json_put_raw(struct json_writer *w, const char *name, struct bytes json)
     begin(w, name);
     buf_add(w->out, json);
 }
+
+/* The position after the string that begins at `at` (a quote). */
+static size_t string_end(struct bytes json, size_t at)
+{
+    for (at++; at < json.len && json.ptr[at] != '"'; at++) {
+        if (json.ptr[at] == '\\')
+            at++;
+    }
+    return at < json.len ? at + 1 : json.len;
+}
+
+void json_lower_names(struct buf *out, struct bytes json)
+{
+    size_t at = 0;
+
+    while (at < json.len) {
+        size_t end = json.ptr[at] == '"' ? string_end(json, at) : at + 1;
+        bool   name = end - at > 2 && end < json.len && json.ptr[end] == ':' && json.ptr[at] == '"';
+        size_t start = out->len;
+        buf_add(out, bytes_of(json.ptr + at, end - at));
+        if (name && buf_ok(out) && json.ptr[at + 1] >= 'A' && json.ptr[at + 1] <= 'Z')
+            out->ptr[start + 1] = (uint8_t)(json.ptr[at + 1] + 'a' - 'A');
+        at = end;
+    }
+}

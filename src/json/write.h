@@ -3,7 +3,7 @@
  * Commas and nesting are kept by the writer; member order is the order of calls. Strings are escaped
  * per RFC 8259; invalid UTF-8 (only possible in text that did not come through json/read.h) is
  * written as U+FFFD. `lower_first` writes every member name with its first letter in lower case, as
- * CloudTrail does with the members of an answer.
+ * CloudTrail does with request parameters.
  */
 #pragma once
 
@@ -42,7 +42,8 @@ void json_put_time(struct json_writer *w, const char *name, int64_t ms);
 /* "2026-11-21T17:45:01Z" */
 void json_put_date(struct json_writer *w, const char *name, int64_t ms);
 /* Copies a JSON text made by this writer with the first letter of every member name in lower case, as
- * CloudTrail shows answers. */
+ * CloudTrail shows answers: they are written once, for the client. Only for texts whose names are all
+ * ours. */
 void json_lower_names(struct buf *out, struct bytes json);
 /* Already valid JSON, written as it is. */
 void json_put_raw(struct json_writer *w, const char *name, struct bytes json);
