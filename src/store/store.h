@@ -16,48 +16,50 @@
 #include "key/record.h"
 
 enum row_kind {
-    ROW_KEY_INSERT,       /* key                                                        */
-    ROW_KEY_UPDATE,       /* key, with key->version - 1 expected in the store           */
-    ROW_KEY_DELETE,       /* name, expected_version; aliases and import keys go too      */
-    ROW_ALIAS_INSERT,     /* alias; KMS_E_CHANGED if the name is taken                   */
-    ROW_ALIAS_UPDATE,     /* alias, with alias->version - 1 expected                     */
-    ROW_ALIAS_DELETE,     /* alias (name only), expected_version                         */
-    ROW_IMPORT_KEY_INSERT,/* import_key                                                  */
-    ROW_IMPORT_KEY_DELETE,/* import_key_id                                               */
-    ROW_DOMAIN_INSERT,    /* domain; KMS_E_CHANGED if there is one of this version        */
-    ROW_ACCOUNT_INSERT,   /* account                                                     */
-    ROW_ACCESS_KEY_INSERT,/* access_key                                                  */
-    ROW_TOMBSTONE_INSERT, /* tombstone; its serial is assigned by the store               */
-    ROW_TOMBSTONE_ERASED, /* tombstone->serial                                           */
+    ROW_KEY_INSERT,        /* key                                                        */
+    ROW_KEY_UPDATE,        /* key, with key->version - 1 expected in the store           */
+    ROW_KEY_DELETE,        /* name, expected_version; aliases and import keys go too      */
+    ROW_ALIAS_INSERT,      /* alias; KMS_E_CHANGED if the name is taken                   */
+    ROW_ALIAS_UPDATE,      /* alias, with alias->version - 1 expected                     */
+    ROW_ALIAS_DELETE,      /* alias (name only), expected_version                         */
+    ROW_IMPORT_KEY_INSERT, /* import_key                                                  */
+    ROW_IMPORT_KEY_DELETE, /* import_key_id                                               */
+    ROW_DOMAIN_INSERT,     /* domain; KMS_E_CHANGED if there is one of this version        */
+    ROW_ACCOUNT_INSERT,    /* account                                                     */
+    ROW_ACCESS_KEY_INSERT, /* access_key                                                  */
+    ROW_TOMBSTONE_INSERT,  /* tombstone; its serial is assigned by the store               */
+    ROW_TOMBSTONE_ERASED,  /* tombstone->serial                                           */
 };
 
 /* One row. Owned by its change until commit; after a successful commit the committer hands the
  * records to the directory and sets the pointers to NULL. */
 struct row {
-    enum row_kind kind;
-    uint64_t      expected_version;
-    struct key_record        *key;        /* INSERT, UPDATE; DELETE: a clone that names it */
+    enum row_kind             kind;
+    uint64_t                  expected_version;
+    struct key_record        *key; /* INSERT, UPDATE; DELETE: a clone that names it */
     struct alias_record      *alias;
     struct import_key_record *import_key;
     uint8_t                   import_key_id[16];
     struct tombstone         *tombstone;
-    struct domain_key_record *domain;     /* with its bytes in one allocation: domain_key_new */
+    struct domain_key_record *domain; /* with its bytes in one allocation: domain_key_new */
     struct account_record    *account;
     struct access_key_record *access_key; /* likewise: access_key_new                        */
 };
 
 struct change {
-    struct row  *rows;
-    size_t       n_rows;
-    struct buf   event;        /* audit event text (audit/audit.h); empty for none            */
+    struct row *rows;
+    size_t      n_rows;
+    struct buf  event; /* audit event text (audit/audit.h); empty for none            */
 };
 
 /* Appends a row with every pointer NULL; aborts when out of memory (rows are few and small). */
 struct row *change_add(struct change *c, enum row_kind kind);
 /* Frees rows and what they still own. */
 void change_release(struct change *c);
-struct domain_key_record *domain_key_new(struct bytes account, struct bytes region, uint32_t version,
-                                         struct bytes wrapped);
+/* A record with copies of its strings in one allocation: free() releases it. NULL when out of memory. */
+struct domain_key_record *domain_key_new(struct bytes account, struct bytes region,
+                                         uint32_t version, struct bytes wrapped);
+/* access_key_record_new of key/record.h. */
 struct access_key_record *access_key_new(struct bytes wrapped_secret);
 
 /* --- the interface an implementation fills in ------------------------------------------------------ */
@@ -65,13 +67,13 @@ struct access_key_record *access_key_new(struct bytes wrapped_secret);
 struct store;
 
 struct store_batch {
-    struct change **changes;
-    enum kms_status *results;      /* out, per change: KMS_OK, KMS_E_CHANGED, KMS_E_INTERNAL        */
-    size_t          n;
-    uint64_t        outbox_done;   /* events up to this serial are safe in the audit files: drop them */
-    uint64_t        slot_generation[2]; /* recorded with the batch                                  */
-    uint64_t        ret_outbox;    /* out: highest outbox serial after this batch                    */
-    uint64_t        ret_commit;    /* out: number of this commit, +1 each                            */
+    struct change  **changes;
+    enum kms_status *results; /* out, per change: KMS_OK, KMS_E_CHANGED, KMS_E_INTERNAL        */
+    size_t           n;
+    uint64_t outbox_done; /* events up to this serial are safe in the audit files: drop them */
+    uint64_t slot_generation[2]; /* recorded with the batch                                  */
+    uint64_t ret_outbox; /* out: highest outbox serial after this batch                    */
+    uint64_t ret_commit; /* out: number of this commit, +1 each                            */
 };
 
 struct store_meta {
@@ -82,8 +84,12 @@ struct store_meta {
     unsigned schema_version;
 };
 
-/* What loading calls, once per record; each record becomes the visitor's own. A visitor may return an
- * error to stop loading. */
+/* Tombstones that were erased are loaded only if they are among the newest so many. */
+enum { STORE_TOMBSTONES_KEPT = 1024 };
+
+/* What loading calls, once per record; each record becomes the visitor's own (views of events and the
+ * tombstone: valid during the call). A visitor may return an error to stop loading, and must not call the
+ * store. NULL: those records are not wanted, and their tables are not read. */
 struct store_visitor {
     void *ctx;
     enum kms_status (*key)(void *ctx, struct key_record *key, struct kms_error *reterr);
@@ -94,7 +100,8 @@ struct store_visitor {
     enum kms_status (*access_key)(void *ctx, struct access_key_record *k, struct kms_error *reterr);
     enum kms_status (*tombstone)(void *ctx, const struct tombstone *t, struct kms_error *reterr);
     /* events committed but perhaps not in the audit files yet, in order */
-    enum kms_status (*outbox)(void *ctx, uint64_t serial, struct bytes event, struct kms_error *reterr);
+    enum kms_status (*outbox)(void *ctx, uint64_t serial, struct bytes event,
+                              struct kms_error *reterr);
 };
 
 typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
@@ -102,17 +109,23 @@ typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
 struct store_ops {
     /* All rows, MACs checked: a row whose MAC does not verify stops loading with one line that names
      * table and row. Domains come first, then accounts, access keys, keys, aliases, import keys,
-     * tombstones (only those not erased, and those of the last `KEEP` serials), outbox. */
-    enum kms_status (*load)(struct store *s, const struct store_visitor *v, struct kms_error *reterr);
-    /* One transaction; each change in a savepoint of its own. KMS_E_INTERNAL if the transaction as a
-     * whole failed: then nothing of it is durable. */
+     * tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
+    enum kms_status (*load)(struct store *s, const struct store_visitor *v,
+                            struct kms_error *reterr);
+    /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases and
+     * tombstones are written into their records (0 if the change is refused). KMS_OK: results say what
+     * became of each change; if one is KMS_E_INTERNAL, *reterr tells the last reason. KMS_E_INTERNAL,
+     * also as every result: the transaction as a whole failed and nothing of it is durable, except
+     * when the file system failed to write or sync the commit itself. Then only the next start shows its
+     * outcome, and until then every operation of this store fails. A full disk is not such a case:
+     * the store works again when there is space. */
     enum kms_status (*apply)(struct store *s, struct store_batch *batch, struct kms_error *reterr);
     /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if it
      * could not be completed now (busy). */
     enum kms_status (*scrub)(struct store *s, bool *ret_clean, struct kms_error *reterr);
     /* Records the highest time seen (trust-model 2.8). */
     enum kms_status (*set_clock_floor)(struct store *s, int64_t ms, struct kms_error *reterr);
-    /* Full integrity check; KMS_E_INTERNAL with the first problem. */
+    /* Full integrity check, MACs of all rows included; KMS_E_INTERNAL with the first problem. */
     enum kms_status (*check)(struct store *s, struct kms_error *reterr);
     void (*close)(struct store *s);
 };

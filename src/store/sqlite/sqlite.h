@@ -18,5 +18,5 @@ KMS_MUST_CHECK enum kms_status store_sqlite_peek(const char *path, struct store_
  * program (application_id), newer than this program, damaged (quick_check), of another instance, or in
  * use. Nothing is overwritten. `mac` makes and checks row MACs. */
 KMS_MUST_CHECK enum kms_status store_sqlite_open(const char *path, const uint8_t instance_id[16],
-                                                 store_mac_fn mac, void *mac_ctx, struct store **ret,
-                                                 struct kms_error *reterr);
+                                                 store_mac_fn mac, void *mac_ctx,
+                                                 struct store **ret, struct kms_error *reterr);

@@ -1,0 +1,65 @@
+/* store/change.c - building and releasing a change; see store.h. */
+#include "store/store.h"
+
+#include <stdlib.h>
+
+struct row *change_add(struct change *c, enum row_kind kind)
+{
+    struct row *rows = realloc(c->rows, (c->n_rows + 1) * sizeof *rows);
+
+    if (rows == NULL)
+        abort();
+    c->rows = rows;
+    rows[c->n_rows] = (struct row){ .kind = kind };
+    return &rows[c->n_rows++];
+}
+
+void change_release(struct change *c)
+{
+    for (size_t i = 0; i < c->n_rows; i++) {
+        struct row *row = &c->rows[i];
+        key_record_free(row->key);
+        import_key_record_free(row->import_key);
+        free(row->alias);
+        free(row->tombstone);
+        free(row->domain);
+        free(row->account);
+        free(row->access_key);
+    }
+    free(c->rows);
+    c->rows = NULL;
+    c->n_rows = 0;
+    buf_release(&c->event);
+}
+
+static struct bytes copy_to(uint8_t **at, struct bytes in)
+{
+    uint8_t *start = *at;
+
+    if (in.len == 0)
+        return (struct bytes){ NULL, 0 };
+    memcpy(start, in.ptr, in.len);
+    *at += in.len;
+    return bytes_of(start, in.len);
+}
+
+struct domain_key_record *domain_key_new(struct bytes account, struct bytes region,
+                                         uint32_t version, struct bytes wrapped)
+{
+    struct domain_key_record *d = malloc(sizeof *d + account.len + region.len + wrapped.len);
+
+    if (d == NULL)
+        return NULL;
+    uint8_t *at = (uint8_t *)(d + 1);
+
+    d->account = copy_to(&at, account);
+    d->region = copy_to(&at, region);
+    d->version = version;
+    d->wrapped = copy_to(&at, wrapped);
+    return d;
+}
+
+struct access_key_record *access_key_new(struct bytes wrapped_secret)
+{
+    return access_key_record_new(wrapped_secret);
+}

@@ -1,0 +1,293 @@
+/* store/sqlite/apply.c - a batch of changes in one transaction, each in a savepoint of its own.
+ *
+ * A change that meets another version of a row, or a row that is there already, is taken back alone and
+ * reported as KMS_E_CHANGED. Anything else that goes wrong (disk full, I/O) takes back the whole batch.
+ *
+ * I1  Serial numbers are given out here and written into the records. What is taken back gives its
+ *     serials back, in the counters and (as 0) in the records.
+ */
+#include "store/sqlite/internal.h"
+
+#include "base/cleanup.h"
+#include "base/crash_point.h"
+
+/* --- parts of a key ------------------------------------------------------------------------------ */
+
+static enum kms_status put_part(struct sqlite_store *s, enum statement id,
+                                const struct row_type *type, uint64_t key, size_t position,
+                                void *part, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[id];
+    int                                     rc = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)key);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(stmt, 2, (sqlite3_int64)position);
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    TRY(row_bind(s, stmt, 3, type, part, reterr));
+    return statement_run(s, id, NULL, reterr);
+}
+
+static enum kms_status trim_parts(struct sqlite_store *s, enum statement id, uint64_t key,
+                                  size_t from, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[id];
+    int                                     rc = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)key);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(stmt, 2, (sqlite3_int64)from);
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    return statement_run(s, id, NULL, reterr);
+}
+
+/* Makes materials and tags those of the record; rows that are so already are not written. */
+static enum kms_status put_parts(struct sqlite_store *s, struct key_record *k,
+                                 struct kms_error *reterr)
+{
+    for (size_t i = 0; i < k->n_materials; i++)
+        TRY(put_part(s, STMT_MATERIAL_PUT, &row_materials, k->serial, i, &k->materials[i], reterr));
+    TRY(trim_parts(s, STMT_MATERIALS_TRIM, k->serial, k->n_materials, reterr));
+    for (size_t i = 0; i < k->n_tags; i++)
+        TRY(put_part(s, STMT_TAG_PUT, &row_tags, k->serial, i, &k->tags[i], reterr));
+    return trim_parts(s, STMT_TAGS_TRIM, k->serial, k->n_tags, reterr);
+}
+
+static enum kms_status put_key(struct sqlite_store *s, enum statement id, struct key_record *k,
+                               struct kms_error *reterr)
+{
+    if (k->n_materials > KEY_MATERIALS_MAX)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "key %.*s has %zu materials, more than can be loaded",
+                        BYTES_FMT(k->name.arn), k->n_materials);
+    TRY(row_put(s, id, &row_keys, k, reterr));
+    return put_parts(s, k, reterr);
+}
+
+/* --- deletions ----------------------------------------------------------------------------------- */
+
+/* Runs a deletion that must hit exactly one row. */
+static enum kms_status delete_one(struct sqlite_store *s, enum statement id,
+                                  struct kms_error *reterr)
+{
+    int changed = 0;
+
+    TRY(statement_run(s, id, &changed, reterr));
+    if (changed != 1)
+        return KMS_FAIL(reterr, KMS_E_CHANGED, "the row to delete is gone or has another version");
+    return KMS_OK;
+}
+
+static int bind_text(sqlite3_stmt *stmt, int at, struct bytes text)
+{
+    return sqlite3_bind_text64(stmt, at, text.len == 0 ? "" : (const char *)text.ptr, text.len,
+                               SQLITE_STATIC, SQLITE_UTF8);
+}
+
+/* Aliases, import keys, materials and tags go with a key by ON DELETE CASCADE. */
+static enum kms_status delete_named(struct sqlite_store *s, enum statement id, struct bytes account,
+                                    struct bytes region, struct bytes name, uint64_t version,
+                                    struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[id];
+    int                                     rc = bind_text(stmt, 1, account);
+
+    if (rc == SQLITE_OK)
+        rc = bind_text(stmt, 2, region);
+    if (rc == SQLITE_OK)
+        rc = bind_text(stmt, 3, name);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(stmt, 4, (sqlite3_int64)version);
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    return delete_one(s, id, reterr);
+}
+
+static enum kms_status delete_import_key(struct sqlite_store *s, const uint8_t id[16],
+                                         struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[STMT_IMPORT_KEY_DELETE];
+    int                                     rc = sqlite3_bind_blob(stmt, 1, id, 16, SQLITE_STATIC);
+
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    return delete_one(s, STMT_IMPORT_KEY_DELETE, reterr);
+}
+
+/* --- rows ---------------------------------------------------------------------------------------- */
+
+/* Only the serial is given: the MAC covers the rest too, so the row is read, checked and written. */
+static enum kms_status mark_erased(struct sqlite_store *s, uint64_t serial,
+                                   struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[STMT_TOMBSTONE];
+    struct tombstone                        t = { 0 };
+    bool                                    found = false;
+
+    int rc = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)serial);
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "read", reterr);
+    TRY(row_next(s, stmt, &row_tombstones, &t, &found, reterr));
+    if (!found)
+        return KMS_FAIL(reterr, KMS_E_CHANGED, "there is no tombstone %llu",
+                        (unsigned long long)serial);
+    statement_resetp(&stmt); /* before its row is written */
+    t.erased = true;
+    return row_put(s, STMT_TOMBSTONE_UPDATE, &row_tombstones, &t, reterr);
+}
+
+static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct kms_error *reterr)
+{
+    switch (row->kind) {
+    case ROW_KEY_INSERT:
+        row->key->serial = ++s->serials.key;
+        return put_key(s, STMT_KEY_INSERT, row->key, reterr);
+    case ROW_KEY_UPDATE: return put_key(s, STMT_KEY_UPDATE, row->key, reterr);
+    case ROW_KEY_DELETE:
+        return delete_named(s, STMT_KEY_DELETE, row->key->name.account, row->key->name.region,
+                            row->key->name.id, row->expected_version, reterr);
+    case ROW_ALIAS_INSERT:
+        row->alias->serial = ++s->serials.alias;
+        return row_put(s, STMT_ALIAS_INSERT, &row_aliases, row->alias, reterr);
+    case ROW_ALIAS_UPDATE: return row_put(s, STMT_ALIAS_UPDATE, &row_aliases, row->alias, reterr);
+    case ROW_ALIAS_DELETE:
+        return delete_named(s, STMT_ALIAS_DELETE, row->alias->name.account, row->alias->name.region,
+                            row->alias->name.name, row->expected_version, reterr);
+    case ROW_IMPORT_KEY_INSERT:
+        return row_put(s, STMT_IMPORT_KEY_INSERT, &row_import_keys, row->import_key, reterr);
+    case ROW_IMPORT_KEY_DELETE: return delete_import_key(s, row->import_key_id, reterr);
+    case ROW_DOMAIN_INSERT:
+        return row_put(s, STMT_DOMAIN_INSERT, &row_domains, row->domain, reterr);
+    case ROW_ACCOUNT_INSERT:
+        return row_put(s, STMT_ACCOUNT_INSERT, &row_accounts, row->account, reterr);
+    case ROW_ACCESS_KEY_INSERT:
+        return row_put(s, STMT_ACCESS_KEY_INSERT, &row_access_keys, row->access_key, reterr);
+    case ROW_TOMBSTONE_INSERT:
+        row->tombstone->serial = ++s->serials.tombstone;
+        return row_put(s, STMT_TOMBSTONE_INSERT, &row_tombstones, row->tombstone, reterr);
+    case ROW_TOMBSTONE_ERASED: return mark_erased(s, row->tombstone->serial, reterr);
+    }
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "row kind %d is unknown", (int)row->kind);
+}
+
+/* --- changes ------------------------------------------------------------------------------------- */
+
+static enum kms_status apply_rows(struct sqlite_store *s, struct change *change,
+                                  struct kms_error *reterr)
+{
+    for (size_t i = 0; i < change->n_rows; i++)
+        TRY(apply_row(s, &change->rows[i], reterr));
+    if (!buf_ok(&change->event))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the audit event of a change is incomplete");
+    if (change->event.len == 0)
+        return KMS_OK;
+    struct outbox_row event = { ++s->serials.outbox, buf_bytes(&change->event) };
+    return row_put(s, STMT_OUTBOX_INSERT, &row_outbox, &event, reterr);
+}
+
+static void forget_serials(const struct change *change)
+{
+    for (size_t i = 0; i < change->n_rows; i++) {
+        const struct row *row = &change->rows[i];
+        if (row->kind == ROW_KEY_INSERT)
+            row->key->serial = 0;
+        if (row->kind == ROW_ALIAS_INSERT)
+            row->alias->serial = 0;
+        if (row->kind == ROW_TOMBSTONE_INSERT)
+            row->tombstone->serial = 0;
+    }
+}
+
+/* The returned status is about the batch; the change's own goes to *ret_result. */
+static enum kms_status apply_change(struct sqlite_store *s, struct change *change,
+                                    enum kms_status *ret_result, struct kms_error *reterr)
+{
+    struct serials before = s->serials;
+
+    TRY(statement_run(s, STMT_SAVEPOINT, NULL, reterr));
+    enum kms_status status = apply_rows(s, change, reterr);
+    if (status != KMS_OK) {
+        s->serials = before;
+        forget_serials(change);
+        if (s->batch_lost)
+            return status;
+        TRY(statement_run(s, STMT_ROLLBACK_TO, NULL, reterr));
+    }
+    TRY(statement_run(s, STMT_RELEASE, NULL, reterr));
+    *ret_result = status;
+    return KMS_OK;
+}
+
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static enum kms_status trim_outbox(struct sqlite_store *s, uint64_t done, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[STMT_OUTBOX_TRIM];
+    int                                     rc = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)done);
+
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    return statement_run(s, STMT_OUTBOX_TRIM, NULL, reterr);
+}
+
+static enum kms_status run_batch(struct sqlite_store *s, struct store_batch *batch,
+                                 struct kms_error *reterr)
+{
+    struct meta_row m = { .meta = s->base.meta };
+
+    s->batch_lost = false;
+    TRY(statement_run(s, STMT_BEGIN, NULL, reterr));
+    for (size_t i = 0; i < batch->n; i++)
+        TRY(apply_change(s, batch->changes[i], &batch->results[i], reterr));
+    TRY(trim_outbox(s, batch->outbox_done, reterr));
+
+    m.meta.commit++;
+    for (size_t i = 0; i < ARRAY_LEN(m.meta.slot_generation); i++)
+        m.meta.slot_generation[i] = higher(m.meta.slot_generation[i], batch->slot_generation[i]);
+    m.serials = s->serials;
+    TRY(row_put(s, STMT_META_UPDATE, &row_meta, &m, reterr));
+    CRASH_POINT("store-before-commit");
+
+    enum kms_status status = statement_run(s, STMT_COMMIT, NULL, reterr);
+    if (status != KMS_OK) {
+        /* The commit may be in the WAL and unsynced: the next start could see it. A full disk is
+         * different, the commit's last page did not get there. */
+        s->in_doubt = (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
+        return status;
+    }
+    s->base.meta = m.meta;
+    batch->ret_commit = m.meta.commit;
+    batch->ret_outbox = m.serials.outbox;
+    return KMS_OK;
+}
+
+static void roll_back(struct sqlite_store *s)
+{
+    if (sqlite3_get_autocommit(s->db) != 0)
+        return; /* SQLite has done so by itself, as after many failures */
+    if (statement_run(s, STMT_ROLLBACK, NULL, NULL) != KMS_OK)
+        s->in_doubt = true; /* or the next batch would be part of this one */
+}
+
+enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,
+                             struct kms_error *reterr)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    struct serials       before = s->serials;
+
+    enum kms_status status = sqlite_usable(s, reterr);
+    if (status == KMS_OK)
+        status = run_batch(s, batch, reterr);
+    if (status == KMS_OK)
+        return KMS_OK;
+    roll_back(s);
+    s->serials = before;
+    for (size_t i = 0; i < batch->n; i++) {
+        batch->results[i] = KMS_E_INTERNAL;
+        forget_serials(batch->changes[i]);
+    }
+    return KMS_E_INTERNAL;
+}

@@ -1,0 +1,241 @@
+/* store/sqlite/statements.c - every statement the store runs on rows, prepared once, and how one is run. */
+#include "store/sqlite/internal.h"
+
+#include "base/cleanup.h"
+
+/* The order of columns is that of the *_columns functions in row.c; parameters have the same numbers
+ * (from 1). Materials and tags: key and position come first. */
+#define META_COLUMNS                                                                                \
+    "instance_id, commits, slot_generation_erasable, slot_generation_durable, clock_floor,"         \
+    " last_key, last_alias, last_tombstone, last_outbox, mac"
+#define KEY_BODY                                                                                    \
+    "version, spec, usage, origin, multi_region, primary_region, created, state, deletion_date,"    \
+    " pending_window_days, description, policy, rotation_enabled, rotation_period_days,"            \
+    " next_rotation, on_demand_start, on_demand_count, mac"
+#define KEY_COLUMNS "serial, account, region, key_id, " KEY_BODY
+#define KEY_BODY_VALUES                                                                             \
+    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22"
+#define MATERIAL_BODY                                                                               \
+    "id, check_tag, role, present, expiration, valid_to, description, rotation_date,"               \
+    " rotation_type, created, wrapped, domain_version, slot, slot_generation, slot_class"
+#define MATERIAL_BODY_VALUES                                                                        \
+    "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17"
+#define ALIAS_BODY    "version, key_id, created, updated, mac"
+#define ALIAS_COLUMNS "serial, account, region, name, " ALIAS_BODY
+#define IMPORT_KEY_COLUMNS                                                                          \
+    "id, account, region, key_id, wrapping_algorithm, wrapping_spec, fingerprint, valid_to,"        \
+    " wrapped, domain_version, slot, slot_generation, slot_class, mac"
+#define DOMAIN_COLUMNS "account, region, version, wrapped, mac"
+#define ACCESS_KEY_COLUMNS                                                                          \
+    "id, account, principal_arn, principal_id, active, created, version, wrapped_secret, mac"
+#define TOMBSTONE_COLUMNS                                                                           \
+    "serial, key_arn, material, slot, slot_generation, slot_class, at, reason, erased, mac"
+
+const char *const statement_sql[STMT_COUNT] = {
+    [STMT_BEGIN] = "BEGIN IMMEDIATE",
+    [STMT_COMMIT] = "COMMIT",
+    [STMT_ROLLBACK] = "ROLLBACK",
+    [STMT_SAVEPOINT] = "SAVEPOINT one_change",
+    [STMT_RELEASE] = "RELEASE one_change",
+    [STMT_ROLLBACK_TO] = "ROLLBACK TO one_change",
+
+    [STMT_META] = "SELECT " META_COLUMNS " FROM meta WHERE id = 1",
+    [STMT_META_UPDATE] = "UPDATE meta SET (" META_COLUMNS ") ="
+                         " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) WHERE id = 1",
+
+    [STMT_KEYS] = "SELECT " KEY_COLUMNS " FROM keys ORDER BY serial",
+    [STMT_KEY_INSERT] = "INSERT INTO keys (" KEY_COLUMNS ") VALUES"
+                        " (?1, ?2, ?3, ?4, " KEY_BODY_VALUES ")",
+    [STMT_KEY_UPDATE] = "UPDATE keys SET (" KEY_BODY ") = (" KEY_BODY_VALUES ")"
+                        " WHERE serial = ?1 AND account = ?2 AND region = ?3 AND key_id = ?4"
+                        " AND version = ?5 - 1",
+    [STMT_KEY_DELETE] = "DELETE FROM keys WHERE account = ?1 AND region = ?2 AND key_id = ?3"
+                        " AND version = ?4",
+
+    [STMT_MATERIALS] = "SELECT key, position, " MATERIAL_BODY " FROM materials"
+                       " ORDER BY key, position",
+    /* rows that are as they should be are not written */
+    [STMT_MATERIAL_PUT] = "INSERT INTO materials (key, position, " MATERIAL_BODY ") VALUES"
+                          " (?1, ?2, " MATERIAL_BODY_VALUES ") ON CONFLICT (key, position)"
+                          " DO UPDATE SET (" MATERIAL_BODY ") = (" MATERIAL_BODY_VALUES ")"
+                          " WHERE (" MATERIAL_BODY ") IS NOT (" MATERIAL_BODY_VALUES ")",
+    [STMT_MATERIALS_TRIM] = "DELETE FROM materials WHERE key = ?1 AND position >= ?2",
+
+    [STMT_TAGS] = "SELECT key, position, name, value FROM tags ORDER BY key, position",
+    [STMT_TAG_PUT] = "INSERT INTO tags (key, position, name, value) VALUES (?1, ?2, ?3, ?4)"
+                     " ON CONFLICT (key, position) DO UPDATE SET (name, value) = (?3, ?4)"
+                     " WHERE (name, value) IS NOT (?3, ?4)",
+    [STMT_TAGS_TRIM] = "DELETE FROM tags WHERE key = ?1 AND position >= ?2",
+
+    [STMT_ALIASES] = "SELECT " ALIAS_COLUMNS " FROM aliases ORDER BY serial",
+    [STMT_ALIAS_INSERT] = "INSERT INTO aliases (" ALIAS_COLUMNS ") VALUES"
+                          " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [STMT_ALIAS_UPDATE] = "UPDATE aliases SET (" ALIAS_BODY ") = (?5, ?6, ?7, ?8, ?9)"
+                          " WHERE serial = ?1 AND account = ?2 AND region = ?3 AND name = ?4"
+                          " AND version = ?5 - 1",
+    [STMT_ALIAS_DELETE] = "DELETE FROM aliases WHERE account = ?1 AND region = ?2 AND name = ?3"
+                          " AND version = ?4",
+
+    [STMT_IMPORT_KEYS] = "SELECT " IMPORT_KEY_COLUMNS " FROM import_keys ORDER BY id",
+    [STMT_IMPORT_KEY_INSERT] = "INSERT INTO import_keys (" IMPORT_KEY_COLUMNS ") VALUES"
+                               " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    [STMT_IMPORT_KEY_DELETE] = "DELETE FROM import_keys WHERE id = ?1",
+
+    [STMT_DOMAINS] = "SELECT " DOMAIN_COLUMNS " FROM domain_keys ORDER BY account, region, version",
+    [STMT_DOMAIN_INSERT] = "INSERT INTO domain_keys (" DOMAIN_COLUMNS ") VALUES"
+                           " (?1, ?2, ?3, ?4, ?5)",
+
+    [STMT_ACCOUNTS] = "SELECT id, created, mac FROM accounts ORDER BY id",
+    [STMT_ACCOUNT_INSERT] = "INSERT INTO accounts (id, created, mac) VALUES (?1, ?2, ?3)",
+
+    [STMT_ACCESS_KEYS] = "SELECT " ACCESS_KEY_COLUMNS " FROM access_keys ORDER BY id",
+    [STMT_ACCESS_KEY_INSERT] = "INSERT INTO access_keys (" ACCESS_KEY_COLUMNS ") VALUES"
+                               " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+
+    /* two index walks; without UNION the whole table would be read */
+    [STMT_TOMBSTONES] = "SELECT " TOMBSTONE_COLUMNS " FROM tombstones WHERE serial IN"
+                        " (SELECT serial FROM tombstones WHERE erased = 0"
+                        " UNION SELECT serial FROM tombstones WHERE serial >= ?1) ORDER BY serial",
+    [STMT_TOMBSTONE] = "SELECT " TOMBSTONE_COLUMNS " FROM tombstones WHERE serial = ?1",
+    [STMT_TOMBSTONE_INSERT] = "INSERT INTO tombstones (" TOMBSTONE_COLUMNS ") VALUES"
+                              " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    [STMT_TOMBSTONE_UPDATE] = "UPDATE tombstones SET (erased, mac) = (?9, ?10) WHERE serial = ?1",
+
+    [STMT_OUTBOX] = "SELECT serial, event, mac FROM outbox ORDER BY serial",
+    [STMT_OUTBOX_INSERT] = "INSERT INTO outbox (serial, event, mac) VALUES (?1, ?2, ?3)",
+    [STMT_OUTBOX_TRIM] = "DELETE FROM outbox WHERE serial <= ?1",
+};
+
+enum kms_status database_fail(sqlite3 *db, const char *path, int rc, const char *doing,
+                              struct kms_error *reterr)
+{
+    const char *why = db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+
+    switch (rc & 0xff) { /* the primary code: extended ones say where in SQLite it was found */
+    case SQLITE_BUSY:
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "database '%.120s' is in use by another process: stop the other trentd or "
+                        "trent that works on this data directory",
+                        path);
+    case SQLITE_NOTADB:
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "'%.120s' is not a database: restore it from a backup", path);
+    case SQLITE_CORRUPT:
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "database '%.120s' is damaged (%.60s): restore it from a backup", path,
+                        why);
+    case SQLITE_FULL:
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no space left for database '%.120s': free some",
+                        path);
+    case SQLITE_READONLY:
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "database '%.120s' is not writable: give its owner, folder and filesystem "
+                        "write permission",
+                        path);
+    default:
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot %s database '%.120s': %.60s", doing, path,
+                        why);
+    }
+}
+
+void statement_resetp(sqlite3_stmt **stmt)
+{
+    if (*stmt == NULL)
+        return;
+    (void)sqlite3_reset(*stmt); /* repeats the failure of the last step, which was reported */
+    (void)sqlite3_clear_bindings(*stmt);
+}
+
+void statement_finalizep(sqlite3_stmt **stmt)
+{
+    (void)sqlite3_finalize(*stmt); /* likewise */
+    *stmt = NULL;
+}
+
+enum kms_status statements_prepare(struct sqlite_store *s, struct kms_error *reterr)
+{
+    for (size_t i = 0; i < STMT_COUNT; i++) {
+        int rc = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &s->statements[i], NULL);
+        if (rc == SQLITE_ERROR) /* a table or column is missing */
+            return KMS_FAIL(
+                reterr, KMS_E_INTERNAL,
+                "database '%.120s' has not the tables it should have (%.60s): restore it "
+                "from a backup",
+                s->path, sqlite3_errmsg(s->db));
+        if (rc != SQLITE_OK)
+            return database_fail(s->db, s->path, rc, "read", reterr);
+    }
+    return KMS_OK;
+}
+
+void statements_finalize(struct sqlite_store *s)
+{
+    for (size_t i = 0; i < STMT_COUNT; i++)
+        statement_finalizep(&s->statements[i]);
+}
+
+/* What a failed statement means for the change it belongs to. */
+static enum kms_status run_fail(struct sqlite_store *s, int rc, struct kms_error *reterr)
+{
+    switch (rc) {
+    case SQLITE_CONSTRAINT_PRIMARYKEY:
+    case SQLITE_CONSTRAINT_ROWID:
+    case SQLITE_CONSTRAINT_UNIQUE:
+    case SQLITE_CONSTRAINT_FOREIGNKEY:
+        return KMS_FAIL(reterr, KMS_E_CHANGED, "%.120s", sqlite3_errmsg(s->db));
+    default: break;
+    }
+    if ((rc & 0xff) != SQLITE_CONSTRAINT && rc != SQLITE_TOOBIG)
+        s->batch_lost = true;
+    return database_fail(s->db, s->path, rc, "write", reterr);
+}
+
+enum kms_status statement_run(struct sqlite_store *s, enum statement id, int *ret_changed,
+                              struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[id];
+    int                                     rc = sqlite3_step(stmt);
+
+    if (rc != SQLITE_DONE)
+        return run_fail(s, rc, reterr);
+    if (ret_changed != NULL)
+        *ret_changed = sqlite3_changes(s->db);
+    return KMS_OK;
+}
+
+enum kms_status database_exec(sqlite3 *db, const char *path, const char *sql, const char *doing,
+                              struct kms_error *reterr)
+{
+    int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? KMS_OK : database_fail(db, path, rc, doing, reterr);
+}
+
+enum kms_status database_ask(sqlite3 *db, const char *path, const char *sql, char *ret, size_t size,
+                             struct kms_error *reterr)
+{
+    CLEANUP(statement_finalizep) sqlite3_stmt *stmt = NULL;
+    int                                        rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return database_fail(db, path, rc, "read", reterr);
+    const unsigned char *text = rc == SQLITE_ROW ? sqlite3_column_text(stmt, 0) : NULL;
+    (void)sqlite3_snprintf((int)size, ret, "%s", text == NULL ? "" : (const char *)text);
+    return KMS_OK;
+}
+
+enum kms_status database_check(sqlite3 *db, const char *path, const char *pragma,
+                               struct kms_error *reterr)
+{
+    char found[100];
+
+    TRY(database_ask(db, path, pragma, found, sizeof found, reterr));
+    if (!bytes_eq_str(bytes_str(found), "ok"))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "database '%.120s' is damaged (%.60s): restore it from a backup", path,
+                        found);
+    return KMS_OK;
+}

@@ -1,0 +1,80 @@
+/* store/sqlite/upkeep.c - emptying the WAL, the clock's floor, and checking everything. */
+#include "store/sqlite/internal.h"
+
+#include <time.h>
+
+#include "base/cleanup.h"
+
+enum { SCRUB_TRIES = 5, SCRUB_WAIT_NS = 2 * 1000 * 1000 };
+
+enum kms_status sqlite_usable(const struct sqlite_store *s, struct kms_error *reterr)
+{
+    if (s->in_doubt)
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "database '%.120s': a write failed and its outcome is unknown until the next "
+            "start: check the disk and restart",
+            s->path);
+    return KMS_OK;
+}
+
+/* What the checkpoint copies is all zero where rows were deleted (secure_delete, page.c), and the WAL with
+ * the older pages is truncated. Then the page cache is emptied: its pages may hold what page.c kept out
+ * of the file, and would carry it into the next WAL. */
+enum kms_status sqlite_scrub(struct store *store, bool *ret_clean, struct kms_error *reterr)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    int                  rc = SQLITE_BUSY;
+
+    TRY(sqlite_usable(s, reterr));
+    for (int i = 0; i < SCRUB_TRIES; i++) {
+        int left = -1;
+        rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &left, NULL);
+        if (rc == SQLITE_OK && left == 0)
+            break;
+        if (rc == SQLITE_OK)
+            rc = SQLITE_BUSY;
+        if ((rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED)
+            return database_fail(s->db, s->path, rc, "write", reterr);
+        struct timespec wait = { .tv_nsec = SCRUB_WAIT_NS };
+        (void)nanosleep(&wait, NULL); /* cut short by a signal, it only tries earlier */
+    }
+    if (rc == SQLITE_OK)
+        (void)sqlite3_db_release_memory(s->db); /* fails only if there is nothing to give back */
+    *ret_clean = rc == SQLITE_OK;
+    return KMS_OK;
+}
+
+enum kms_status sqlite_set_clock_floor(struct store *store, int64_t ms, struct kms_error *reterr)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    struct meta_row      m = { .meta = s->base.meta, .serials = s->serials };
+
+    TRY(sqlite_usable(s, reterr));
+    if (ms <= m.meta.clock_floor)
+        return KMS_OK;
+    m.meta.clock_floor = ms;
+    enum kms_status status = row_put(s, STMT_META_UPDATE, &row_meta, &m, reterr);
+    if (status != KMS_OK) { /* the statement is a transaction of its own */
+        s->in_doubt = (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
+        return status;
+    }
+    s->base.meta = m.meta;
+    return KMS_OK;
+}
+
+enum kms_status sqlite_check(struct store *store, struct kms_error *reterr)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    char                 broken[64];
+
+    TRY(database_check(s->db, s->path, "PRAGMA integrity_check(1)", reterr));
+    TRY(database_ask(s->db, s->path, "PRAGMA foreign_key_check", broken, sizeof broken, reterr));
+    if (broken[0] != '\0')
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "database '%.120s' is damaged (a row of table %s refers to no key): restore it "
+            "from a backup",
+            s->path, broken);
+    return sqlite_verify_rows(s, reterr);
+}

@@ -1,0 +1,325 @@
+/* tests/unit/store/fixture.c - see fixture.h. */
+#include "fixture.h"
+
+#include <ftw.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto/crypto.h"
+
+const uint8_t fixture_instance[16] = { 0xc1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+
+void fixture_mac(void *ctx, struct bytes row, uint8_t ret[32])
+{
+    (void)ctx;
+    crypto_hmac_sha256(BYTES_LIT("a key that only this test knows."), row, ret);
+}
+
+int fixture_setup(void **state)
+{
+    static bool     ready; /* crypto is set up once per test program */
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    if (!ready && crypto_init(&f->error) != KMS_OK)
+        fail_msg("%s", f->error.detail);
+    ready = true;
+    f->random = 0x9e3779b97f4a7c15;
+    (void)snprintf(f->dir, sizeof f->dir, "/tmp/trent-store-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    (void)snprintf(f->path, sizeof f->path, "%s/trent.db", f->dir);
+    assert_ok(f, store_sqlite_create(f->path, fixture_instance, &f->error));
+    fixture_open(f);
+    *state = f;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+int fixture_teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_close(f);
+    (void)nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(f);
+    return 0;
+}
+
+void fixture_open(struct fixture *f)
+{
+    assert_null(f->store);
+    assert_ok(
+        f, store_sqlite_open(f->path, fixture_instance, fixture_mac, NULL, &f->store, &f->error));
+}
+
+void fixture_close(struct fixture *f)
+{
+    store_close(f->store);
+    f->store = NULL;
+}
+
+void fixture_reopen(struct fixture *f)
+{
+    fixture_close(f);
+    fixture_open(f);
+}
+
+const char *fixture_refused(struct fixture *f)
+{
+    struct store *store = NULL;
+
+    assert_int_equal(
+        store_sqlite_open(f->path, fixture_instance, fixture_mac, NULL, &store, &f->error),
+        KMS_E_INTERNAL);
+    assert_null(store);
+    assert_true(strchr(f->error.detail, '\n') == NULL);
+    return f->error.detail;
+}
+
+void fixture_sql(const struct fixture *f, const char *sql)
+{
+    sqlite3 *db = NULL;
+    char    *why = NULL;
+
+    assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s: %s", sql, why);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+uint8_t *fixture_file(const char *path, size_t *ret_len)
+{
+    FILE    *in = fopen(path, "rb");
+    uint8_t *content = NULL;
+    size_t   len = 0;
+
+    while (in != NULL && !feof(in)) {
+        content = realloc(content, len + 65536);
+        assert_non_null(content);
+        len += fread(content + len, 1, 65536, in);
+    }
+    if (in != NULL)
+        (void)fclose(in);
+    *ret_len = len;
+    return content;
+}
+
+void fixture_write(const char *path, const void *content, size_t len)
+{
+    FILE *out = fopen(path, "wb");
+
+    assert_non_null(out);
+    assert_int_equal(fwrite(content, 1, len, out), len);
+    assert_int_equal(fclose(out), 0);
+}
+
+size_t fixture_occurrences(const struct fixture *f, struct bytes what)
+{
+    static const char *const suffixes[] = { "", "-wal" };
+    size_t                   found = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        char   path[128];
+        size_t len;
+        (void)snprintf(path, sizeof path, "%s%s", f->path, suffixes[i]);
+        uint8_t       *content = fixture_file(path, &len);
+        const uint8_t *at = content;
+        while (content != NULL &&
+               (at = memmem(at, len - (size_t)(at - content), what.ptr, what.len)) != NULL) {
+            found++;
+            at++;
+        }
+        free(content);
+    }
+    return found;
+}
+
+/* --- in and out ------------------------------------------------------------------------------------ */
+
+enum kms_status fixture_apply(struct fixture *f, struct change *c)
+{
+    enum kms_status    result = KMS_OK;
+    struct store_batch batch = { .changes = &c, .results = &result, .n = 1 };
+
+    assert_ok(f, f->store->ops->apply(f->store, &batch, &f->error));
+    return result;
+}
+
+enum kms_status put_key(struct fixture *f, enum row_kind kind, const struct key_record *key)
+{
+    CLEANUP(change_release) struct change c = { 0 };
+    struct row                           *row = change_add(&c, kind);
+
+    row->key = key_record_clone(key);
+    row->expected_version = key->version;
+    return fixture_apply(f, &c);
+}
+
+enum kms_status put_alias(struct fixture *f, enum row_kind kind, const struct alias_record *alias)
+{
+    CLEANUP(change_release) struct change c = { 0 };
+    struct row                           *row = change_add(&c, kind);
+
+    row->alias = alias_clone(alias);
+    row->expected_version = alias->version;
+    return fixture_apply(f, &c);
+}
+
+void add_key(struct fixture *f, struct key_record *key)
+{
+    CLEANUP(change_release) struct change c = { 0 };
+
+    change_add(&c, ROW_KEY_INSERT)->key = key;
+    enum kms_status status = fixture_apply(f, &c);
+    c.rows[0].key = NULL;
+    assert_int_equal(status, KMS_OK);
+}
+
+void add_alias(struct fixture *f, struct alias_record *alias)
+{
+    CLEANUP(change_release) struct change c = { 0 };
+
+    change_add(&c, ROW_ALIAS_INSERT)->alias = alias;
+    enum kms_status status = fixture_apply(f, &c);
+    c.rows[0].alias = NULL;
+    assert_int_equal(status, KMS_OK);
+}
+
+static enum kms_status keep(struct list *list, void *record)
+{
+    list->at = realloc(list->at, (list->n + 1) * sizeof *list->at);
+    assert_non_null(list->at);
+    list->at[list->n++] = record;
+    return KMS_OK;
+}
+
+static enum kms_status keep_key(void *ctx, struct key_record *k, struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->keys, k);
+}
+
+static enum kms_status keep_alias(void *ctx, struct alias_record *a, struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->aliases, a);
+}
+
+static enum kms_status keep_import_key(void *ctx, struct import_key_record *k,
+                                       struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->import_keys, k);
+}
+
+static enum kms_status keep_domain(void *ctx, struct domain_key_record *d, struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->domains, d);
+}
+
+static enum kms_status keep_account(void *ctx, struct account_record *a, struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->accounts, a);
+}
+
+static enum kms_status keep_access_key(void *ctx, struct access_key_record *k,
+                                       struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->access_keys, k);
+}
+
+static enum kms_status keep_tombstone(void *ctx, const struct tombstone *t,
+                                      struct kms_error *reterr)
+{
+    struct tombstone *copy = malloc(sizeof *copy);
+
+    (void)reterr;
+    assert_non_null(copy);
+    *copy = *t;
+    return keep(&((struct loaded *)ctx)->tombstones, copy);
+}
+
+static enum kms_status keep_event(void *ctx, uint64_t serial, struct bytes event,
+                                  struct kms_error *reterr)
+{
+    struct loaded *l = ctx;
+
+    (void)reterr;
+    assert_true(serial > l->last_event);
+    l->last_event = serial;
+    return keep(&l->events, strndup((const char *)event.ptr, event.len));
+}
+
+static const struct store_visitor keep_all = {
+    .key = keep_key,
+    .alias = keep_alias,
+    .import_key = keep_import_key,
+    .domain = keep_domain,
+    .account = keep_account,
+    .access_key = keep_access_key,
+    .tombstone = keep_tombstone,
+    .outbox = keep_event,
+};
+
+void loaded_from(struct fixture *f, struct loaded *ret)
+{
+    struct store_visitor v = keep_all;
+
+    *ret = (struct loaded){ 0 };
+    v.ctx = ret;
+    assert_ok(f, f->store->ops->load(f->store, &v, &f->error));
+}
+
+static void release_list(struct list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->at[i]);
+    free(list->at);
+}
+
+void loaded_release(struct loaded *l)
+{
+    for (size_t i = 0; i < l->keys.n; i++)
+        key_record_free(l->keys.at[i]);
+    free(l->keys.at);
+    for (size_t i = 0; i < l->import_keys.n; i++)
+        import_key_record_free(l->import_keys.at[i]);
+    free(l->import_keys.at);
+    release_list(&l->aliases);
+    release_list(&l->domains);
+    release_list(&l->accounts);
+    release_list(&l->access_keys);
+    release_list(&l->tombstones);
+    release_list(&l->events);
+}
+
+const struct key_record *loaded_key(const struct loaded *l, const struct key_record *like)
+{
+    for (size_t i = 0; i < l->keys.n; i++) {
+        const struct key_record *k = l->keys.at[i];
+        if (bytes_eq(k->name.arn, like->name.arn))
+            return k;
+    }
+    return NULL;
+}
+
+const char *fixture_load_refused(struct fixture *f)
+{
+    CLEANUP(loaded_release) struct loaded l = { 0 };
+    struct store_visitor                  v = keep_all;
+
+    v.ctx = &l;
+    assert_int_equal(f->store->ops->load(f->store, &v, &f->error), KMS_E_INTERNAL);
+    assert_true(strchr(f->error.detail, '\n') == NULL);
+    return f->error.detail;
+}

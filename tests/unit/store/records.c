@@ -1,0 +1,393 @@
+/* tests/unit/store/records.c - random records and their comparison; see fixture.h. */
+#include "fixture.h"
+
+#include "base/encode.h"
+#include "key/directory.h"
+
+uint64_t random_next(struct fixture *f) /* xorshift64* */
+{
+    f->random ^= f->random >> 12;
+    f->random ^= f->random << 25;
+    f->random ^= f->random >> 27;
+    return f->random * 0x2545f4914f6cdd1d;
+}
+
+uint64_t random_below(struct fixture *f, uint64_t n)
+{
+    return (random_next(f) >> 16) % n;
+}
+
+void random_fill(struct fixture *f, void *to, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        ((uint8_t *)to)[i] = (uint8_t)(random_next(f) >> 24);
+}
+
+/* Up to `max` bytes of any kind, NUL and bad UTF-8 included. */
+static struct bytes some_bytes(struct fixture *f, struct arena *arena, size_t max)
+{
+    size_t len = random_below(f, 4) == 0 ? 0 : random_below(f, max + 1);
+
+    if (len == 0)
+        return (struct bytes){ NULL, 0 };
+    uint8_t *to = arena_alloc(arena, len);
+
+    random_fill(f, to, len);
+    return bytes_of(to, len);
+}
+
+/* Any 64 bits, and often the ends of the range. */
+static uint64_t some_u64(struct fixture *f)
+{
+    static const uint64_t ends[] = { 0, 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX };
+    uint64_t              i = random_below(f, 2 * ARRAY_LEN(ends));
+
+    return i < ARRAY_LEN(ends) ? ends[i] : random_next(f);
+}
+
+static uint32_t some_u32(struct fixture *f)
+{
+    return random_below(f, 4) == 0 ? UINT32_MAX : (uint32_t)random_next(f);
+}
+
+static bool some_bool(struct fixture *f)
+{
+    return random_below(f, 2) != 0;
+}
+
+static void digits(struct fixture *f, char *to, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = (char)('0' + random_below(f, 10));
+}
+
+static const char *const regions[] = { "us-east-1", "eu-central-1", "cn-north-1" };
+
+static void random_sealed(struct fixture *f, struct arena *arena, struct sealed *s)
+{
+    s->wrapped = some_bytes(f, arena, random_below(f, 4) == 0 ? 2500 : 64);
+    s->domain_version = some_u32(f);
+    s->slot = some_u32(f);
+    s->slot_generation = some_u64(f);
+    s->slot_class = random_below(f, 2) == 0 ? SLOT_ERASABLE : SLOT_DURABLE;
+}
+
+static void random_material(struct fixture *f, struct key_record *k)
+{
+    struct key_material *m = key_record_add_material(k);
+
+    random_fill(f, m->id.b, sizeof m->id.b);
+    random_fill(f, m->check, sizeof m->check);
+    m->role = (enum material_role)random_below(f, MATERIAL_ROLE_COUNT);
+    m->present = some_bool(f);
+    m->expiration = (enum expiration_model)random_below(f, DOES_NOT_EXPIRE + 1);
+    m->valid_to = (int64_t)some_u64(f);
+    m->has_description = some_bool(f);
+    if (m->has_description)
+        m->description = some_bytes(f, k->arena, 100);
+    m->rotation_date = (int64_t)some_u64(f);
+    m->rotation_type = (enum rotation_type)random_below(f, ROTATION_AUTOMATIC + 1);
+    m->created = (int64_t)some_u64(f);
+    random_sealed(f, k->arena, &m->sealed);
+}
+
+static void random_life(struct fixture *f, struct key_record *k)
+{
+    k->multi_region = (enum multi_region)random_below(f, REGION_REPLICA + 1);
+    k->primary_region = some_bytes(f, k->arena, REGION_MAX);
+    k->state = (enum key_state)random_below(f, KEY_STATE_COUNT);
+    k->deletion_date = (int64_t)some_u64(f);
+    k->pending_window_days = some_u32(f);
+    k->description = some_bytes(f, k->arena, 200);
+    k->policy = some_bytes(f, k->arena, random_below(f, 5) == 0 ? 32768 : 900);
+    k->rotation_enabled = some_bool(f);
+    k->rotation_period_days = some_u32(f);
+    k->next_rotation = (int64_t)some_u64(f);
+    k->on_demand_start = (int64_t)some_u64(f);
+    k->on_demand_count = some_u32(f);
+}
+
+static void random_tags(struct fixture *f, struct key_record *k)
+{
+    k->n_tags = random_below(f, 6);
+    k->tags = arena_alloc(k->arena, (k->n_tags + 1) * sizeof *k->tags);
+    for (size_t i = 0; i < k->n_tags; i++) {
+        k->tags[i].key = some_bytes(f, k->arena, 128);
+        k->tags[i].value = some_bytes(f, k->arena, 256);
+    }
+}
+
+struct key_record *random_key(struct fixture *f)
+{
+    struct key_record *k = key_record_new();
+    char               account[ACCOUNT_LEN];
+    char               id[UUID_TEXT];
+    uint8_t            uuid[16];
+
+    assert_non_null(k);
+    digits(f, account, sizeof account);
+    random_fill(f, uuid, sizeof uuid);
+    uuid_write(id, uuid);
+    key_record_set_name(k, bytes_of(account, sizeof account),
+                        bytes_str(regions[random_below(f, ARRAY_LEN(regions))]),
+                        bytes_of(id, sizeof id));
+    k->spec = (enum key_spec)random_below(f, SPEC_COUNT);
+    k->usage = (enum key_usage)random_below(f, USAGE_COUNT);
+    k->origin = (enum key_origin)random_below(f, ORIGIN_COUNT);
+    k->created = (int64_t)some_u64(f);
+    k->version = 1;
+    random_life(f, k);
+    for (uint64_t n = random_below(f, 5); n > 0; n--)
+        random_material(f, k);
+    random_tags(f, k);
+    return k;
+}
+
+void random_edit(struct fixture *f, struct key_record *k)
+{
+    k->version++;
+    random_life(f, k);
+    if (k->n_materials > 0 && some_bool(f))
+        key_record_remove_material(k, random_below(f, k->n_materials));
+    if (some_bool(f))
+        random_material(f, k);
+    if (k->n_materials > 0 && some_bool(f))
+        random_sealed(f, k->arena, &k->materials[random_below(f, k->n_materials)].sealed);
+    if (some_bool(f))
+        random_tags(f, k);
+}
+
+struct alias_record *random_alias(struct fixture *f, const struct key_record *target)
+{
+    char name[ALIAS_MAX] = "alias/";
+
+    digits(f, name + 6, 20);
+    size_t len = random_below(f, 3) == 0 ? ALIAS_MAX : 26; /* the long one ends in NULs */
+    struct alias_record *a = alias_record_new(target->name.account, target->name.region,
+                                              bytes_of(name, len));
+
+    assert_non_null(a);
+    memcpy(a->key_id, target->name.id.ptr, target->name.id.len);
+    a->key_id[target->name.id.len] = '\0';
+    a->created = (int64_t)some_u64(f);
+    a->updated = (int64_t)some_u64(f);
+    a->version = 1;
+    return a;
+}
+
+struct alias_record *alias_clone(const struct alias_record *a)
+{
+    struct alias_record *to = alias_record_new(a->name.account, a->name.region, a->name.name);
+
+    assert_non_null(to);
+    struct alias_name name = to->name;
+
+    *to = *a;
+    to->name = name;
+    return to;
+}
+
+struct import_key_record *random_import_key(struct fixture *f, const struct key_record *key)
+{
+    struct import_key_record *k = import_key_record_new();
+
+    assert_non_null(k);
+    random_fill(f, k->id, sizeof k->id);
+    k->key.account = arena_copy(k->arena, key->name.account);
+    k->key.region = arena_copy(k->arena, key->name.region);
+    k->key.id = arena_copy(k->arena, key->name.id);
+    k->key.arn = arena_copy(k->arena, key->name.arn);
+    k->wrapping_algorithm = (uint8_t)random_below(f, 256);
+    k->wrapping_spec = (uint8_t)random_below(f, 256);
+    random_fill(f, k->fingerprint, sizeof k->fingerprint);
+    k->valid_to = (int64_t)some_u64(f);
+    random_sealed(f, k->arena, &k->sealed);
+    return k;
+}
+
+struct tombstone *random_tombstone(struct fixture *f)
+{
+    struct tombstone *t = calloc(1, sizeof *t);
+
+    assert_non_null(t);
+    memset(t->key_arn, 'a', random_below(f, sizeof t->key_arn));
+    random_fill(f, t->material.b, sizeof t->material.b);
+    t->slot = some_u32(f);
+    t->slot_generation = some_u64(f);
+    t->slot_class = random_below(f, 2) == 0 ? SLOT_ERASABLE : SLOT_DURABLE;
+    t->at = (int64_t)some_u64(f);
+    t->reason = (uint8_t)random_below(f, ERASE_REASON_COUNT);
+    return t;
+}
+
+struct domain_key_record *random_domain(struct fixture *f)
+{
+    char    account[ACCOUNT_LEN];
+    uint8_t wrapped[80];
+
+    digits(f, account, sizeof account);
+    random_fill(f, wrapped, sizeof wrapped);
+    struct domain_key_record *d = domain_key_new(
+        bytes_of(account, sizeof account), BYTES_LIT("eu-west-3"), some_u32(f),
+        bytes_of(wrapped, random_below(f, sizeof wrapped)));
+
+    assert_non_null(d);
+    return d;
+}
+
+struct account_record *random_account(struct fixture *f)
+{
+    struct account_record *a = calloc(1, sizeof *a);
+
+    assert_non_null(a);
+    digits(f, a->id, ACCOUNT_LEN);
+    a->created = (int64_t)some_u64(f);
+    return a;
+}
+
+struct access_key_record *random_access_key(struct fixture *f)
+{
+    uint8_t wrapped[100];
+
+    random_fill(f, wrapped, sizeof wrapped);
+    struct access_key_record *k = access_key_new(
+        bytes_of(wrapped, random_below(f, sizeof wrapped)));
+
+    assert_non_null(k);
+    digits(f, k->id, 20 + random_below(f, sizeof k->id - 20));
+    digits(f, k->account, ACCOUNT_LEN);
+    digits(f, k->principal_arn, random_below(f, sizeof k->principal_arn));
+    digits(f, k->principal_id, random_below(f, sizeof k->principal_id));
+    k->active = some_bool(f);
+    k->created = (int64_t)some_u64(f);
+    k->version = some_u64(f);
+    return k;
+}
+
+/* --- comparison: member by member, on purpose without the code under test -------------------------- */
+
+static void same_bytes(struct bytes a, struct bytes b)
+{
+    assert_int_equal(a.len, b.len);
+    assert_true(bytes_eq(a, b));
+}
+
+static void same_sealed(const struct sealed *a, const struct sealed *b)
+{
+    same_bytes(a->wrapped, b->wrapped);
+    assert_int_equal(a->domain_version, b->domain_version);
+    assert_int_equal(a->slot, b->slot);
+    assert_true(a->slot_generation == b->slot_generation);
+    assert_int_equal(a->slot_class, b->slot_class);
+}
+
+static void same_name(const struct key_name *a, const struct key_name *b)
+{
+    same_bytes(a->account, b->account);
+    same_bytes(a->region, b->region);
+    same_bytes(a->id, b->id);
+    same_bytes(a->arn, b->arn);
+}
+
+static void same_material(const struct key_material *a, const struct key_material *b)
+{
+    assert_memory_equal(a->id.b, b->id.b, sizeof a->id.b);
+    assert_memory_equal(a->check, b->check, sizeof a->check);
+    assert_int_equal(a->role, b->role);
+    assert_int_equal(a->present, b->present);
+    assert_int_equal(a->expiration, b->expiration);
+    assert_true(a->valid_to == b->valid_to);
+    assert_int_equal(a->has_description, b->has_description);
+    same_bytes(a->description, b->description);
+    assert_true(a->rotation_date == b->rotation_date);
+    assert_int_equal(a->rotation_type, b->rotation_type);
+    assert_true(a->created == b->created);
+    same_sealed(&a->sealed, &b->sealed);
+}
+
+void assert_keys_equal(const struct key_record *a, const struct key_record *b)
+{
+    same_name(&a->name, &b->name);
+    assert_int_equal(a->spec, b->spec);
+    assert_int_equal(a->usage, b->usage);
+    assert_int_equal(a->origin, b->origin);
+    assert_int_equal(a->multi_region, b->multi_region);
+    same_bytes(a->primary_region, b->primary_region);
+    assert_true(a->created == b->created);
+    assert_true(a->serial == b->serial);
+    assert_true(a->version == b->version);
+    assert_int_equal(a->state, b->state);
+    assert_true(a->deletion_date == b->deletion_date);
+    assert_int_equal(a->pending_window_days, b->pending_window_days);
+    same_bytes(a->description, b->description);
+    same_bytes(a->policy, b->policy);
+    assert_int_equal(a->n_materials, b->n_materials);
+    for (size_t i = 0; i < a->n_materials; i++)
+        same_material(&a->materials[i], &b->materials[i]);
+    assert_int_equal(a->rotation_enabled, b->rotation_enabled);
+    assert_int_equal(a->rotation_period_days, b->rotation_period_days);
+    assert_true(a->next_rotation == b->next_rotation);
+    assert_true(a->on_demand_start == b->on_demand_start);
+    assert_int_equal(a->on_demand_count, b->on_demand_count);
+    assert_int_equal(a->n_tags, b->n_tags);
+    for (size_t i = 0; i < a->n_tags; i++) {
+        same_bytes(a->tags[i].key, b->tags[i].key);
+        same_bytes(a->tags[i].value, b->tags[i].value);
+    }
+}
+
+void assert_aliases_equal(const struct alias_record *a, const struct alias_record *b)
+{
+    same_bytes(a->name.account, b->name.account);
+    same_bytes(a->name.region, b->name.region);
+    same_bytes(a->name.name, b->name.name);
+    assert_string_equal(a->key_id, b->key_id);
+    assert_true(a->created == b->created);
+    assert_true(a->updated == b->updated);
+    assert_true(a->serial == b->serial);
+    assert_true(a->version == b->version);
+}
+
+void assert_import_keys_equal(const struct import_key_record *a, const struct import_key_record *b)
+{
+    assert_memory_equal(a->id, b->id, sizeof a->id);
+    same_name(&a->key, &b->key);
+    assert_int_equal(a->wrapping_algorithm, b->wrapping_algorithm);
+    assert_int_equal(a->wrapping_spec, b->wrapping_spec);
+    assert_memory_equal(a->fingerprint, b->fingerprint, sizeof a->fingerprint);
+    assert_true(a->valid_to == b->valid_to);
+    same_sealed(&a->sealed, &b->sealed);
+}
+
+void assert_tombstones_equal(const struct tombstone *a, const struct tombstone *b)
+{
+    assert_true(a->serial == b->serial);
+    assert_string_equal(a->key_arn, b->key_arn);
+    assert_memory_equal(a->material.b, b->material.b, sizeof a->material.b);
+    assert_int_equal(a->slot, b->slot);
+    assert_true(a->slot_generation == b->slot_generation);
+    assert_int_equal(a->slot_class, b->slot_class);
+    assert_true(a->at == b->at);
+    assert_int_equal(a->reason, b->reason);
+    assert_int_equal(a->erased, b->erased);
+}
+
+void assert_domains_equal(const struct domain_key_record *a, const struct domain_key_record *b)
+{
+    same_bytes(a->account, b->account);
+    same_bytes(a->region, b->region);
+    assert_int_equal(a->version, b->version);
+    same_bytes(a->wrapped, b->wrapped);
+}
+
+void assert_access_keys_equal(const struct access_key_record *a, const struct access_key_record *b)
+{
+    assert_string_equal(a->id, b->id);
+    assert_string_equal(a->account, b->account);
+    assert_string_equal(a->principal_arn, b->principal_arn);
+    assert_string_equal(a->principal_id, b->principal_id);
+    assert_int_equal(a->active, b->active);
+    assert_true(a->created == b->created);
+    assert_true(a->version == b->version);
+    same_bytes(a->wrapped_secret, b->wrapped_secret);
+}
