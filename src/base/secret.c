@@ -31,11 +31,11 @@
 
 enum {
     ARENA_BYTES = 64 * 1024,
-    CLASS_FIRST = 64,  /* bytes of the smallest block; each class doubles   */
-    CLASSES     = 8,   /* 64 ... 8192; larger ones are mapped alone         */
-    CACHE_MAX   = 16,  /* free blocks of one class a thread keeps           */
-    PROBE       = 8,   /* arenas locked at start: less would not do anyway  */
-    CANARY      = 8,
+    CLASS_FIRST = 64, /* bytes of the smallest block; each class doubles   */
+    CLASSES = 8,      /* 64 ... 8192; larger ones are mapped alone         */
+    CACHE_MAX = 16,   /* free blocks of one class a thread keeps           */
+    PROBE = 8,        /* arenas locked at start: less would not do anyway  */
+    CANARY = 8,
 };
 
 struct secret {
@@ -46,11 +46,11 @@ struct secret {
 
 /* What a thread keeps. `live` is written by its thread only, read by secret_count. */
 struct cache {
-    struct cache  *next;
-    bool           registered;
+    struct cache   *next;
+    bool            registered;
     _Atomic int64_t live;
-    unsigned       n[CLASSES];
-    struct secret *block[CLASSES][CACHE_MAX];
+    unsigned        n[CLASSES];
+    struct secret  *block[CLASSES][CACHE_MAX];
 };
 
 static struct {
@@ -283,8 +283,8 @@ enum kms_status secret_memory_init(bool allow_unlocked, struct kms_error *reterr
         return KMS_OK;
     return KMS_FAIL(reterr, KMS_E_INTERNAL,
                     "cannot lock %d KiB of memory for keys: %s; raise LimitMEMLOCK (ulimit -l), "
-                    "8 MiB is enough, or allow unlocked memory", PROBE * ARENA_BYTES / 1024,
-                    strerror(why));
+                    "8 MiB is enough, or allow unlocked memory",
+                    PROBE * ARENA_BYTES / 1024, strerror(why));
 }
 
 enum secret_grade secret_memory_grade(void)
@@ -295,12 +295,9 @@ enum secret_grade secret_memory_grade(void)
 const char *secret_grade_name(enum secret_grade grade)
 {
     switch (grade) {
-    case SECRET_MEMFD:
-        return "memfd_secret";
-    case SECRET_LOCKED:
-        return "mlock";
-    case SECRET_UNLOCKED:
-        break;
+    case SECRET_MEMFD:    return "memfd_secret";
+    case SECRET_LOCKED:   return "mlock";
+    case SECRET_UNLOCKED: break;
     }
     return "unlocked";
 }

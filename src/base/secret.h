@@ -3,6 +3,8 @@
  * A secret has its own type. It cannot be printed, copied by assignment or put in a struct buf,
  * because no function with those shapes accepts it. Small secrets share 64 KiB arenas with guard
  * pages; every block has a canary and is wiped when it goes back; a damaged canary aborts.
+ *
+ * A child that was forked inherits nothing of it: it must not use secrets, nor make any, before exec.
  */
 #pragma once
 

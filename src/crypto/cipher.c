@@ -32,7 +32,8 @@ enum kms_status crypto_gcm_seal(struct bytes key, const uint8_t iv[GCM_IV_LEN], 
     bool ok = EVP_EncryptInit_ex2(t->seal, NULL, key.ptr, iv, NULL) == 1 &&
               feed(t->seal, NULL, aad) && feed(t->seal, ret, plain) &&
               EVP_EncryptFinal_ex(t->seal, none, &n) == 1 &&
-              EVP_CIPHER_CTX_ctrl(t->seal, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LEN, ret + plain.len) == 1;
+              EVP_CIPHER_CTX_ctrl(t->seal, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LEN, ret + plain.len) ==
+                  1;
     if (forget(t->seal) && ok)
         return KMS_OK;
     explicit_bzero(ret, plain.len + GCM_TAG_LEN);

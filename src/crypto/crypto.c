@@ -16,8 +16,8 @@
 #include "base/cleanup.h"
 
 enum {
-    SECURE_HEAP     = 1 << 20, /* RSA keys of a few imports at a time, and a MAC key per thread */
-    SECURE_HEAP_MIN = 32,      /* its smallest block: an AES-256 or HMAC key                    */
+    SECURE_HEAP = 1 << 20, /* RSA keys of a few imports at a time, and a MAC key per thread */
+    SECURE_HEAP_MIN = 32,  /* its smallest block: an AES-256 or HMAC key                    */
 };
 
 struct crypto_algorithms crypto_alg;

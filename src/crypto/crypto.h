@@ -14,8 +14,14 @@
 
 #include <stdatomic.h>
 
-enum { SHA256_LEN = 32, GCM_IV_LEN = 12, GCM_TAG_LEN = 16, AES256_KEY_LEN = 32,
-       ED25519_SIG_LEN = 64, ED25519_PUB_LEN = 32 };
+enum {
+    SHA256_LEN = 32,
+    GCM_IV_LEN = 12,
+    GCM_TAG_LEN = 16,
+    AES256_KEY_LEN = 32,
+    ED25519_SIG_LEN = 64,
+    ED25519_PUB_LEN = 32
+};
 
 /* Fetches algorithms, sets up OpenSSL's secure heap, runs a known-answer test of each primitive
  * used (trust-model 2.10). Call once, before threads, after secret_memory_init, and before anything
@@ -38,8 +44,9 @@ void crypto_hmac_sha256_pieces(struct bytes key, const struct bytes *pieces, siz
 
 /* SP 800-108 in counter mode over HMAC-SHA-256: 32-bit counter, label, zero byte, context, 32-bit
  * length in bits (trust-model 2.2). `out_len` at most 255 * 32. */
-KMS_MUST_CHECK enum kms_status crypto_kdf(struct bytes key, struct bytes label, struct bytes context,
-                                          uint8_t *ret, size_t out_len, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status crypto_kdf(struct bytes key, struct bytes label,
+                                          struct bytes context, uint8_t *ret, size_t out_len,
+                                          struct kms_error *reterr);
 
 /* --- randomness --------------------------------------------------------------------------------- */
 
@@ -62,8 +69,9 @@ KMS_MUST_CHECK enum kms_status crypto_gcm_open(struct bytes key, const uint8_t i
 KMS_MUST_CHECK enum kms_status crypto_kwp_wrap(struct bytes kek, struct bytes plain, uint8_t *ret,
                                                size_t *ret_len, struct kms_error *reterr);
 /* `ret` has room for wrapped.len bytes. KMS_E_CIPHERTEXT if it does not unwrap (then `ret` is wiped). */
-KMS_MUST_CHECK enum kms_status crypto_kwp_unwrap(struct bytes kek, struct bytes wrapped, uint8_t *ret,
-                                                 size_t *ret_len, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status crypto_kwp_unwrap(struct bytes kek, struct bytes wrapped,
+                                                 uint8_t *ret, size_t *ret_len,
+                                                 struct kms_error *reterr);
 
 /* --- RSA wrapping keys ------------------------------------------------------------------------------ */
 
@@ -77,15 +85,16 @@ enum crypto_oaep { OAEP_SHA_1, OAEP_SHA_256 }; /* MGF1 with the same hash, empty
  * bad input, after the same work (no Manger or Bleichenbacher oracle: trust-model 2.6), and for an
  * empty message, which wraps nothing. KMS_E_INTERNAL if `pkcs8` is not an RSA key. */
 KMS_MUST_CHECK enum kms_status crypto_rsa_oaep_decrypt(struct bytes pkcs8, enum crypto_oaep hash,
-                                                       struct bytes cipher, struct secret **ret_plain,
+                                                       struct bytes      cipher,
+                                                       struct secret   **ret_plain,
                                                        struct kms_error *reterr);
 
 /* --- Ed25519, for audit checkpoints and receipts ------------------------------------------------------ */
 
 KMS_MUST_CHECK enum kms_status crypto_ed25519_generate(struct secret **ret_seed,
-                                                       uint8_t ret_public[ED25519_PUB_LEN],
+                                                       uint8_t         ret_public[ED25519_PUB_LEN],
                                                        struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
-                                                   uint8_t ret[ED25519_SIG_LEN],
+                                                   uint8_t           ret[ED25519_SIG_LEN],
                                                    struct kms_error *reterr);
 bool crypto_ed25519_verify(struct bytes public_key, struct bytes message, struct bytes signature);

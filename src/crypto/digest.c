@@ -66,10 +66,11 @@ void crypto_hmac_sha256(struct bytes key, struct bytes in, uint8_t ret[SHA256_LE
 static bool kdf_blocks(EVP_MAC_CTX *ctx, struct bytes label, struct bytes context, uint8_t *ret,
                        size_t out_len)
 {
-    uint8_t counter[4] = { 0 };
-    uint8_t tail[4] = { 0, (uint8_t)(out_len >> 13), (uint8_t)(out_len >> 5), (uint8_t)(out_len << 3) };
-    uint8_t block[SHA256_LEN];
-    bool    ok = true;
+    uint8_t            counter[4] = { 0 };
+    uint8_t            tail[4] = { 0, (uint8_t)(out_len >> 13), (uint8_t)(out_len >> 5),
+                                   (uint8_t)(out_len << 3) };
+    uint8_t            block[SHA256_LEN];
+    bool               ok = true;
     const struct bytes pieces[] = {
         { counter, 4 }, label, { crypto_zero_key, 1 }, context, { tail, 4 },
     };

@@ -22,12 +22,12 @@ static EVP_PKEY *private_key(struct bytes seed)
     return EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL, seed.ptr, seed.len);
 }
 
-enum kms_status crypto_ed25519_generate(struct secret **ret_seed,
-                                        uint8_t ret_public[ED25519_PUB_LEN],
+enum kms_status crypto_ed25519_generate(struct secret   **ret_seed,
+                                        uint8_t           ret_public[ED25519_PUB_LEN],
                                         struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *seed = secret_new(SEED_LEN);
-    size_t len = ED25519_PUB_LEN;
+    size_t                               len = ED25519_PUB_LEN;
 
     if (seed == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a signing key");
@@ -43,9 +43,9 @@ enum kms_status crypto_ed25519_generate(struct secret **ret_seed,
 enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
                                     uint8_t ret[ED25519_SIG_LEN], struct kms_error *reterr)
 {
-    CLEANUP(pkey_freep) EVP_PKEY *key = private_key(seed);
+    CLEANUP(pkey_freep) EVP_PKEY     *key = private_key(seed);
     CLEANUP(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    size_t len = ED25519_SIG_LEN;
+    size_t                            len = ED25519_SIG_LEN;
 
     if (key == NULL || ctx == NULL ||
         EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) != 1 ||
@@ -56,8 +56,8 @@ enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
 
 bool crypto_ed25519_verify(struct bytes public_key, struct bytes message, struct bytes signature)
 {
-    CLEANUP(pkey_freep) EVP_PKEY *key =
-        EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, public_key.ptr, public_key.len);
+    CLEANUP(pkey_freep) EVP_PKEY *key = EVP_PKEY_new_raw_public_key_ex(
+        NULL, "ED25519", NULL, public_key.ptr, public_key.len);
     CLEANUP(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
     bool good = key != NULL && ctx != NULL &&

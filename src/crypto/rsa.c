@@ -38,8 +38,8 @@ static int may_go_on(EVP_PKEY_CTX *ctx)
 static enum kms_status generate(unsigned bits, const _Atomic bool *stop, EVP_PKEY **ret,
                                 struct kms_error *reterr)
 {
-    static const _Atomic bool      never = false;
-    const _Atomic bool            *asked = stop != NULL ? stop : &never;
+    static const _Atomic bool             never = false;
+    const _Atomic bool                   *asked = stop != NULL ? stop : &never;
     CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
     union { /* the library takes a plain pointer for what it only hands back to us */
         const _Atomic bool *in;
@@ -93,7 +93,7 @@ enum kms_status crypto_rsa_generate(unsigned bits, const _Atomic bool *stop,
                                     struct secret **ret_pkcs8, struct buf *spki,
                                     struct kms_error *reterr)
 {
-    CLEANUP(pkey_freep) EVP_PKEY *key = NULL;
+    CLEANUP(pkey_freep) EVP_PKEY        *key = NULL;
     CLEANUP(secret_freep) struct secret *pkcs8 = NULL;
 
     TRY(generate(bits, stop, &key, reterr));
@@ -106,9 +106,9 @@ enum kms_status crypto_rsa_generate(unsigned bits, const _Atomic bool *stop,
 static EVP_PKEY *key_of(struct bytes pkcs8)
 {
     const uint8_t *at = pkcs8.ptr;
-    CLEANUP(pkcs8_freep) PKCS8_PRIV_KEY_INFO *p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at,
-                                                                          (long)pkcs8.len);
-    EVP_PKEY *key = p8 == NULL ? NULL : EVP_PKCS82PKEY(p8);
+    CLEANUP(pkcs8_freep)
+    PKCS8_PRIV_KEY_INFO *p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)pkcs8.len);
+    EVP_PKEY            *key = p8 == NULL ? NULL : EVP_PKCS82PKEY(p8);
 
     if (key != NULL && EVP_PKEY_is_a(key, "RSA"))
         return key;
@@ -130,8 +130,8 @@ enum kms_status crypto_rsa_oaep_decrypt(struct bytes pkcs8, enum crypto_oaep has
                                         struct kms_error *reterr)
 {
     CLEANUP(pkey_freep) EVP_PKEY *key = key_of(pkcs8);
-    CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx =
-        key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    CLEANUP(pkey_ctx_freep)
+    EVP_PKEY_CTX *ctx = key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
 
     if (ctx == NULL || !set_oaep(ctx, hash))
         return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot use an RSA wrapping key");

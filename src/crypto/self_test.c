@@ -65,17 +65,20 @@ static bool kdf(void)
 /* Test case 16 of the GCM specification by McGrew and Viega; and a tag with one bit changed. */
 static bool gcm(void)
 {
-    static const char sealed_hex[] = "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1"
-                                     "aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
-                                     "76fc6ece0f4e1768cddf8853bb2d551b";
+    static const char sealed_hex[] =
+        "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1"
+        "aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+        "76fc6ece0f4e1768cddf8853bb2d551b";
     struct value key, iv, aad, plain;
     uint8_t      out[96];
     uint8_t      back[96];
 
-    struct bytes k = read_hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", &key);
+    struct bytes k = read_hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+                              &key);
     struct bytes a = read_hex("feedfacedeadbeeffeedfacedeadbeefabaddad2", &aad);
     struct bytes p = read_hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
-                              "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39", &plain);
+                              "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+                              &plain);
     (void)read_hex("cafebabefacedbaddecaf888", &iv);
 
     struct bytes sealed = bytes_of(out, p.len + GCM_TAG_LEN);
@@ -109,11 +112,11 @@ static bool key_wrap(void)
 
 static bool oaep(void)
 {
-    struct value key, cipher;
-    struct bytes k = read_hex(SELF_TEST_RSA_PKCS8, &key);
+    struct value                         key, cipher;
+    struct bytes                         k = read_hex(SELF_TEST_RSA_PKCS8, &key);
     CLEANUP(secret_freep) struct secret *one = NULL;
     CLEANUP(secret_freep) struct secret *two = NULL;
-    struct bytes want = BYTES_LIT("known answer of RSAES-OAEP 32 by");
+    struct bytes                         want = BYTES_LIT("known answer of RSAES-OAEP 32 by");
 
     return crypto_rsa_oaep_decrypt(k, OAEP_SHA_1, read_hex(SELF_TEST_OAEP_SHA_1, &cipher), &one,
                                    NULL) == KMS_OK &&
@@ -128,8 +131,10 @@ static bool ed25519(void)
     struct value seed, public;
     uint8_t      sig[ED25519_SIG_LEN];
     struct bytes message = BYTES_LIT("\x72");
-    struct bytes s = read_hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", &seed);
-    struct bytes p = read_hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", &public);
+    struct bytes s = read_hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                              &seed);
+    struct bytes p = read_hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+                              &public);
 
     return crypto_ed25519_sign(s, message, sig, NULL) == KMS_OK &&
            is(bytes_of(sig, sizeof sig),
@@ -149,7 +154,8 @@ static bool randomness(void)
         return false;
     crypto_random(a, sizeof a);
     crypto_random(b, sizeof b);
-    return memcmp(a, b, 64) != 0 && memcmp(a, a + 64, 64) != 0;
+    return !bytes_eq(bytes_of(a, 64), bytes_of(b, 64)) &&
+           !bytes_eq(bytes_of(a, 64), bytes_of(a + 64, 64));
 }
 
 enum kms_status crypto_self_test(struct kms_error *reterr)
@@ -158,8 +164,8 @@ enum kms_status crypto_self_test(struct kms_error *reterr)
         const char *name;
         bool (*run)(void);
     } tests[] = {
-        { "SHA-256 and HMAC", hashes }, { "key derivation", kdf }, { "AES-GCM", gcm },
-        { "AES key wrap", key_wrap },   { "RSAES-OAEP", oaep },    { "Ed25519", ed25519 },
+        { "SHA-256 and HMAC", hashes },  { "key derivation", kdf }, { "AES-GCM", gcm },
+        { "AES key wrap", key_wrap },    { "RSAES-OAEP", oaep },    { "Ed25519", ed25519 },
         { "random source", randomness },
     };
 

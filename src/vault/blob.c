@@ -13,24 +13,24 @@
 #include "vault/blob.h"
 
 enum {
-    AT_KIND       = 2,
-    AT_MATERIAL   = 5,
-    AT_FORMAT     = 37,
-    AT_NONCE      = 38,
-    AT_REST_LEN   = 54,
-    AT_SUITE      = 58,
-    AT_FLAGS      = 59,
-    AT_IV         = 60,
+    AT_KIND = 2,
+    AT_MATERIAL = 5,
+    AT_FORMAT = 37,
+    AT_NONCE = 38,
+    AT_REST_LEN = 54,
+    AT_SUITE = 58,
+    AT_FLAGS = 59,
+    AT_IV = 60,
     AT_COMMITMENT = 72,
-    AT_RESERVED   = 104,
+    AT_RESERVED = 104,
 
-    SUITE         = 1, /* SP 800-108 with HMAC-SHA-256, AES-256-GCM, key commitment */
-    FLAG_MULTI    = 1,
-    COMMITMENT    = 32,
-    RESERVED      = 32,
-    DERIVED       = AES256_KEY_LEN + COMMITMENT,
-    NAME_MAX_LEN  = KEY_ARN_MAX,
-    AAD_MAX       = BLOB_HEAD + 4 + NAME_MAX_LEN + BLOB_CONTEXT,
+    SUITE = 1, /* SP 800-108 with HMAC-SHA-256, AES-256-GCM, key commitment */
+    FLAG_MULTI = 1,
+    COMMITMENT = 32,
+    RESERVED = 32,
+    DERIVED = AES256_KEY_LEN + COMMITMENT,
+    NAME_MAX_LEN = KEY_ARN_MAX,
+    AAD_MAX = BLOB_HEAD + 4 + NAME_MAX_LEN + BLOB_CONTEXT,
 };
 
 _Static_assert(BLOB_HEAD + GCM_TAG_LEN == BLOB_OVERHEAD, "the recorded length");
@@ -57,10 +57,10 @@ bool vault_blob_inspect(struct bytes blob, struct blob_header *ret)
     if (blob.len < BLOB_OVERHEAD || blob.len > LIMIT_CIPHERTEXT)
         return false;
     put_u32(len, (uint32_t)(blob.len - AT_SUITE));
-    if (blob.ptr[0] != 1 || blob.ptr[1] != 2 || !known_kind(blob.ptr[AT_KIND]) || blob.ptr[3] != 0 ||
-        blob.ptr[4] != 0x78 || blob.ptr[AT_FORMAT] != BLOB_FORMAT ||
-        memcmp(blob.ptr + AT_REST_LEN, len, sizeof len) != 0 || blob.ptr[AT_SUITE] != SUITE ||
-        (blob.ptr[AT_FLAGS] & ~FLAG_MULTI) != 0)
+    if (blob.ptr[0] != 1 || blob.ptr[1] != 2 || !known_kind(blob.ptr[AT_KIND]) ||
+        blob.ptr[3] != 0 || blob.ptr[4] != 0x78 || blob.ptr[AT_FORMAT] != BLOB_FORMAT ||
+        !bytes_eq(bytes_of(blob.ptr + AT_REST_LEN, sizeof len), bytes_of(len, sizeof len)) ||
+        blob.ptr[AT_SUITE] != SUITE || (blob.ptr[AT_FLAGS] & ~FLAG_MULTI) != 0)
         return false;
     *ret = (struct blob_header){ .kind = (enum blob_kind)blob.ptr[AT_KIND],
                                  .format = blob.ptr[AT_FORMAT],
@@ -99,7 +99,7 @@ static enum kms_status derive(const struct blob_key *key, const uint8_t *nonce, 
                               struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *derived = secret_new(DERIVED);
-    uint8_t    room[2 + 32 + BLOB_NONCE + KEY_ID_MAX];
+    uint8_t                              room[2 + 32 + BLOB_NONCE + KEY_ID_MAX];
     struct buf context = { .ptr = room, .cap = sizeof room, .limit = sizeof room }; /* borrows */
 
     if (derived == NULL)
@@ -111,8 +111,8 @@ static enum kms_status derive(const struct blob_key *key, const uint8_t *nonce, 
     buf_add(&context, key->key_id); /* last, so that its length needs no field */
     if (!buf_ok(&context))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "a key id is too long");
-    TRY(crypto_kdf(key->material, BYTES_LIT("blob"), buf_bytes(&context), secret_data(derived), DERIVED,
-                   reterr));
+    TRY(crypto_kdf(key->material, BYTES_LIT("blob"), buf_bytes(&context), secret_data(derived),
+                   DERIVED, reterr));
     *ret = TAKE(derived);
     return KMS_OK;
 }
@@ -145,12 +145,12 @@ static struct bytes aad_of(const struct blob_key *key, const uint8_t *head, stru
 
 /* --- sealing and opening ------------------------------------------------------------------------------- */
 
-enum kms_status blob_seal(const struct blob_key *key, enum blob_kind kind, const struct blob_salt *salt,
-                          struct bytes context, struct bytes plain, uint8_t *ret,
-                          struct kms_error *reterr)
+enum kms_status blob_seal(const struct blob_key *key, enum blob_kind kind,
+                          const struct blob_salt *salt, struct bytes context, struct bytes plain,
+                          uint8_t *ret, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *derived = NULL;
-    uint8_t room[AAD_MAX];
+    uint8_t                              room[AAD_MAX];
 
     TRY(derive(key, salt->nonce, &derived, reterr));
     put_head(key, kind, salt, commitment_of(derived).ptr, plain.len, ret);
@@ -162,8 +162,7 @@ static bool fits_key(const struct blob_key *key, struct bytes blob)
 {
     struct blob_header header;
 
-    return vault_blob_inspect(blob, &header) &&
-           memcmp(header.material.b, key->id->b, sizeof key->id->b) == 0 &&
+    return vault_blob_inspect(blob, &header) && material_id_eq(&header.material, key->id) &&
            blob.ptr[AT_FLAGS] == flags_of(key);
 }
 
@@ -184,14 +183,14 @@ enum kms_status blob_open(const struct blob_key *key, struct bytes context, stru
     uint8_t                              room[AAD_MAX];
     bool                                 whole = blob.len >= BLOB_OVERHEAD;
     /* I3: what is no blob at all is taken through the same steps with an empty one */
-    struct bytes                         b = whole ? blob : bytes_of(blank, sizeof blank);
-    bool                                 good = whole && fits_key(key, b) && reserved_zero(b.ptr);
+    struct bytes b = whole ? blob : bytes_of(blank, sizeof blank);
+    bool         good = whole && fits_key(key, b) && reserved_zero(b.ptr);
 
     TRY(derive(key, b.ptr + AT_NONCE, &derived, reterr));
     good &= ct_equal(commitment_of(derived), bytes_of(b.ptr + AT_COMMITMENT, COMMITMENT));
-    enum kms_status status =
-        crypto_gcm_open(message_key(derived), b.ptr + AT_IV, aad_of(key, b.ptr, context, room),
-                        bytes_of(b.ptr + BLOB_HEAD, b.len - BLOB_HEAD), ret, reterr);
+    enum kms_status status = crypto_gcm_open(
+        message_key(derived), b.ptr + AT_IV, aad_of(key, b.ptr, context, room),
+        bytes_of(b.ptr + BLOB_HEAD, b.len - BLOB_HEAD), ret, reterr);
     if (status == KMS_OK && good)
         return KMS_OK;
     if (status != KMS_OK && status != KMS_E_CIPHERTEXT)

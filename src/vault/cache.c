@@ -17,11 +17,12 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "vault/blob.h"
 #include "vault/vault_internal.h"
 
 enum {
     ENTRIES_MAX = 16 * 1024, /* 1 MiB of secret memory; beyond, materials are opened for each use */
-    SLOT_NAME   = 13,        /* class, slot, slot generation */
+    SLOT_NAME = 13,          /* class, slot, slot generation */
 };
 
 struct opened {
@@ -123,7 +124,7 @@ static struct opened *find(struct cache *c, struct bytes name)
 static bool same_material(const struct opened *o, const struct key_material *m)
 {
     return o->expiration == m->expiration && o->valid_to == m->valid_to &&
-           memcmp(o->id.b, m->id.b, sizeof o->id.b) == 0;
+           material_id_eq(&o->id, &m->id);
 }
 
 /* Puts the opened material in; if another thread was quicker its entry is used. When there is no room
@@ -199,7 +200,7 @@ void vault_forget(struct vault *v, const struct material_id *id)
     struct opened *o = *bucket_of(c, id);
     while (o != NULL) {
         struct opened *next = o->next;
-        if (memcmp(o->id.b, id->b, sizeof id->b) == 0)
+        if (material_id_eq(&o->id, id))
             retire(c, o);
         o = next;
     }

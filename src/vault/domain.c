@@ -9,8 +9,11 @@
 #include "base/cleanup.h"
 #include "vault/vault_internal.h"
 
-enum { NAME_LEN_MAX = 1 + ACCOUNT_LEN + REGION_MAX, AAD_MAX = 256,
-       WRAPPED_LEN = ENVELOPE_OVERHEAD + KEY_LEN };
+enum {
+    NAME_LEN_MAX = 1 + ACCOUNT_LEN + REGION_MAX,
+    AAD_MAX = 256,
+    WRAPPED_LEN = ENVELOPE_OVERHEAD + KEY_LEN
+};
 
 struct domain_key {
     struct domain_key *next; /* set before it is published */
@@ -73,7 +76,8 @@ static struct domain_key *current(struct domain *d)
     for (struct domain_key *k = first_key(d); k != NULL; k = k->next) {
         bool added = atomic_load(&k->added);
         bool best_added = best != NULL && atomic_load(&best->added);
-        if (best == NULL || added > best_added || (added == best_added && k->version > best->version))
+        if (best == NULL || added > best_added ||
+            (added == best_added && k->version > best->version))
             best = k;
     }
     return best;
@@ -114,16 +118,16 @@ static enum kms_status make(struct vault *v, struct bytes account, struct bytes 
                             uint32_t version, struct domain_key **ret, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *key = secret_new(KEY_LEN);
-    CLEANUP(freep) struct domain_key *fresh = calloc(1, sizeof *fresh);
-    CLEANUP(buf_release) struct buf aad = BUF_INIT(AAD_MAX);
-    CLEANUP(buf_release) struct buf wrapped = BUF_INIT(WRAPPED_LEN);
+    CLEANUP(freep) struct domain_key    *fresh = calloc(1, sizeof *fresh);
+    CLEANUP(buf_release) struct buf      aad = BUF_INIT(AAD_MAX);
+    CLEANUP(buf_release) struct buf      wrapped = BUF_INIT(WRAPPED_LEN);
 
     aad_of(v, account, region, version, &aad);
     if (key == NULL || fresh == NULL || !buf_ok(&aad))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a domain key");
     crypto_random(secret_data(key), KEY_LEN);
-    TRY(envelope_seal(v->in.purpose[PURPOSE_DOMAIN], "domain-key", buf_bytes(&aad), secret_view(key),
-                      &wrapped, reterr));
+    TRY(envelope_seal(v->in.purpose[PURPOSE_DOMAIN], "domain-key", buf_bytes(&aad),
+                      secret_view(key), &wrapped, reterr));
     memcpy(fresh->wrapped, wrapped.ptr, WRAPPED_LEN);
     fresh->version = version;
     fresh->key = TAKE(key);
@@ -135,8 +139,8 @@ static enum kms_status open_record(struct vault *v, const struct domain_key_reco
                                    struct domain_key **ret, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *key = secret_new(KEY_LEN);
-    CLEANUP(freep) struct domain_key *fresh = calloc(1, sizeof *fresh);
-    CLEANUP(buf_release) struct buf aad = BUF_INIT(AAD_MAX);
+    CLEANUP(freep) struct domain_key    *fresh = calloc(1, sizeof *fresh);
+    CLEANUP(buf_release) struct buf      aad = BUF_INIT(AAD_MAX);
 
     aad_of(v, r->account, r->region, r->version, &aad);
     if (key == NULL || fresh == NULL || !buf_ok(&aad))
@@ -144,9 +148,10 @@ static enum kms_status open_record(struct vault *v, const struct domain_key_reco
     if (r->wrapped.len != WRAPPED_LEN || r->version == 0 ||
         envelope_open(v->in.purpose[PURPOSE_DOMAIN], "domain-key", buf_bytes(&aad), r->wrapped,
                       secret_data(key), NULL) != KMS_OK)
-        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE, "the domain key of account %.*s in %.*s was "
-                        "tampered with or is another instance's", BYTES_FMT(r->account),
-                        BYTES_FMT(r->region));
+        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE,
+                        "the domain key of account %.*s in %.*s was "
+                        "tampered with or is another instance's",
+                        BYTES_FMT(r->account), BYTES_FMT(r->region));
     memcpy(fresh->wrapped, r->wrapped.ptr, WRAPPED_LEN);
     fresh->version = r->version;
     fresh->key = TAKE(key);
@@ -179,7 +184,8 @@ static void publish(struct domain *d, struct domain_key *k)
 }
 
 static enum kms_status new_locked(struct vault *v, struct bytes account, struct bytes region,
-                                  uint32_t version, struct buf *ret_wrapped, struct kms_error *reterr)
+                                  uint32_t version, struct buf *ret_wrapped,
+                                  struct kms_error *reterr)
 {
     struct domain     *d = find_or_add(v, account, region);
     struct domain_key *k = with_version(d, version);
@@ -207,15 +213,18 @@ static enum kms_status add_locked(struct vault *v, const struct domain_key_recor
         TRY(open_record(v, r, &k, reterr));
         publish(d, k);
     } else if (!bytes_eq(bytes_of(k->wrapped, WRAPPED_LEN), r->wrapped)) {
-        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE, "two domain keys for account %.*s in %.*s, "
-                        "version %u", BYTES_FMT(r->account), BYTES_FMT(r->region), r->version);
+        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE,
+                        "two domain keys for account %.*s in %.*s, "
+                        "version %u",
+                        BYTES_FMT(r->account), BYTES_FMT(r->region), r->version);
     }
     atomic_store(&k->added, true);
     return KMS_OK;
 }
 
 enum kms_status vault_new_domain(struct vault *v, struct bytes account, struct bytes region,
-                                 uint32_t version, struct buf *ret_wrapped, struct kms_error *reterr)
+                                 uint32_t version, struct buf *ret_wrapped,
+                                 struct kms_error *reterr)
 {
     (void)pthread_mutex_lock(&v->domain_lock);
     enum kms_status status = new_locked(v, account, region, version, ret_wrapped, reterr);

@@ -42,7 +42,7 @@ enum kms_status envelope_open(struct secret *key, const char *label, struct byte
                               struct bytes sealed, uint8_t *ret, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *fresh = NULL;
-    struct bytes head;
+    struct bytes                         head;
 
     if (sealed.len < ENVELOPE_OVERHEAD || !bytes_take(&sealed, 1 + ENVELOPE_NONCE, &head) ||
         head.ptr[0] != FORMAT)
@@ -74,7 +74,7 @@ enum kms_status vault_marker_seal(struct vault *v, struct bytes purpose, struct 
 {
     CLEANUP(buf_release) struct buf aad = BUF_INIT(MARKER_MAX);
     CLEANUP(buf_release) struct buf sealed = BUF_INIT(MARKER_MAX);
-    size_t start = ret_text->len;
+    size_t                          start = ret_text->len;
 
     marker_aad(v, purpose, &aad);
     if (!buf_ok(&aad))
@@ -122,9 +122,9 @@ enum kms_status vault_marker_open(struct vault *v, struct bytes purpose, struct 
     size_t len = sealed.len - ENVELOPE_OVERHEAD;
     if (!buf_reserve(ret_content, len + 1))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no room for a marker");
-    enum kms_status status =
-        envelope_open(v->in.purpose[PURPOSE_MARKER], "marker", buf_bytes(&aad), buf_bytes(&sealed),
-                      ret_content->ptr + ret_content->len, reterr);
+    enum kms_status status = envelope_open(v->in.purpose[PURPOSE_MARKER], "marker", buf_bytes(&aad),
+                                           buf_bytes(&sealed), ret_content->ptr + ret_content->len,
+                                           reterr);
     if (status == KMS_E_CIPHERTEXT)
         return KMS_FAIL(reterr, KMS_E_MARKER, "marker of another list, or damaged");
     TRY(status);

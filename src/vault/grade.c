@@ -22,10 +22,10 @@
 #include "vault/slot_file.h"
 
 enum {
-    REWRITES     = 50,
-    REWRITES_MIN = 5,                /* however slow the disk                       */
-    BUDGET_NS    = 15 * 1000 * 1000, /* start-up must not wait long for this        */
-    MOUNTS_MAX   = 4 * 1024 * 1024,
+    REWRITES = 50,
+    REWRITES_MIN = 5,             /* however slow the disk                       */
+    BUDGET_NS = 15 * 1000 * 1000, /* start-up must not wait long for this        */
+    MOUNTS_MAX = 4 * 1024 * 1024,
 };
 
 /* --- which filesystem ---------------------------------------------------------------------------------- */
@@ -97,10 +97,10 @@ static bool has_option(struct bytes list, const char *option)
 static bool ext4_journals_data(int fd, const struct mount *m)
 {
     CLEANUP(buf_release) struct buf options = BUF_INIT(64 * 1024);
-    struct stat st;
-    char        path[FILE_PATH_MAX];
-    char        device[FILE_PATH_MAX];
-    int         flags = 0;
+    struct stat                     st;
+    char                            path[FILE_PATH_MAX];
+    char                            device[FILE_PATH_MAX];
+    int                             flags = 0;
 
     if (has_option(m->super_options, "data=journal") ||
         (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_JOURNAL_DATA_FL) != 0))
@@ -114,7 +114,7 @@ static bool ext4_journals_data(int fd, const struct mount *m)
     device[len] = '\0';
     const char *slash = strrchr(device, '/');
     int         n = snprintf(path, sizeof path, "/proc/fs/ext4/%.200s/options",
-                             slash == NULL ? device : slash + 1);
+                     slash == NULL ? device : slash + 1);
     if (n <= 0 || file_read(path, &options, NULL) != KMS_OK)
         return false;
     return memmem(options.ptr, options.len, "data=journal", 12) != NULL;
@@ -152,15 +152,16 @@ static bool place_of(int fd, uint64_t at, uint64_t *ret)
     union {
         struct fiemap map;
         uint8_t       room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
-    } u = { .map = { .fm_start = at, .fm_length = SLOT_PAGE, .fm_flags = FIEMAP_FLAG_SYNC,
+    } u = { .map = { .fm_start = at,
+                     .fm_length = SLOT_PAGE,
+                     .fm_flags = FIEMAP_FLAG_SYNC,
                      .fm_extent_count = 1 } };
     struct fiemap_extent e;
 
     if (ioctl(fd, FS_IOC_FIEMAP, &u.map) != 0 || u.map.fm_mapped_extents != 1)
         return false;
     memcpy(&e, u.room + sizeof(struct fiemap), sizeof e);
-    if ((e.fe_flags & bad) != 0 || e.fe_logical > at ||
-        e.fe_logical + e.fe_length < at + SLOT_PAGE)
+    if ((e.fe_flags & bad) != 0 || e.fe_logical > at || e.fe_logical + e.fe_length < at + SLOT_PAGE)
         return false;
     *ret = e.fe_physical + (at - e.fe_logical);
     return true;
@@ -206,9 +207,9 @@ static bool stays(int fd, uint64_t at, unsigned *ret_count, enum kms_status *ret
 enum kms_status grade_probe(int fd, uint64_t at, struct grade *ret, struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(MOUNTS_MAX);
-    struct mount    m = { 0 };
-    enum kms_status status = KMS_OK;
-    unsigned        count = 0;
+    struct mount                    m = { 0 };
+    enum kms_status                 status = KMS_OK;
+    unsigned                        count = 0;
 
     *ret = (struct grade){ .grade = ERASE_GRADE_C, .filesystem = "unknown" };
     if (!mount_find(fd, &text, &m)) {
@@ -222,8 +223,10 @@ enum kms_status grade_probe(int fd, uint64_t at, struct grade *ret, struct kms_e
         return KMS_OK;
     }
     if (!stays(fd, at, &count, &status, reterr)) {
-        (void)snprintf(ret->reason, sizeof ret->reason, "%s: a rewritten page moves, is shared, or "
-                       "its place is not told", ret->filesystem);
+        (void)snprintf(ret->reason, sizeof ret->reason,
+                       "%s: a rewritten page moves, is shared, or "
+                       "its place is not told",
+                       ret->filesystem);
         return status;
     }
     ret->grade = ERASE_GRADE_B;

@@ -11,14 +11,14 @@
 #include "vault/vault_internal.h"
 
 enum {
-    TOKEN_FORMAT   = 1,
-    TOKEN_ID       = 16,
-    TOKEN_MAX      = 6144,
-    TOKEN_CONTENT  = 1024,
-    TOKEN_LIFE_MS  = 24 * 60 * 60 * 1000,
-    BIND_FORMAT    = 1,
-    MATERIAL_LEN   = 32,  /* SYMMETRIC_DEFAULT; the other specs come with their operations */
-    KWP_MIN        = 16,  /* shortest wrapping of RFC 5649                                 */
+    TOKEN_FORMAT = 1,
+    TOKEN_ID = 16,
+    TOKEN_MAX = 6144,
+    TOKEN_CONTENT = 1024,
+    TOKEN_LIFE_MS = 24 * 60 * 60 * 1000,
+    BIND_FORMAT = 1,
+    MATERIAL_LEN = 32, /* SYMMETRIC_DEFAULT; the other specs come with their operations */
+    KWP_MIN = 16,      /* shortest wrapping of RFC 5649                                 */
 };
 
 /* --- what binds a wrapping key ------------------------------------------------------------------------- */
@@ -45,8 +45,11 @@ static void bind_wrapping(const struct vault *v, const void *what, const struct 
 
 static struct seal_request wrapping_request(const struct import_key_record *k)
 {
-    return (struct seal_request){ .key = &k->key, .owner = bytes_of(k->id, sizeof k->id),
-                                  .slot_class = SLOT_ERASABLE, .bind = bind_wrapping, .what = k };
+    return (struct seal_request){ .key = &k->key,
+                                  .owner = bytes_of(k->id, sizeof k->id),
+                                  .slot_class = SLOT_ERASABLE,
+                                  .bind = bind_wrapping,
+                                  .what = k };
 }
 
 /* --- tokens -------------------------------------------------------------------------------------------- */
@@ -99,8 +102,8 @@ static bool token_fits(struct bytes content, const struct key_record *key, struc
     if (!bytes_take(&content, 1, &format) || format.ptr[0] != TOKEN_FORMAT ||
         !bytes_take(&content, TOKEN_ID, ret_id) || !take_field(&content, &account) ||
         !take_field(&content, &arn) || !bytes_take_u32(&content, &spec) ||
-        !bytes_take(&content, 4 + 4 + SHA256_LEN + 8, &rest) || !bytes_take_u64(&content, &valid_to) ||
-        content.len != 0)
+        !bytes_take(&content, 4 + 4 + SHA256_LEN + 8, &rest) ||
+        !bytes_take_u64(&content, &valid_to) || content.len != 0)
         return false;
     *ret_valid_to = (int64_t)valid_to;
     return bytes_eq(account, key->name.account) && bytes_eq(arn, key->name.arn) &&
@@ -111,12 +114,13 @@ enum kms_status vault_token_open(struct vault *v, const struct key_record *key, 
                                  int64_t now, uint8_t ret_id[16], struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf aad = BUF_INIT(TOKEN_CONTENT);
-    uint8_t      content[TOKEN_CONTENT];
-    struct bytes id;
-    int64_t      valid_to;
+    uint8_t                         content[TOKEN_CONTENT];
+    struct bytes                    id;
+    int64_t                         valid_to;
 
     token_aad(v, &aad);
-    if (token.len < ENVELOPE_OVERHEAD || token.len > ENVELOPE_OVERHEAD + TOKEN_CONTENT || !buf_ok(&aad))
+    if (token.len < ENVELOPE_OVERHEAD || token.len > ENVELOPE_OVERHEAD + TOKEN_CONTENT ||
+        !buf_ok(&aad))
         return KMS_FAIL(reterr, KMS_E_IMPORT_TOKEN, "not the length of a token");
     enum kms_status status = envelope_open(v->in.purpose[PURPOSE_TOKEN], "import-token",
                                            buf_bytes(&aad), token, content, reterr);
@@ -141,7 +145,7 @@ void vault_import_parameters_release(struct vault_import_parameters *p)
 }
 
 static struct import_key_record *new_record(const struct key_record *key,
-                                            enum wrapping_algorithm algorithm,
+                                            enum wrapping_algorithm  algorithm,
                                             enum key_spec wrapping_spec, int64_t now,
                                             struct bytes spki)
 {
@@ -164,9 +168,10 @@ static struct import_key_record *new_record(const struct key_record *key,
 }
 
 enum kms_status vault_import_parameters(struct vault *v, const struct key_record *key,
-                                        enum wrapping_algorithm algorithm, enum key_spec wrapping_spec,
-                                        int64_t now, struct vault_import_parameters *ret,
-                                        struct kms_error *reterr)
+                                        enum wrapping_algorithm algorithm,
+                                        enum key_spec wrapping_spec, int64_t now,
+                                        struct vault_import_parameters *ret,
+                                        struct kms_error               *reterr)
 {
     int kind = ready_kind(wrapping_spec);
 
@@ -176,7 +181,8 @@ enum kms_status vault_import_parameters(struct vault *v, const struct key_record
     if (ready == NULL)
         return KMS_FAIL(reterr, KMS_E_THROTTLED, "no wrapping key is ready");
     CLEANUP(vault_import_parameters_release) struct vault_import_parameters p = {
-        .token = BUF_INIT(TOKEN_MAX), .spki = BUF_INIT(0),
+        .token = BUF_INIT(TOKEN_MAX),
+        .spki = BUF_INIT(0),
     };
     p.record = new_record(key, algorithm, wrapping_spec, now, buf_bytes(&ready->spki));
     if (p.record == NULL)
@@ -184,7 +190,8 @@ enum kms_status vault_import_parameters(struct vault *v, const struct key_record
     TRY(token_seal(v, key, p.record, now, &p.token, reterr));
 
     struct seal_request r = wrapping_request(p.record);
-    TRY(material_seal(v, &r, secret_view(ready->pkcs8), p.record->arena, &p.record->sealed, reterr));
+    TRY(material_seal(v, &r, secret_view(ready->pkcs8), p.record->arena, &p.record->sealed,
+                      reterr));
     p.spki = ready->spki;
     ready->spki = BUF_INIT(0);
     *ret = p;
@@ -217,7 +224,9 @@ static bool wraps_twice(const struct import_key_record *k)
 static enum crypto_oaep hash_of(const struct import_key_record *k)
 {
     return k->wrapping_algorithm == WRAP_RSAES_OAEP_SHA_1 ||
-           k->wrapping_algorithm == WRAP_RSA_AES_KEY_WRAP_SHA_1 ? OAEP_SHA_1 : OAEP_SHA_256;
+                   k->wrapping_algorithm == WRAP_RSA_AES_KEY_WRAP_SHA_1
+               ? OAEP_SHA_1
+               : OAEP_SHA_256;
 }
 
 static bool size_fits(const struct import_key_record *k, struct bytes wrapped)
@@ -250,8 +259,8 @@ static enum kms_status right_length(struct secret *got, size_t want, struct secr
 
 /* The RSA part: decrypts `block` to a secret of `want` bytes. */
 static enum kms_status open_rsa(struct secret *pkcs8, const struct import_key_record *k,
-                                struct bytes block, size_t want, struct secret **ret, bool *ret_good,
-                                struct kms_error *reterr)
+                                struct bytes block, size_t want, struct secret **ret,
+                                bool *ret_good, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *got = NULL;
     enum kms_status status = crypto_rsa_oaep_decrypt(secret_view(pkcs8), hash_of(k), block, &got,
@@ -268,11 +277,12 @@ static enum kms_status open_aes(struct secret *kek, struct bytes block, struct s
 {
     CLEANUP(secret_freep) struct secret *room = secret_new(block.len);
     CLEANUP(secret_freep) struct secret *got = NULL;
-    size_t len = 0;
+    size_t                               len = 0;
 
     if (room == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for an import");
-    enum kms_status status = crypto_kwp_unwrap(secret_view(kek), block, secret_data(room), &len, reterr);
+    enum kms_status status = crypto_kwp_unwrap(secret_view(kek), block, secret_data(room), &len,
+                                               reterr);
     if (status != KMS_OK && status != KMS_E_CIPHERTEXT)
         return status;
     if (status == KMS_OK && len > 0)
@@ -285,7 +295,7 @@ static enum kms_status unwrap(struct secret *pkcs8, const struct import_key_reco
                               struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *kek = NULL;
-    struct bytes first = bytes_of(wrapped.ptr, modulus_bytes(k));
+    struct bytes                         first = bytes_of(wrapped.ptr, modulus_bytes(k));
     struct bytes second = bytes_of(wrapped.ptr + first.len, wrapped.len - first.len);
 
     if (!wraps_twice(k))
@@ -312,9 +322,9 @@ enum kms_status vault_import_open(struct vault *v, const struct key_record *key,
                                   struct vault_import **ret_handle, struct material_id *ret_id,
                                   struct kms_error *reterr)
 {
-    CLEANUP(secret_freep) struct secret *pkcs8 = NULL;
+    CLEANUP(secret_freep) struct secret              *pkcs8 = NULL;
     CLEANUP(vault_import_closep) struct vault_import *in = calloc(1, sizeof *in);
-    bool good = true;
+    bool                                              good = true;
 
     if (in == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for an import");
@@ -341,7 +351,8 @@ enum kms_status vault_import_check(struct vault_import *handle, const struct key
     if (ct_equal(bytes_of(handle->check, sizeof handle->check),
                  bytes_of(known->check, sizeof known->check)))
         return KMS_OK;
-    return KMS_FAIL(reterr, KMS_E_INCORRECT_MATERIAL, "same material id, other check tag: the row of "
+    return KMS_FAIL(reterr, KMS_E_INCORRECT_MATERIAL,
+                    "same material id, other check tag: the row of "
                     "this material was changed");
 }
 

@@ -27,11 +27,11 @@ static struct bytes u32_bytes(uint32_t v, uint8_t room[4])
 static void digest_with(struct vault *v, const char *label, const struct key_record *key,
                         struct bytes material, uint8_t ret[32])
 {
-    uint8_t            len[5][4];
-    uint8_t            spec[4];
-    struct bytes       fields[] = { bytes_str(label), key->name.account, key->name.id,
-                                    u32_bytes((uint32_t)key->spec, spec), material };
-    struct bytes       pieces[2 * ARRAY_LEN(fields)];
+    uint8_t      len[5][4];
+    uint8_t      spec[4];
+    struct bytes fields[] = { bytes_str(label), key->name.account, key->name.id,
+                              u32_bytes((uint32_t)key->spec, spec), material };
+    struct bytes pieces[2 * ARRAY_LEN(fields)];
 
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         pieces[2 * i] = u32_bytes((uint32_t)fields[i].len, len[i]);
@@ -55,7 +55,7 @@ static enum kms_status wrapping_key(struct vault *v, struct secret *domain, stru
 {
     CLEANUP(secret_freep) struct secret *both = secret_new(2 * KEY_LEN);
     CLEANUP(secret_freep) struct secret *key = secret_new(AES256_KEY_LEN);
-    uint8_t    room[INSTANCE_ID_LEN + 16];
+    uint8_t                              room[INSTANCE_ID_LEN + 16];
     struct buf context = { .ptr = room, .cap = sizeof room, .limit = sizeof room }; /* borrows */
 
     if (both == NULL || key == NULL)
@@ -84,13 +84,13 @@ static void owner_of(struct vault *v, const struct seal_request *r, uint8_t ret[
     slot_owner(&v->slots[r->slot_class]->keys, r->key->id, r->owner, ret);
 }
 
-static enum kms_status seal_into(struct vault *v, const struct seal_request *r, struct secret *domain,
-                                 struct secret *shred, struct bytes plain, struct arena *arena,
-                                 struct sealed *s, struct kms_error *reterr)
+static enum kms_status seal_into(struct vault *v, const struct seal_request *r,
+                                 struct secret *domain, struct secret *shred, struct bytes plain,
+                                 struct arena *arena, struct sealed *s, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *key = NULL;
-    CLEANUP(buf_release) struct buf aad = BUF_INIT(AAD_MAX);
-    uint8_t *wrapped = arena_alloc(arena, plain.len + GCM_TAG_LEN);
+    CLEANUP(buf_release) struct buf      aad = BUF_INIT(AAD_MAX);
+    uint8_t                             *wrapped = arena_alloc(arena, plain.len + GCM_TAG_LEN);
 
     TRY(wrapping_key(v, domain, shred, s, &key, reterr));
     r->bind(v, r->what, s, &aad);
@@ -105,15 +105,16 @@ enum kms_status material_seal(struct vault *v, const struct seal_request *r, str
                               struct arena *arena, struct sealed *ret, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *shred = NULL;
-    struct sealed  s = { .slot_class = r->slot_class };
-    uint8_t        owner[SLOT_OWNER];
+    struct sealed                        s = { .slot_class = r->slot_class };
+    uint8_t                              owner[SLOT_OWNER];
     struct secret *domain = domain_key(v, r->key->account, r->key->region, 0, &s.domain_version);
 
     if (domain == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no domain key for account %.*s in %.*s",
                         BYTES_FMT(r->key->account), BYTES_FMT(r->key->region));
     owner_of(v, r, owner);
-    TRY(slot_file_write(v->slots[r->slot_class], owner, &s.slot, &s.slot_generation, &shred, reterr));
+    TRY(slot_file_write(v->slots[r->slot_class], owner, &s.slot, &s.slot_generation, &shred,
+                        reterr));
     enum kms_status status = seal_into(v, r, domain, shred, plain, arena, &s, reterr);
     if (status != KMS_OK) {
         vault_release(v, &s);
@@ -129,27 +130,30 @@ enum kms_status material_open(struct vault *v, const struct seal_request *r,
 {
     CLEANUP(secret_freep) struct secret *shred = NULL;
     CLEANUP(secret_freep) struct secret *key = NULL;
-    CLEANUP(buf_release) struct buf aad = BUF_INIT(AAD_MAX);
-    uint8_t        owner[SLOT_OWNER];
-    struct secret *domain = domain_key(v, r->key->account, r->key->region, sealed->domain_version, NULL);
+    CLEANUP(buf_release) struct buf      aad = BUF_INIT(AAD_MAX);
+    uint8_t                              owner[SLOT_OWNER];
+    struct secret *domain = domain_key(v, r->key->account, r->key->region, sealed->domain_version,
+                                       NULL);
 
     if (sealed->slot_class != r->slot_class || sealed->wrapped.len <= GCM_TAG_LEN ||
         sealed->domain_version == 0 || domain == NULL)
-        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE, "a sealed material of key %.*s is not in order",
-                        BYTES_FMT(r->key->id));
+        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE,
+                        "a sealed material of key %.*s is not in order", BYTES_FMT(r->key->id));
     owner_of(v, r, owner);
-    TRY(slot_file_read(v->slots[r->slot_class], sealed->slot, sealed->slot_generation, owner, &shred,
-                       reterr));
+    TRY(slot_file_read(v->slots[r->slot_class], sealed->slot, sealed->slot_generation, owner,
+                       &shred, reterr));
     TRY(wrapping_key(v, domain, shred, sealed, &key, reterr));
     r->bind(v, r->what, sealed, &aad);
     CLEANUP(secret_freep) struct secret *plain = secret_new(sealed->wrapped.len - GCM_TAG_LEN);
     if (plain == NULL || !buf_ok(&aad))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to open a material");
-    enum kms_status status = crypto_gcm_open(secret_view(key), no_iv, buf_bytes(&aad), sealed->wrapped,
-                                             secret_data(plain), reterr);
+    enum kms_status status = crypto_gcm_open(secret_view(key), no_iv, buf_bytes(&aad),
+                                             sealed->wrapped, secret_data(plain), reterr);
     if (status == KMS_E_CIPHERTEXT)
-        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE, "a material of key %.*s does not verify: its row "
-                        "was changed", BYTES_FMT(r->key->id));
+        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE,
+                        "a material of key %.*s does not verify: its row "
+                        "was changed",
+                        BYTES_FMT(r->key->id));
     TRY(status);
     *ret = TAKE(plain);
     return KMS_OK;
@@ -167,8 +171,13 @@ static void bind_material(const struct vault *v, const void *what, const struct 
     bool                         multi = k->multi_region != REGION_SINGLE;
     uint8_t                      room[8];
     const uint32_t               numbers[] = {
-        (uint32_t)k->spec, (uint32_t)k->usage, (uint32_t)k->origin, NO_IMPORT_GENERATION,
-        s->domain_version, (uint32_t)s->slot_class, s->slot,
+        (uint32_t)k->spec,
+        (uint32_t)k->usage,
+        (uint32_t)k->origin,
+        NO_IMPORT_GENERATION,
+        s->domain_version,
+        (uint32_t)s->slot_class,
+        s->slot,
     };
 
     buf_add_field(aad, BYTES_LIT("material"));
@@ -190,8 +199,8 @@ struct seal_request material_request(const struct vault_material *m)
 {
     enum slot_class slot_class = m->key->origin == ORIGIN_EXTERNAL ? SLOT_ERASABLE : SLOT_DURABLE;
 
-    return owned_by(&m->key->name, bytes_of(m->material->id.b, sizeof m->material->id.b), slot_class,
-                    bind_material, m);
+    return owned_by(&m->key->name, bytes_of(m->material->id.b, sizeof m->material->id.b),
+                    slot_class, bind_material, m);
 }
 
 enum kms_status vault_generate_material(struct vault *v, const struct key_record *key,
@@ -199,11 +208,12 @@ enum kms_status vault_generate_material(struct vault *v, const struct key_record
                                         struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *material = secret_new(KEY_LEN);
-    struct key_material   fresh = *ret;
-    struct vault_material m = { key, &fresh };
+    struct key_material                  fresh = *ret;
+    struct vault_material                m = { key, &fresh };
 
     if (key->spec != SPEC_SYMMETRIC_DEFAULT)
-        return KMS_FAIL(reterr, KMS_E_UNSUPPORTED, "no materials of spec %d are made here", (int)key->spec);
+        return KMS_FAIL(reterr, KMS_E_UNSUPPORTED, "no materials of spec %d are made here",
+                        (int)key->spec);
     if (material == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a material");
     crypto_random(secret_data(material), KEY_LEN);

@@ -16,10 +16,10 @@
 #include "vault/vault_internal.h"
 
 enum {
-    SETS       = 32,
-    WAYS       = 4,   /* 128 signing keys in each thread                  */
+    SETS = 32,
+    WAYS = 4,           /* 128 signing keys in each thread                  */
     NAME_MAX_LEN = 256, /* longer names are nobody's in earnest: not cached */
-    AAD_MAX    = 512,
+    AAD_MAX = 512,
     SECRET_MAX = 256,
 };
 
@@ -27,7 +27,7 @@ struct signing_entry {
     struct secret *key; /* NULL: free */
     size_t         name_len;
     uint8_t        name[NAME_MAX_LEN];
-    size_t         id_len;           /* the access key id is the first field of the name  */
+    size_t         id_len;               /* the access key id is the first field of the name  */
     uint8_t        wrapped[GCM_TAG_LEN]; /* tag of the wrapped secret: I1                 */
 };
 
@@ -48,8 +48,9 @@ static void principal_aad(const struct vault *v, struct bytes access_key_id, str
     buf_add_field(aad, access_key_id);
 }
 
-enum kms_status vault_wrap_secret_key(struct vault *v, struct bytes access_key_id, struct bytes secret,
-                                      struct buf *ret_wrapped, struct kms_error *reterr)
+enum kms_status vault_wrap_secret_key(struct vault *v, struct bytes access_key_id,
+                                      struct bytes secret, struct buf *ret_wrapped,
+                                      struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf aad = BUF_INIT(AAD_MAX);
 
@@ -77,8 +78,8 @@ static enum kms_status unwrap(struct vault *v, struct bytes id, struct bytes wra
     enum kms_status status = envelope_open(v->in.purpose[PURPOSE_PRINCIPAL], "secret-key",
                                            buf_bytes(&aad), wrapped, secret_data(key) + 4, reterr);
     if (status == KMS_E_CIPHERTEXT)
-        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE, "the secret of access key %.*s was tampered with",
-                        BYTES_FMT(id));
+        return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE,
+                        "the secret of access key %.*s was tampered with", BYTES_FMT(id));
     TRY(status);
     *ret = TAKE(key);
     return KMS_OK;
@@ -122,8 +123,8 @@ static void signing_cache_free(struct signing_cache *c)
 
 static void at_thread_end(void *arg)
 {
-    struct signing_cache  *c = arg;
-    struct vault          *v = c->vault;
+    struct signing_cache *c = arg;
+    struct vault         *v = c->vault;
 
     (void)pthread_mutex_lock(&v->signing_lock);
     struct signing_cache **link = &v->signing;
@@ -165,14 +166,15 @@ enum kms_status signing_init(struct vault *v, struct kms_error *reterr)
     if (pthread_key_create(&v->signing_key, at_thread_end) != 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no thread key left");
     v->signing_key_made = true;
-    return vault_wrap_secret_key(v, BYTES_LIT(""), bytes_of(nobody, sizeof nobody), &v->dummy_secret,
-                                 reterr);
+    return vault_wrap_secret_key(v, BYTES_LIT(""), bytes_of(nobody, sizeof nobody),
+                                 &v->dummy_secret, reterr);
 }
 
 void signing_free(struct vault *v)
 {
     if (v->signing_key_made)
-        (void)pthread_key_delete(v->signing_key); /* threads that end later have nothing to do here */
+        (void)pthread_key_delete(
+            v->signing_key); /* threads that end later have nothing to do here */
     while (v->signing != NULL) {
         struct signing_cache *c = v->signing;
         v->signing = c->next;
@@ -269,7 +271,7 @@ enum kms_status vault_sigv4_mac(struct vault *v, const struct access_key_record 
                                 uint8_t ret[32], struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *signing = NULL;
-    uint8_t               room[NAME_MAX_LEN];
+    uint8_t                              room[NAME_MAX_LEN];
     struct bytes          id = key == NULL ? BYTES_LIT("") : bytes_str(key->id); /* I2 */
     struct bytes          wrapped = key == NULL ? buf_bytes(&v->dummy_secret) : key->wrapped_secret;
     struct signing_cache *c = my_cache(v);

@@ -13,9 +13,9 @@
 #include "vault/vault_internal.h"
 
 enum {
-    NICENESS     = 10,
-    SPKI_MAX     = 1024,
-    PAUSE_S      = 1, /* after a failure, which can only be want of memory */
+    NICENESS = 10,
+    SPKI_MAX = 1024,
+    PAUSE_S = 1, /* after a failure, which can only be want of memory */
     NOTHING_TO_DO = -1,
 };
 
@@ -140,7 +140,8 @@ enum kms_status vault_start(struct vault *v, struct kms_error *reterr)
     int why = pthread_create(&v->ready_thread, NULL, generator, v);
 
     if (why != 0)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start the generator thread: %s", strerror(why));
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start the generator thread: %s",
+                        strerror(why));
     v->ready_started = true;
     return KMS_OK;
 }
@@ -188,7 +189,8 @@ struct ready_key *ready_take(struct vault *v, int kind)
     return k;
 }
 
-void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg), void *arg)
+void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg),
+                      void *arg)
 {
     int                  kind = ready_kind(wrapping_spec);
     struct ready_waiter *w = kind < 0 ? NULL : calloc(1, sizeof *w);

@@ -5,19 +5,19 @@
 #include "vault/slot_file.h"
 
 enum {
-    FORMAT          = 1,
+    FORMAT = 1,
     /* header page */
-    HEADER_CLASS    = 12,
+    HEADER_CLASS = 12,
     HEADER_INSTANCE = 16,
-    HEADER_NUMBER   = 32,
-    HEADER_MAC      = 40,
+    HEADER_NUMBER = 32,
+    HEADER_MAC = 40,
     /* slot */
-    AT_FORMAT       = 4,
-    AT_GENERATION   = 8,
-    AT_OWNER        = 16,
-    AT_WRAPPED      = 32,
-    AT_MAC          = 72,
-    AT_REST         = 88,
+    AT_FORMAT = 4,
+    AT_GENERATION = 8,
+    AT_OWNER = 16,
+    AT_WRAPPED = 32,
+    AT_MAC = 72,
+    AT_REST = 88,
 };
 
 static const uint8_t header_magic[8] = "TRENTSLT";
@@ -60,8 +60,8 @@ static void header_mac(const struct slot_keys *keys, const uint8_t *header, uint
     crypto_hmac_sha256_pieces(secret_view(keys->mac), pieces, ARRAY_LEN(pieces), ret);
 }
 
-void slot_header_encode(const struct slot_keys *keys, enum slot_class slot_class, uint64_t generation,
-                        uint8_t ret[SLOT_HEADER])
+void slot_header_encode(const struct slot_keys *keys, enum slot_class slot_class,
+                        uint64_t generation, uint8_t ret[SLOT_HEADER])
 {
     memcpy(ret, header_magic, sizeof header_magic);
     put_u32(ret + sizeof header_magic, FORMAT);
@@ -78,9 +78,9 @@ enum slot_header slot_header_decode(const struct slot_keys *keys, enum slot_clas
     uint64_t generation = get_u64(in + HEADER_NUMBER);
 
     slot_header_encode(keys, slot_class, generation, want);
-    if (memcmp(in, want, HEADER_CLASS) != 0)
+    if (!bytes_eq(bytes_of(in, HEADER_CLASS), bytes_of(want, HEADER_CLASS)))
         return SLOT_HEADER_DAMAGED;
-    if (memcmp(in, want, HEADER_NUMBER) != 0)
+    if (!bytes_eq(bytes_of(in, HEADER_NUMBER), bytes_of(want, HEADER_NUMBER)))
         return SLOT_HEADER_FOREIGN;
     if (generation == 0 || !ct_equal(bytes_of(in, SLOT_HEADER), bytes_of(want, SLOT_HEADER)))
         return SLOT_HEADER_DAMAGED;
@@ -100,13 +100,22 @@ void slot_owner(const struct slot_keys *keys, struct bytes key_id, struct bytes 
     memcpy(ret, mac, SLOT_OWNER);
 }
 
+/* Magic and format. */
+static void put_start(uint8_t ret[AT_GENERATION])
+{
+    memcpy(ret, slot_magic, sizeof slot_magic);
+    put_u32(ret + AT_FORMAT, FORMAT);
+}
+
 /* Over file and place as well: a slot copied elsewhere does not verify. */
 static void slot_mac(const struct slot_keys *keys, enum slot_class slot_class, uint32_t slot,
                      const uint8_t *bytes, uint8_t ret[SHA256_LEN])
 {
     uint8_t            place[8];
     const struct bytes pieces[] = {
-        BYTES_LIT("slot"), { keys->instance, sizeof keys->instance }, { place, sizeof place },
+        BYTES_LIT("slot"),
+        { keys->instance, sizeof keys->instance },
+        { place, sizeof place },
         { bytes, AT_MAC },
     };
 
@@ -122,8 +131,7 @@ void slot_encode(const struct slot_keys *keys, enum slot_class slot_class, uint3
 
     assert(content->generation != 0);
     memset(ret, 0, SLOT_BYTES);
-    memcpy(ret, slot_magic, sizeof slot_magic);
-    put_u32(ret + AT_FORMAT, FORMAT);
+    put_start(ret);
     put_u64(ret + AT_GENERATION, content->generation);
     memcpy(ret + AT_OWNER, content->owner, SLOT_OWNER);
     memcpy(ret + AT_WRAPPED, content->wrapped, SLOT_WRAPPED);
@@ -135,17 +143,16 @@ void slot_decode(const struct slot_keys *keys, enum slot_class slot_class, uint3
                  const uint8_t in[SLOT_BYTES], struct slot_content *ret)
 {
     uint8_t mac[SHA256_LEN];
-    uint8_t format[4];
+    uint8_t start[AT_GENERATION];
 
     *ret = (struct slot_content){ .state = SLOT_FREE };
     if (all_zero(in, SLOT_BYTES))
         return;
     ret->state = SLOT_DAMAGED;
     ret->generation = get_u64(in + AT_GENERATION);
-    put_u32(format, FORMAT);
-    if (memcmp(in, slot_magic, sizeof slot_magic) != 0 ||
-        memcmp(in + AT_FORMAT, format, sizeof format) != 0 || ret->generation == 0 ||
-        !all_zero(in + AT_REST, SLOT_BYTES - AT_REST))
+    put_start(start);
+    if (!bytes_eq(bytes_of(in, sizeof start), bytes_of(start, sizeof start)) ||
+        ret->generation == 0 || !all_zero(in + AT_REST, SLOT_BYTES - AT_REST))
         return;
     slot_mac(keys, slot_class, slot, in, mac);
     if (!ct_equal(bytes_of(mac, SLOT_MAC), bytes_of(in + AT_MAC, SLOT_MAC)))

@@ -26,8 +26,8 @@ static size_t claim(struct slot_file *f, const struct slot_name *names, size_t n
         struct slot_entry *e = names[i].slot < f->n_entries ? &f->entries[names[i].slot] : NULL;
         /* a damaged slot can be half erased: whose it was does not matter, nothing opens with it */
         mine[i] = e != NULL && (e->state == SLOT_DAMAGED ||
-                  (e->state == SLOT_USED &&
-                   (names[i].any_generation || e->generation == names[i].generation)));
+                                (e->state == SLOT_USED && (names[i].any_generation ||
+                                                           e->generation == names[i].generation)));
         if (mine[i]) {
             e->state = SLOT_BUSY;
             count++;
@@ -98,9 +98,11 @@ static enum kms_status read_page(struct slot_file *f, uint64_t at, uint8_t *page
 }
 
 static enum kms_status verify(struct slot_file *f, const struct slot_name *names, size_t n,
-                              const bool *mine, struct erase_proof *proofs, struct kms_error *reterr)
+                              const bool *mine, struct erase_proof *proofs,
+                              struct kms_error *reterr)
 {
     static const uint8_t    zeros[SLOT_BYTES];
+    const struct bytes      empty = { zeros, sizeof zeros };
     CLEANUP(freep) uint8_t *page = aligned_alloc(SLOT_PAGE, SLOT_PAGE);
     uint64_t                have = 0; /* the header page: no slot lies there */
     bool                    direct = false;
@@ -114,9 +116,11 @@ static enum kms_status verify(struct slot_file *f, const struct slot_name *names
         if (have != at)
             TRY(read_page(f, at, page, &direct, reterr));
         have = at;
-        if (memcmp(page + (slot_offset(names[i].slot) - at), zeros, SLOT_BYTES) != 0)
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "slot %u of '%s' is not empty after erasing: the "
-                            "disk does not do what it says", names[i].slot, f->path);
+        if (!bytes_eq(bytes_of(page + (slot_offset(names[i].slot) - at), SLOT_BYTES), empty))
+            return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                            "slot %u of '%s' is not empty after erasing: the "
+                            "disk does not do what it says",
+                            names[i].slot, f->path);
         if (proofs != NULL)
             proofs[i].verified = direct;
     }
@@ -142,8 +146,9 @@ static enum kms_status erase_claimed(struct slot_file *f, const struct slot_name
     return KMS_OK;
 }
 
-static void begin_proofs(struct slot_file *f, const struct grade *grade, const struct slot_name *names,
-                         size_t n, const bool *mine, struct erase_proof *proofs)
+static void begin_proofs(struct slot_file *f, const struct grade *grade,
+                         const struct slot_name *names, size_t n, const bool *mine,
+                         struct erase_proof *proofs)
 {
     for (size_t i = 0; i < n; i++) {
         proofs[i] = (struct erase_proof){ .already_empty = !mine[i], .grade = grade->grade };
@@ -153,8 +158,8 @@ static void begin_proofs(struct slot_file *f, const struct grade *grade, const s
     }
 }
 
-static void end_proofs(struct slot_file *f, const struct slot_name *names, size_t n, const bool *mine,
-                       struct erase_proof *proofs)
+static void end_proofs(struct slot_file *f, const struct slot_name *names, size_t n,
+                       const bool *mine, struct erase_proof *proofs)
 {
     for (size_t i = 0; i < n; i++) {
         proofs[i].file_generation = f->generation; /* only erasures change it, and we are the one */

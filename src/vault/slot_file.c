@@ -15,9 +15,9 @@
 #include "base/file.h"
 
 enum {
-    CHUNK_SLOTS  = SLOT_CHUNK / SLOT_BYTES,
-    SHRED_LEN    = 32,
-    ENTRIES_MAX  = 16 * 1024 * 1024, /* 2 GiB of slots: a file that claims more is not ours */
+    CHUNK_SLOTS = SLOT_CHUNK / SLOT_BYTES,
+    SHRED_LEN = 32,
+    ENTRIES_MAX = 16 * 1024 * 1024, /* 2 GiB of slots: a file that claims more is not ours */
 };
 
 const char *slot_file_name(enum slot_class slot_class)
@@ -35,8 +35,10 @@ enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr)
     (void)pthread_mutex_lock(&f->lock);
     f->broken = true;
     (void)pthread_mutex_unlock(&f->lock);
-    return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot sync '%s': %s; nothing more is written to it "
-                    "until the server is restarted", f->path, strerror(why));
+    return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                    "cannot sync '%s': %s; nothing more is written to it "
+                    "until the server is restarted",
+                    f->path, strerror(why));
 }
 
 enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot, const uint8_t bytes[SLOT_BYTES],
@@ -117,15 +119,17 @@ static enum kms_status check_header(struct slot_file *f, uint64_t min_generation
             f->generation = generation;
     }
     if (f->generation == 0)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, foreign
-                        ? "slot file '%s' belongs to another instance; put the right one back"
-                        : "the header of slot file '%s' is damaged; restore it, or see the recovery "
-                          "chapter of the manual", f->path);
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            foreign ? "slot file '%s' belongs to another instance; put the right one back"
+                    : "the header of slot file '%s' is damaged; restore it, or see the recovery "
+                      "chapter of the manual",
+            f->path);
     if (f->generation < min_generation)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                        "slot file '%s' is an old copy: generation %llu, the database has seen %llu",
-                        f->path, (unsigned long long)f->generation,
-                        (unsigned long long)min_generation);
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "slot file '%s' is an old copy: generation %llu, the database has seen %llu", f->path,
+            (unsigned long long)f->generation, (unsigned long long)min_generation);
     return KMS_OK;
 }
 
@@ -161,7 +165,8 @@ static enum kms_status read_entries(struct slot_file *f, uint32_t n, struct kms_
         TRY(file_pread_all(f->fd, chunk, SLOT_CHUNK, slot_offset(first), reterr));
         for (uint32_t i = 0; i < CHUNK_SLOTS; i++) {
             struct slot_content content;
-            slot_decode(&f->keys, f->slot_class, first + i, chunk + (size_t)i * SLOT_BYTES, &content);
+            slot_decode(&f->keys, f->slot_class, first + i, chunk + (size_t)i * SLOT_BYTES,
+                        &content);
             f->entries[first + i] = (struct slot_entry){ content.generation, content.state };
         }
     }
@@ -199,7 +204,8 @@ static enum kms_status open_fds(struct slot_file *f, const char *dir, struct kms
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open slot file '%s': %s", f->path,
                         strerror(errno));
     if (flock(f->fd, LOCK_EX | LOCK_NB) != 0)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "slot file '%s' is in use by another process", f->path);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "slot file '%s' is in use by another process",
+                        f->path);
     f->direct_fd = open(f->path, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW);
     return KMS_OK;
 }
@@ -217,7 +223,10 @@ enum kms_status slot_file_open(const char *dir, enum slot_class slot_class,
 
     if (f == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a slot file");
-    *f = (struct slot_file){ .slot_class = slot_class, .keys = *keys, .fd = -1, .direct_fd = -1,
+    *f = (struct slot_file){ .slot_class = slot_class,
+                             .keys = *keys,
+                             .fd = -1,
+                             .direct_fd = -1,
                              .erase_lock = PTHREAD_MUTEX_INITIALIZER,
                              .lock = PTHREAD_MUTEX_INITIALIZER };
     uint32_t n = 0;
@@ -297,7 +306,8 @@ static enum kms_status put_slot(struct slot_file *f, uint32_t slot, struct slot_
     uint8_t bytes[SLOT_BYTES];
     size_t  len = 0;
 
-    TRY(crypto_kwp_wrap(secret_view(f->keys.wrap), secret_view(shred), content->wrapped, &len, reterr));
+    TRY(crypto_kwp_wrap(secret_view(f->keys.wrap), secret_view(shred), content->wrapped, &len,
+                        reterr));
     assert(len == SLOT_WRAPPED);
     slot_encode(&f->keys, f->slot_class, slot, content, bytes);
     (void)pthread_mutex_lock(&f->lock);
@@ -315,8 +325,8 @@ enum kms_status slot_file_write(struct slot_file *f, const uint8_t owner[SLOT_OW
                                 struct secret **ret_shred, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *shred = secret_new(SHRED_LEN);
-    struct slot_content content = { .state = SLOT_USED };
-    uint32_t            slot = 0;
+    struct slot_content                  content = { .state = SLOT_USED };
+    uint32_t                             slot = 0;
 
     if (shred == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a shred key");
@@ -377,16 +387,18 @@ enum kms_status slot_file_read(struct slot_file *f, uint32_t slot, uint64_t gene
                         f->path);
 
     CLEANUP(secret_freep) struct secret *shred = secret_new(SLOT_WRAPPED);
-    size_t len = 0;
+    size_t                               len = 0;
     if (shred == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a shred key");
     if (crypto_kwp_unwrap(secret_view(f->keys.wrap), bytes_of(content.wrapped, SLOT_WRAPPED),
-                          secret_data(shred), &len, NULL) != KMS_OK || len != SHRED_LEN)
+                          secret_data(shred), &len, NULL) != KMS_OK ||
+        len != SHRED_LEN)
         return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE, "slot %u of '%s' does not unwrap", slot,
                         f->path);
     *ret_shred = secret_copy(bytes_of(secret_data(shred), len));
     return *ret_shred != NULL
-        ? KMS_OK : KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a shred key");
+               ? KMS_OK
+               : KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a shred key");
 }
 
 void slot_file_counts(struct slot_file *f, uint32_t *ret_used, uint32_t *ret_total,

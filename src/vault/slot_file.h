@@ -21,29 +21,32 @@
 #include "vault/vault.h"
 
 enum {
-    SLOT_PAGE       = 4096,
-    SLOT_BYTES      = 128,
-    SLOT_OWNER      = 16,
-    SLOT_WRAPPED    = 40,
-    SLOT_MAC        = 16,
-    SLOT_SCRATCH_AT = 2 * SLOT_PAGE,      /* the page grade.c rewrites         */
-    SLOT_FIRST_AT   = 4 * SLOT_PAGE,      /* the first slot                    */
-    SLOT_CHUNK      = 1024 * 1024,        /* growth: 8192 slots                */
-    SLOT_HEADER     = 72,                 /* used bytes of a header page       */
+    SLOT_PAGE = 4096,
+    SLOT_BYTES = 128,
+    SLOT_OWNER = 16,
+    SLOT_WRAPPED = 40,
+    SLOT_MAC = 16,
+    SLOT_SCRATCH_AT = 2 * SLOT_PAGE, /* the page grade.c rewrites         */
+    SLOT_FIRST_AT = 4 * SLOT_PAGE,   /* the first slot                    */
+    SLOT_CHUNK = 1024 * 1024,        /* growth: 8192 slots                */
+    SLOT_HEADER = 72,                /* used bytes of a header page       */
 };
 
 struct slot_keys {
-    struct secret *wrap;         /* AES-256 key wrap of the shred keys           */
-    struct secret *mac;          /* MACs of header and slots, owner tags         */
+    struct secret *wrap; /* AES-256 key wrap of the shred keys           */
+    struct secret *mac;  /* MACs of header and slots, owner tags         */
     uint8_t        instance[16];
 };
 
 /* --- codec (slot_codec.c): bytes to meaning, without a file --------------------------------------- */
 
-void slot_header_encode(const struct slot_keys *keys, enum slot_class slot_class, uint64_t generation,
-                        uint8_t ret[SLOT_HEADER]);
-enum slot_header { SLOT_HEADER_GOOD, SLOT_HEADER_FOREIGN /* of another instance or class */,
-                   SLOT_HEADER_DAMAGED };
+void slot_header_encode(const struct slot_keys *keys, enum slot_class slot_class,
+                        uint64_t generation, uint8_t ret[SLOT_HEADER]);
+enum slot_header {
+    SLOT_HEADER_GOOD,
+    SLOT_HEADER_FOREIGN /* of another instance or class */,
+    SLOT_HEADER_DAMAGED
+};
 enum slot_header slot_header_decode(const struct slot_keys *keys, enum slot_class slot_class,
                                     const uint8_t in[SLOT_HEADER], uint64_t *ret_generation);
 
@@ -52,7 +55,7 @@ void slot_owner(const struct slot_keys *keys, struct bytes key_id, struct bytes 
                 uint8_t ret[SLOT_OWNER]);
 
 enum slot_state {
-    SLOT_FREE,    /* all zeros                                                            */
+    SLOT_FREE, /* all zeros                                                            */
     SLOT_USED,
     SLOT_BUSY,    /* being written or erased (in memory only)                             */
     SLOT_DAMAGED, /* neither: a crash while erasing, or tampering. Never used, never given out */
@@ -85,15 +88,15 @@ bool grade_extent(int fd, uint64_t at, uint8_t ret[SHA256_LEN]);
 /* --- the file (slot_file.c) -------------------------------------------------------------------------- */
 
 struct slot_entry {
-    uint64_t generation;
+    uint64_t        generation;
     enum slot_state state;
 };
 
 struct slot_file {
     enum slot_class    slot_class;
-    struct slot_keys   keys;       /* borrowed from the instance */
+    struct slot_keys   keys; /* borrowed from the instance */
     int                fd;
-    int                direct_fd;  /* for reading back past the page cache; -1: not possible here */
+    int                direct_fd; /* for reading back past the page cache; -1: not possible here */
     char               path[256];
     pthread_mutex_t    erase_lock; /* one erasure at a time; before `lock`            */
     pthread_mutex_t    lock;       /* everything below, and read-change-write of pages */
@@ -101,13 +104,14 @@ struct slot_file {
     uint64_t           generation;
     struct slot_entry *entries;
     uint32_t           n_entries;
-    uint32_t          *free;       /* stack of free slots */
+    uint32_t          *free; /* stack of free slots */
     uint32_t           n_free;
 };
 
 /* Makes a new file of one chunk. Refuses to replace one. */
 KMS_MUST_CHECK enum kms_status slot_file_create(const char *dir, enum slot_class slot_class,
-                                                const struct slot_keys *keys, struct kms_error *reterr);
+                                                const struct slot_keys *keys,
+                                                struct kms_error       *reterr);
 /* Opens, locks and reads it. One line for each refusal, as vault_open promises. */
 KMS_MUST_CHECK enum kms_status slot_file_open(const char *dir, enum slot_class slot_class,
                                               const struct slot_keys *keys, uint64_t min_generation,
@@ -121,8 +125,8 @@ KMS_MUST_CHECK enum kms_status slot_file_write(struct slot_file *f, const uint8_
                                                struct secret **ret_shred, struct kms_error *reterr);
 /* Reads one back. KMS_E_KEY_STATE if the slot is empty or has another generation,
  * KMS_E_KEY_UNAVAILABLE if it is damaged or somebody else's. */
-KMS_MUST_CHECK enum kms_status slot_file_read(struct slot_file *f, uint32_t slot, uint64_t generation,
-                                              const uint8_t owner[SLOT_OWNER],
+KMS_MUST_CHECK enum kms_status slot_file_read(struct slot_file *f, uint32_t slot,
+                                              uint64_t generation, const uint8_t owner[SLOT_OWNER],
                                               struct secret **ret_shred, struct kms_error *reterr);
 bool slot_file_alive(struct slot_file *f, uint32_t slot, uint64_t generation);
 void slot_file_counts(struct slot_file *f, uint32_t *ret_used, uint32_t *ret_total,
@@ -130,7 +134,8 @@ void slot_file_counts(struct slot_file *f, uint32_t *ret_used, uint32_t *ret_tot
 
 /* Shared by slot_file.c and slot_erase.c; with the lock held. Changes the bytes of one slot in its page. */
 KMS_MUST_CHECK enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot,
-                                               const uint8_t bytes[SLOT_BYTES], struct kms_error *reterr);
+                                               const uint8_t     bytes[SLOT_BYTES],
+                                               struct kms_error *reterr);
 /* Without the lock. */
 KMS_MUST_CHECK enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status slot_file_put_header(struct slot_file *f, uint64_t generation,
@@ -154,4 +159,5 @@ struct slot_name {
 /* Erases n slots of the file together; proofs may be NULL. */
 KMS_MUST_CHECK enum kms_status slot_file_erase(struct slot_file *f, const struct grade *grade,
                                                const struct slot_name *names, size_t n,
-                                               struct erase_proof *ret_proofs, struct kms_error *reterr);
+                                               struct erase_proof *ret_proofs,
+                                               struct kms_error   *reterr);

@@ -20,9 +20,10 @@ static enum kms_status seal(struct vault *v, const struct vault_material *m, enu
                             struct kms_error *reterr)
 {
     CLEANUP(material_done) struct material_use use = { 0 };
-    struct blob_salt salt;
+    struct blob_salt                           salt;
 
-    if (plain.len > LIMIT_CIPHERTEXT - BLOB_OVERHEAD || !buf_reserve(out, plain.len + BLOB_OVERHEAD))
+    if (plain.len > LIMIT_CIPHERTEXT - BLOB_OVERHEAD ||
+        !buf_reserve(out, plain.len + BLOB_OVERHEAD))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no room to encrypt %zu bytes", plain.len);
     TRY(material_use(v, m, &use, reterr));
     crypto_random((uint8_t *)&salt, sizeof salt);
@@ -67,8 +68,9 @@ enum kms_status vault_decrypt(struct vault *v, struct vault_material m, struct b
     return KMS_OK;
 }
 
-enum kms_status vault_reencrypt(struct vault *v, struct vault_material from, struct bytes from_context,
-                                struct bytes blob, struct vault_material to, struct bytes to_context,
+enum kms_status vault_reencrypt(struct vault *v, struct vault_material from,
+                                struct bytes from_context, struct bytes blob,
+                                struct vault_material to, struct bytes to_context,
                                 struct buf *ret_blob, struct kms_error *reterr)
 {
     size_t len = plain_len(blob);
@@ -79,12 +81,13 @@ enum kms_status vault_reencrypt(struct vault *v, struct vault_material from, str
     if (plain == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory to re-encrypt");
     TRY(unseal(v, &from, from_context, blob, secret_data(plain), reterr));
-    return seal(v, &to, BLOB_ENCRYPT, to_context, bytes_of(secret_data(plain), len), ret_blob, reterr);
+    return seal(v, &to, BLOB_ENCRYPT, to_context, bytes_of(secret_data(plain), len), ret_blob,
+                reterr);
 }
 
-enum kms_status vault_generate_data_key(struct vault *v, struct vault_material m, struct bytes context,
-                                        size_t len, struct buf *ret_blob, struct buf *ret_plain,
-                                        struct kms_error *reterr)
+enum kms_status vault_generate_data_key(struct vault *v, struct vault_material m,
+                                        struct bytes context, size_t len, struct buf *ret_blob,
+                                        struct buf *ret_plain, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *key = secret_new(len);
 

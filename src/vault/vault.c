@@ -11,12 +11,9 @@
 const char *erase_grade_name(enum erase_grade grade)
 {
     switch (grade) {
-    case ERASE_GRADE_A:
-        return "A";
-    case ERASE_GRADE_B:
-        return "B";
-    case ERASE_GRADE_C:
-        break;
+    case ERASE_GRADE_A: return "A";
+    case ERASE_GRADE_B: return "B";
+    case ERASE_GRADE_C: break;
     }
     return "C";
 }
@@ -35,9 +32,12 @@ static enum kms_status nothing_there(const struct vault_config *config, struct k
         if (!file_join(path, config->data_dir, names[i]))
             return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", config->data_dir);
         if (file_exists(path))
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, i == 0 ? "'%s' exists: there is an instance here"
-                            : "'%s' exists without an instance file: left by an interrupted init? "
-                              "Remove it and try again", path);
+            return KMS_FAIL(
+                reterr, KMS_E_INTERNAL,
+                i == 0 ? "'%s' exists: there is an instance here"
+                       : "'%s' exists without an instance file: left by an interrupted init? "
+                         "Remove it and try again",
+                path);
     }
     if (file_exists(config->root_key_file))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "root key file '%s' exists and is not replaced",
@@ -48,8 +48,8 @@ static enum kms_status nothing_there(const struct vault_config *config, struct k
 enum kms_status vault_create(const struct vault_config *config, struct kms_error *reterr)
 {
     CLEANUP(instance_close) struct instance in = { 0 };
-    CLEANUP(secret_freep) struct secret *root = NULL;
-    CLEANUP(secret_freep) struct secret *key = NULL;
+    CLEANUP(secret_freep) struct secret    *root = NULL;
+    CLEANUP(secret_freep) struct secret    *key = NULL;
 
     TRY(nothing_there(config, reterr));
     TRY(instance_new(&in, &root, &key, reterr));
@@ -97,16 +97,17 @@ static enum kms_status open_slots(struct vault *v, const struct vault_config *co
     TRY(grade_probe(v->slots[SLOT_ERASABLE]->fd, SLOT_SCRATCH_AT, &v->grade, reterr));
     if (v->grade.grade != ERASE_GRADE_C || config->allow_grade_c)
         return KMS_OK;
-    return KMS_FAIL(reterr, KMS_E_INTERNAL, "in '%s' deleted keys cannot be erased for certain (%s): use "
-                    "ext4, xfs, or btrfs with chattr +C, or set allow-grade-c", config->data_dir,
-                    v->grade.reason);
+    return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                    "in '%s' deleted keys cannot be erased for certain (%s): use "
+                    "ext4, xfs, or btrfs with chattr +C, or set allow-grade-c",
+                    config->data_dir, v->grade.reason);
 }
 
 enum kms_status vault_open(const struct vault_config *config, const uint64_t min_generation[2],
                            struct vault **ret, struct kms_error *reterr)
 {
     CLEANUP(vault_closep) struct vault *v = vault_alloc(config);
-    uint64_t seed;
+    uint64_t                            seed;
 
     if (v == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for the vault");
@@ -156,7 +157,8 @@ void vault_status(struct vault *v, struct vault_status *ret)
     memcpy(ret->grade_reason, v->grade.reason, sizeof ret->grade_reason);
     memcpy(ret->filesystem, v->grade.filesystem, sizeof ret->filesystem);
     for (int i = 0; i < 2; i++)
-        slot_file_counts(v->slots[i], &ret->slots_used[i], &ret->slots_total[i], &ret->generation[i]);
+        slot_file_counts(v->slots[i], &ret->slots_used[i], &ret->slots_total[i],
+                         &ret->generation[i]);
     (void)pthread_mutex_lock(&v->ready_lock);
     for (int kind = 0; kind < READY_KINDS; kind++)
         ret->ready_keys[kind] = v->ready[kind].count;
@@ -215,8 +217,8 @@ bool vault_slot_alive(struct vault *v, const struct sealed *slot)
 
 /* Which slots nobody claims. A damaged one of the durable class that a row still names is left for the
  * operator: it may be one flipped bit away from a key. Erasable ones can be imported again. */
-static size_t find_orphans(struct slot_file *f, bool (*named)(uint32_t, uint64_t, void *), void *ctx,
-                           struct slot_name *names)
+static size_t find_orphans(struct slot_file *f, bool (*named)(uint32_t, uint64_t, void *),
+                           void *ctx, struct slot_name *names)
 {
     size_t n = 0;
 
@@ -234,10 +236,10 @@ static size_t find_orphans(struct slot_file *f, bool (*named)(uint32_t, uint64_t
 
 enum kms_status vault_sweep(struct vault *v, enum slot_class slot_class,
                             bool (*named)(uint32_t slot, uint64_t generation, void *ctx),
-                            void (*erased)(uint32_t slot, uint64_t generation, void *ctx), void *ctx,
-                            size_t *ret_count, struct kms_error *reterr)
+                            void (*erased)(uint32_t slot, uint64_t generation, void *ctx),
+                            void *ctx, size_t *ret_count, struct kms_error *reterr)
 {
-    struct slot_file               *f = v->slots[slot_class];
+    struct slot_file                *f = v->slots[slot_class];
     CLEANUP(freep) struct slot_name *names = calloc((size_t)f->n_entries + 1, sizeof *names);
 
     if (names == NULL)

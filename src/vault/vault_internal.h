@@ -62,10 +62,10 @@ struct ready_pool {
 struct opened;
 enum { CACHE_BUCKETS = 1024 };
 struct cache {
-    struct index   *index;  /* by slot: read without locks, written under `lock` */
+    struct index   *index; /* by slot: read without locks, written under `lock` */
     pthread_mutex_t lock;
     struct opened  *bucket[CACHE_BUCKETS]; /* by material id                     */
-    struct opened  *retired; /* unlinked, waiting for vault_reclaim              */
+    struct opened  *retired;               /* unlinked, waiting for vault_reclaim              */
 };
 
 struct signing_cache;
@@ -85,7 +85,7 @@ struct vault {
     pthread_mutex_t   ready_lock;
     pthread_cond_t    ready_wake;
     struct ready_pool ready[READY_KINDS];
-    int               ready_last;    /* the kind made last */
+    int               ready_last; /* the kind made last */
     pthread_t         ready_thread;
     bool              ready_started;
     _Atomic bool      ready_stop;
@@ -102,13 +102,13 @@ struct vault {
  * Version byte, 16-byte nonce, ciphertext, 16-byte tag; AES-256-GCM under a key used once, derived
  * from `key`, `label` and the nonce. `aad` says what the content belongs to. */
 enum { ENVELOPE_NONCE = 16, ENVELOPE_OVERHEAD = 1 + ENVELOPE_NONCE + GCM_TAG_LEN };
-KMS_MUST_CHECK enum kms_status envelope_seal(struct secret *key, const char *label, struct bytes aad,
-                                             struct bytes plain, struct buf *out,
+KMS_MUST_CHECK enum kms_status envelope_seal(struct secret *key, const char *label,
+                                             struct bytes aad, struct bytes plain, struct buf *out,
                                              struct kms_error *reterr);
 /* `ret` gets sealed.len - ENVELOPE_OVERHEAD bytes. KMS_E_CIPHERTEXT for anything else than what was
  * sealed with the same key, label and aad; then `ret` is wiped or untouched. */
-KMS_MUST_CHECK enum kms_status envelope_open(struct secret *key, const char *label, struct bytes aad,
-                                             struct bytes sealed, uint8_t *ret,
+KMS_MUST_CHECK enum kms_status envelope_open(struct secret *key, const char *label,
+                                             struct bytes aad, struct bytes sealed, uint8_t *ret,
                                              struct kms_error *reterr);
 
 /* --- instance.c --------------------------------------------------------------------------------- */
@@ -120,12 +120,13 @@ KMS_MUST_CHECK enum kms_status instance_new(struct instance *ret, struct secret 
 KMS_MUST_CHECK enum kms_status instance_write(const struct vault_config *config,
                                               struct instance *in, struct secret *root,
                                               struct secret *key, struct kms_error *reterr);
-KMS_MUST_CHECK enum kms_status instance_open(const struct vault_config *config, struct instance *ret,
-                                             struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status instance_open(const struct vault_config *config,
+                                             struct instance *ret, struct kms_error *reterr);
 void instance_close(struct instance *in); /* wipes; for CLEANUP too */
 /* Opens the content of an instance file; `path` is for messages. The parser, for its fuzz target. */
-KMS_MUST_CHECK enum kms_status instance_parse(struct bytes file, const char *path, struct secret *root,
-                                              struct instance *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status instance_parse(struct bytes file, const char *path,
+                                              struct secret *root, struct instance *ret,
+                                              struct kms_error *reterr);
 /* The keys of the slot files; borrows. */
 struct slot_keys instance_slot_keys(struct instance *in);
 
@@ -183,7 +184,7 @@ struct ready_key {
     struct secret    *pkcs8;
     struct buf        spki;
 };
-int  ready_kind(enum key_spec spec); /* index, or -1 */
+int ready_kind(enum key_spec spec);                      /* index, or -1 */
 struct ready_key *ready_take(struct vault *v, int kind); /* NULL: none ready */
 void ready_key_freep(struct ready_key **k);
 void ready_stop(struct vault *v);
