@@ -1,7 +1,11 @@
-"""Fixtures: every test gets real servers and unmodified AWS clients (see trent_server.py)."""
+"""Fixtures: every test gets real servers and unmodified AWS clients (see api/trent_server.py)."""
+import pathlib
+import sys
+
 import pytest
 
-from trent_server import Server
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "api"))
+from trent_server import Server  # noqa: E402
 
 
 @pytest.fixture(scope="module")
