@@ -178,8 +178,9 @@ void fixture_read(const char *path, struct buf *ret)
 
 void fixture_write(const char *path, struct bytes content)
 {
+    /* a new file: truncating one that was just written makes some filesystems sync it first */
+    (void)unlink(path);
     FILE *file = fopen(path, "wb");
-
     assert_non_null(file);
     assert_int_equal(fwrite(content.ptr, 1, content.len, file), content.len);
     assert_int_equal(fclose(file), 0);

@@ -127,6 +127,28 @@ struct bytes log_last_checkpoint(const struct log_image *image)
     return bytes_of(NULL, 0);
 }
 
+bool log_is_shorter(const struct log_image *image, const struct log_image *whole)
+{
+    bool ended = false;
+    bool signed_end = false;
+
+    for (size_t f = 0; f < whole->n; f++) {
+        const struct log_file *file = &image->files[f];
+        struct bytes           text = buf_bytes(&file->text);
+        if (file->gone || text.len == 0) {
+            ended = true;
+            continue;
+        }
+        if (ended || !bytes_starts(buf_bytes(&whole->files[f].text), text))
+            return false;
+        ended = text.len < whole->files[f].text.len;
+        struct bytes last = log_line(file, log_lines(file) - 1);
+        signed_end = last.len > 0 && last.ptr + last.len == text.ptr + text.len &&
+                     is_checkpoint(last);
+    }
+    return ended && signed_end;
+}
+
 /* --- edits --------------------------------------------------------------------------------------------------- */
 
 /* Replaces the bytes [at, at + len) of a file. */

@@ -21,6 +21,8 @@ void log_copy(struct log_image *to, const struct log_image *from);
 void log_store(const struct log_image *image, const char *dir);
 void log_release(struct log_image *image);
 bool log_same(const struct log_image *a, const struct log_image *b);
+/* Is `image` what `whole` was after one of its checkpoints? That is a shorter honest log. */
+bool log_is_shorter(const struct log_image *image, const struct log_image *whole);
 /* The i-th line of a file, with its newline; NULL bytes if there is none. */
 struct bytes log_line(const struct log_file *file, size_t i);
 size_t log_lines(const struct log_file *file);

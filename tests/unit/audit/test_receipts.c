@@ -162,6 +162,33 @@ static void test_a_changed_receipt_shows(void **state)
     assert_int_equal(fixture_verify(f).verdict, AUDIT_TAMPERED);
 }
 
+static void test_a_forged_receipt_in_the_chain_shows(void **state)
+{
+    struct fixture                 *f = *state;
+    CLEANUP(buf_release) struct buf text = BUF_INIT(65536);
+    struct audit_receipt            r = { .time = 1,
+                                          .key_arn = bytes_str(arns[0]),
+                                          .reason = "api",
+                                          .slot_class = "erasable",
+                                          .grade = "A",
+                                          .filesystem = "x" };
+
+    /* whoever can append, but not sign */
+    fixture_open(f);
+    audit_receipt_add(&text, fixture_node, &r);
+    buf_add_str(&text, ",\"signature\":\"");
+    for (int i = 0; i < AUDIT_SIGNATURE_HEX - 2; i++)
+        buf_add_str(&text, "A");
+    buf_add_str(&text, "==\"");
+    struct bytes event = buf_bytes(&text);
+    assert_int_equal(audit_append(f->audit, &event, 1, true, true, NULL), KMS_OK);
+    fixture_close(f);
+    struct audit_report report = fixture_verify(f);
+    assert_verdict(report, AUDIT_TAMPERED);
+    assert_int_equal(report.first_bad_seq, 1);
+    assert_non_null(strstr(report.why, "receipt"));
+}
+
 static void test_a_failing_signer_leaves_nothing(void **state)
 {
     struct fixture                 *f = *state;
@@ -187,6 +214,7 @@ int main(void)
         WITH_FOLDER(test_receipts_are_found_by_key),
         WITH_FOLDER(test_a_receipt_says_what_was_erased),
         WITH_FOLDER(test_a_changed_receipt_shows),
+        WITH_FOLDER(test_a_forged_receipt_in_the_chain_shows),
         WITH_FOLDER(test_a_failing_signer_leaves_nothing),
     };
 

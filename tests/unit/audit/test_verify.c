@@ -178,6 +178,24 @@ static void test_a_running_server_has_a_tail(void **state)
     assert_int_equal(r.tail, 7);
 }
 
+static void test_a_tail_has_an_end(void **state)
+{
+    struct logs                    *l = *state;
+    CLEANUP(buf_release) struct buf text = BUF_INIT(65536);
+    struct bytes                    events[100];
+
+    l->f->config.limits.checkpoint_records = 1000000;
+    fixture_open(l->f);
+    fixture_event(l->f, &text);
+    for (size_t i = 0; i < ARRAY_LEN(events); i++)
+        events[i] = buf_bytes(&text);
+    for (int i = 0; i < AUDIT_TAIL_MAX / 100; i++)
+        assert_int_equal(audit_append(l->f->audit, events, 100, false, false, NULL), KMS_OK);
+    assert_verdict(verify(l, false, true), AUDIT_GOOD);
+    fixture_append(l->f, 1, false);
+    assert_verdict(verify(l, false, true), AUDIT_INCOMPLETE);
+}
+
 static void test_nothing_there_is_not_good(void **state)
 {
     void *f = NULL;
@@ -201,12 +219,18 @@ static void test_nothing_there_is_not_good(void **state)
 
 /* --- tampered logs --------------------------------------------------------------------------------------------- */
 
-/* Makes the edit, verifies with the witness, puts the log back. */
+/* Verifies the edited log without and with the witness, and puts the honest one back. Without, a
+ * shorter log passes, and nothing else. */
 static struct audit_report judge(struct logs *l, struct log_image *edited)
 {
     log_store(edited, l->f->dir);
+    struct audit_report alone = verify(l, false, false);
     struct audit_report r = verify(l, true, false);
     log_store(&l->honest, l->f->dir);
+    if (log_is_shorter(edited, &l->honest))
+        assert_verdict(alone, AUDIT_GOOD);
+    else if (alone.verdict == AUDIT_GOOD)
+        r = alone;
     return r;
 }
 
@@ -404,6 +428,7 @@ int main(void)
         WITH_LOGS(test_an_honest_log_is_good),
         WITH_LOGS(test_a_range_needs_no_earlier_files),
         WITH_LOGS(test_a_running_server_has_a_tail),
+        WITH_LOGS(test_a_tail_has_an_end),
         WITH_LOGS(test_nothing_there_is_not_good),
         WITH_LOGS(test_single_edits_are_found),
         WITH_LOGS(test_the_last_records_are_as_safe),
