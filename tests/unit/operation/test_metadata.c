@@ -161,6 +161,23 @@ static void test_pending_deletion(void **state)
                     "\"AWS_KMS\"," SYMMETRIC "\"MultiRegion\":false," ID "}}");
 }
 
+/* A61: scheduled while its material is missing; R30: then there is no expiration to show */
+static void test_pending_deletion_missing(void **state)
+{
+    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT, ORIGIN_EXTERNAL);
+    struct key_material *m = add_material(key, MATERIAL_CURRENT);
+
+    (void)state;
+    key_created(key);
+    m->present = false;
+    m->expiration = EXPIRATION_NONE;
+    m->sealed.wrapped = (struct bytes){ NULL, 0 };
+    key_schedule_deletion(key, now, 7);
+    gives(key, HEAD "\"Enabled\":false,\"Description\":\"\",\"KeyUsage\":\"ENCRYPT_DECRYPT\","
+                    "\"KeyState\":\"PendingDeletion\",\"DeletionDate\":1789814380.5,\"Origin\":"
+                    "\"EXTERNAL\"," SYMMETRIC "\"MultiRegion\":false," ID "}}");
+}
+
 /* recorded-imports G1, recorded-authz-multiregion 6.1 */
 static void test_primary(void **state)
 {
@@ -250,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_external_imported), cmocka_unit_test(test_external_expiring),
         cmocka_unit_test(test_external_expired),  cmocka_unit_test(test_pending_deletion),
         cmocka_unit_test(test_primary),           cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_pending_deletion_missing),
         cmocka_unit_test(test_algorithms),        cmocka_unit_test(test_pending_import),
     };
 

@@ -348,6 +348,12 @@ static void test_characters(void **state)
     text = textf("{\"KeyId\":\"x\",\"Tags\":[{\"TagKey\":\"%s\",\"TagValue\":\"v\"}]}", name);
     assert_int_equal(read_text(f, row_of("TagResource"), text), KMS_E_VALIDATION);
     free(text);
+    text = textf("{\"CustomKeyStoreId\":\"%.128s\"}", name); /* 64 of at most 64 */
+    accepts(f, row_of("CreateKey"), text);
+    free(text);
+    text = textf("{\"CustomKeyStoreId\":\"%.130s\"}", name);
+    assert_int_equal(read_text(f, row_of("CreateKey"), text), KMS_E_VALIDATION);
+    free(text);
     assert_int_equal(shape_characters(bytes_str("a\xf0\x9d\x84\x9e\xe2\x82\xac")), 3);
 }
 
