@@ -65,7 +65,7 @@ static void log_failure(const struct request *rq, const char *step)
     else
         log_debug("request=%s operation=%s step=%s status=%s detail='%s' message='%.200s'", rq->id,
                   rq->op != NULL ? rq->op->name : "-", step, kms_status_word(rq->status), e->detail,
-                  e->message);
+                  rq->authenticated ? e->message : ""); /* may quote the Authorization header */
 }
 
 static void give_back_slots(struct request *rq)

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "crypto/crypto.h"
 #include "request_internal.h"
+#include "sigv4/sigv4.h"
 
 /* --- requests: made once, reused ------------------------------------------------------------------- */
 
@@ -39,7 +40,7 @@ static struct request *request_new(struct server *s, unsigned loop)
     rq->loop = loop;
     rq->doc = json_doc_new();
     vault_result_init(&rq->call.result);
-    buf_init(&rq->scratch, LIMIT_HEAD_BYTES * 4);
+    buf_init(&rq->scratch, SIGV4_SCRATCH_MAX);
     buf_init(&rq->body, ANSWER_BYTES);
     buf_init(&rq->parameters, EVENT_BYTES);
     buf_init(&rq->event, EVENT_BYTES);
