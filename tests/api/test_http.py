@@ -1,0 +1,203 @@
+"""HTTP as strangers and browsers meet it, through the whole server: framing, limits, CORS, TLS, the pages under /_trent.
+
+The parser and the listener have their own unit tests (tests/unit/http, tests/unit/listener); here it is checked that the
+server is put together from them as it should be.
+"""
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+import requests
+
+from trent_server import Server, error_of
+from test_auth import signed
+
+
+def status(answer):
+    match = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+    return int(match.group(1)) if match else None
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize("data,expected", [
+    (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    (b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404),
+    (HEAD + b"\r\n", 411),
+    (HEAD + b"Content-Length: 131073\r\n\r\n", 413),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+    (HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400),
+    (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
+    (HEAD + b"Content-Length: +2\r\n\r\n{}", 400),
+    (HEAD + b"Content-Length : 2\r\n\r\n{}", 400),
+    (HEAD + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}", 400),
+    (b"POST / HTTP/1.1\nHost: x\nContent-Length: 2\n\n{}", 400),
+    (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 400),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    (HEAD + b"X: " + b"a" * 17000 + b"\r\n\r\n", 431),
+    (HEAD + b"".join(b"X-%d: a\r\n" % i for i in range(101)) + b"\r\n", 431),
+])
+def test_malformed_requests(server, data, expected):
+    """Refused with the right status, and the connection is closed: nothing after it is looked at."""
+    answer = server.raw(data + b"GET /_trent/health HTTP/1.1\r\nHost: x\r\n\r\n")
+    allowed = {expected} if expected not in (501, 400) else {400, 501}
+    assert status(answer) in allowed, answer
+    assert answer.count(b"HTTP/1.1 ") == 1 and b"ok" not in answer.split(b"\r\n\r\n", 1)[1]
+
+
+def test_body_at_the_limit(server):
+    body = b'{"KeyId":"' + b"x" * (131072 - 12) + b'"}'
+    assert len(body) == 131072
+    prepared = signed(server, "DescribeKey", body.decode())
+    answer = requests.post(prepared.url, data=body, headers=dict(prepared.headers.items()), timeout=10)
+    assert answer.status_code == 400 and answer.json()["__type"] == "ValidationException"
+
+
+def test_keep_alive_and_pipelining(server):
+    """Answers come in the order of the requests, also when a slow one is in front of a fast one."""
+    requests_ = [signed(server, "CreateKey"), signed(server, "ListKeys"), signed(server, "Nonsense"),
+                 signed(server, "CreateKey")]
+    data = b""
+    for prepared in requests_:
+        data += b"POST / HTTP/1.1\r\nHost: %s\r\n" % prepared.url.split("/")[2].encode()
+        data += b"".join(b"%s: %s\r\n" % (k.encode(), v if isinstance(v, bytes) else v.encode())
+                         for k, v in prepared.headers.items() if k.lower() != "content-length")
+        data += b"Content-Length: 2\r\n\r\n{}"
+    answers = server.raw(data, timeout=2).split(b"HTTP/1.1 ")[1:]
+    assert [int(a[:3]) for a in answers] == [200, 200, 400, 200]
+    bodies = [json.loads(a.split(b"\r\n\r\n", 1)[1]) for a in answers]
+    assert "KeyMetadata" in bodies[0] and "Keys" in bodies[1] and "KeyMetadata" in bodies[3]
+    assert bodies[2] == {"__type": "UnknownOperationException"}
+    assert bodies[0]["KeyMetadata"]["KeyId"] in {k["KeyId"] for k in bodies[1]["Keys"]}
+
+
+def test_cors(server):
+    """kms-behaviour 1.7."""
+    asked = "authorization,content-type,x-amz-date,x-amz-target,x-amz-user-agent"
+    answer = requests.options(server.url + "/", timeout=10, headers={
+        "Origin": "https://example.com", "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked})
+    assert answer.status_code == 200 and answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+    assert answer.headers["Access-Control-Allow-Headers"] == asked
+    prepared = signed(server)
+    answer = requests.post(prepared.url, data=prepared.body, headers=dict(prepared.headers.items()), timeout=10)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "x-amzn-requestid" in answer.headers["Access-Control-Expose-Headers"].lower()
+
+
+def test_answer_headers(server):
+    """kms-behaviour 1.2."""
+    prepared = signed(server)
+    answer = requests.post(prepared.url, data=prepared.body, headers=dict(prepared.headers.items()), timeout=10)
+    assert answer.headers["Content-Type"] == "application/x-amz-json-1.1"
+    assert answer.headers["Cache-Control"] == "no-cache, no-store, must-revalidate, private"
+    assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+                        answer.headers["x-amzn-RequestId"])
+    assert "Server" not in answer.headers
+
+
+def test_pages(server, kms):
+    kms.generate_random(NumberOfBytes=1)
+    assert json.loads(server.get("/_trent/health")) == {"status": "ok"}
+    assert json.loads(server.get("/_trent/ready")) == {"ready": True}
+    metrics = server.get("/_trent/metrics")
+    assert 'trent_requests_total{operation="GenerateRandom",result="ok"}' in metrics
+    assert re.search(r"^trent_audit_healthy 1$", metrics, re.M)
+    assert requests.get(server.url + "/_trent/nothing", timeout=10).status_code == 404
+    assert requests.get(server.url + "/_trent/status", timeout=10).status_code == 404  # local socket only
+    assert requests.post(server.url + "/_trent/health", timeout=10).status_code == 405
+    assert requests.post(server.url + "/_trent/clock", data='{"advanceSeconds": -1}', timeout=10).status_code == 400
+
+
+def test_clock_is_for_development(new_server, tmp_path):
+    server = new_server()
+    server.stop()
+    production = Server(server.data, "--regions=us-east-1", "--allow-erase-grade-c", "--allow-unlocked-memory", dev=False)
+    with production:
+        assert requests.post(production.url + "/_trent/clock", data='{"advanceSeconds": 1}', timeout=10).status_code == 404
+        assert production.client().list_keys()["Keys"] == []
+        code, text = error_of(production.client(region="eu-west-1").list_keys)
+        assert (code, text) == ("InvalidSignatureException", "Credential should be scoped to a valid region. ")
+
+
+def test_local_socket_serves_status_only(server):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(server.data / "trent.sock"))
+        s.sendall(b"GET /_trent/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while chunk := s.recv(65536):
+            answer += chunk
+    facts = json.loads(answer.split(b"\r\n\r\n", 1)[1])
+    assert facts["url"] == server.url and facts["erase"]["grade"] in "ABC" and facts["audit"]["healthy"] is True
+    assert oct((server.data / "trent.sock").stat().st_mode & 0o777) == "0o600"
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------
+
+
+def certificate(folder, name):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "2", "-subj", "/CN=" + name, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+                    str(folder / "key.pem"), "-out", str(folder / "cert.pem")], check=True, capture_output=True)
+
+
+def served_name(server):
+    return ssl.get_server_certificate(server.address)
+
+
+def test_tls(new_server, tmp_path):
+    """boto3 over TLS, versions below 1.2 refused, certificate read again on SIGHUP."""
+    certificate(tmp_path, "first")
+    server = new_server("--tls-cert=%s/cert.pem" % tmp_path, "--tls-key=%s/key.pem" % tmp_path)
+    assert server.url.startswith("https://")
+    import boto3
+    kms = boto3.client("kms", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id="test",
+                       aws_secret_access_key="test", verify=str(tmp_path / "cert.pem"))
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    record = [r for r in server.audit() if r["eventName"] == "CreateKey"][-1]
+    assert record["tlsDetails"]["tlsVersion"].startswith("TLSv1.")
+
+    for version, good in ((ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)):
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+        try:
+            with socket.create_connection(server.address, timeout=5) as s, context.wrap_socket(
+                    s, server_hostname="127.0.0.1") as t:
+                assert good and t.version() == {ssl.TLSVersion.TLSv1_2: "TLSv1.2"}.get(version, "TLSv1.3")
+        except (ssl.SSLError, ConnectionError):
+            assert not good
+
+    before = served_name(server)
+    certificate(tmp_path, "second")
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10
+    while served_name(server) == before:
+        assert time.monotonic() < deadline, "the new certificate is not served"
+        time.sleep(0.05)
+    (tmp_path / "cert.pem").write_text("no certificate")
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert served_name(server) != before and server.process.poll() is None  # the good one stays in use
+    assert os.path.exists(server.data) and key
+
+
+def test_slow_client_does_not_hold_others(server, kms):
+    """Half a request on many connections; others are served meanwhile."""
+    held = [socket.create_connection(server.address) for _ in range(30)]
+    for s in held:
+        s.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Le")
+    start = time.monotonic()
+    for _ in range(20):
+        kms.generate_random(NumberOfBytes=16)
+    assert time.monotonic() - start < 10
+    for s in held:
+        s.close()
