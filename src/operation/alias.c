@@ -42,9 +42,10 @@ enum kms_status op_check_alias_quota(const struct op_call *call, struct kms_erro
                                         call->key->name.id);
 
     if (used >= LIMIT_ALIASES_PER_KEY)
-        return KMS_REFUSE(reterr, KMS_E_LIMIT,
-                          "Aliases per key quota for this account in this region is %d, current usage "
-                          "is %zu.",
-                          LIMIT_ALIASES_PER_KEY, used);
+        return KMS_REFUSE(
+            reterr, KMS_E_LIMIT,
+            "Aliases per key quota for this account in this region is %d, current usage "
+            "is %zu.",
+            LIMIT_ALIASES_PER_KEY, used);
     return KMS_OK;
 }

@@ -71,7 +71,8 @@ static enum kms_status add_context(struct buf *out, struct json context, struct 
     }
     if (size > LIMIT_CONTEXT_BYTES)
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "EncryptionContext must not be larger than %d bytes", LIMIT_CONTEXT_BYTES);
+                          "EncryptionContext must not be larger than %d bytes",
+                          LIMIT_CONTEXT_BYTES);
     qsort(pairs, n, sizeof pairs[0], pair_order);
 
     buf_add_u32(out, (uint32_t)n);
@@ -89,7 +90,8 @@ static enum kms_status add_large_context(struct buf *out, struct json context,
 
     if (json_count(context) > LIMIT_CONTEXT_PAIRS)
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "EncryptionContext must not have more than %d pairs", LIMIT_CONTEXT_PAIRS);
+                          "EncryptionContext must not have more than %d pairs",
+                          LIMIT_CONTEXT_PAIRS);
     return add_context(out, context, pairs, reterr);
 }
 
@@ -157,7 +159,8 @@ struct vault_material op_current(const struct key_record *key)
 /* --- listings ------------------------------------------------------------------------------------------ */
 
 /* What a marker is bound to: one made by another account, Region, operation or for another key is none. */
-static enum kms_status marker_purpose(struct op_call *call, struct bytes *ret, struct kms_error *reterr)
+static enum kms_status marker_purpose(struct op_call *call, struct bytes *ret,
+                                      struct kms_error *reterr)
 {
     struct buf *s = scratch_of(call);
     size_t      start = s->len;

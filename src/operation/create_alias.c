@@ -27,7 +27,8 @@ enum kms_status op_create_alias_prepare(struct op_call *call, struct kms_error *
 enum kms_status op_create_alias_begin(struct op_call *call, struct kms_error *reterr)
 {
     if (op_live_alias(call) != NULL)
-        return KMS_REFUSE(reterr, KMS_E_ALREADY_EXISTS, "An alias with the name %.*s already exists",
+        return KMS_REFUSE(reterr, KMS_E_ALREADY_EXISTS,
+                          "An alias with the name %.*s already exists",
                           BYTES_FMT(op_alias_arn(call, call->in.alias_name)));
     return op_check_alias_quota(call, reterr);
 }

@@ -13,7 +13,7 @@
 #include "operation/handlers.h"
 
 enum {
-    DOMAIN_VERSION = 1,  /* the first; domain keys are not rotated yet */
+    DOMAIN_VERSION = 1, /* the first; domain keys are not rotated yet */
     WRAPPED_DOMAIN = 1024,
     POLICY_BYTES = 1024, /* the default text has about 330             */
 };
@@ -83,9 +83,10 @@ static enum kms_status check_spec(const struct op_input *in, struct kms_error *r
     enum key_usage usage = usage_of(in);
 
     if (in->key_spec.set && in->customer_master_key_spec.set)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
-                          "CustomerMasterKeySpec is deprecated.");
+        return KMS_REFUSE(
+            reterr, KMS_E_VALIDATION,
+            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
+            "CustomerMasterKeySpec is deprecated.");
     if (!in->key_usage.set && spec != SPEC_SYMMETRIC_DEFAULT)
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
                           "You must specify a KeyUsage value for all KMS keys except for symmetric "
@@ -95,8 +96,8 @@ static enum kms_status check_spec(const struct op_input *in, struct kms_error *r
                           key_usage_name(usage), key_spec_name(spec));
     /* no material of these can be imported; ML-KEM follows ML-DSA (newer-operations) */
     if (origin_of(in) == ORIGIN_EXTERNAL && is_ml(spec))
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION, "KeySpec %s is not supported for Origin EXTERNAL",
-                          key_spec_name(spec));
+        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
+                          "KeySpec %s is not supported for Origin EXTERNAL", key_spec_name(spec));
     if (spec == SPEC_SM2)
         return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED, "KeySpec SM2 is not supported in this Region");
     return KMS_OK;
@@ -108,7 +109,8 @@ static enum kms_status check_built(const struct op_input *in, struct kms_error *
 
     if (in->custom_key_store_id.ptr != NULL || in->xks_key_id.ptr != NULL ||
         (origin != ORIGIN_AWS_KMS && origin != ORIGIN_EXTERNAL))
-        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED, "Trent does not implement custom key stores yet.");
+        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED,
+                          "Trent does not implement custom key stores yet.");
     if (spec_of(in) != SPEC_SYMMETRIC_DEFAULT)
         return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED, "Trent does not implement KeySpec %s yet.",
                           key_spec_name(spec_of(in)));
@@ -120,7 +122,8 @@ static enum kms_status check_policy(const struct op_call *call, struct kms_error
     bool is_default = true;
 
     if (call->in.policy.ptr != NULL)
-        TRY(op_is_default_policy(call->account, call->region, call->in.policy, &is_default, reterr));
+        TRY(op_is_default_policy(call->account, call->region, call->in.policy, &is_default,
+                                 reterr));
     if (!is_default)
         return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED,
                           "Trent does not implement key policies other than the default one yet.");
@@ -196,8 +199,8 @@ static enum kms_status add_domain(struct op_call *call, struct kms_error *reterr
     if (vault_domain_version(v, call->account, call->region) != 0)
         return KMS_OK;
     TRY(vault_new_domain(v, call->account, call->region, DOMAIN_VERSION, &wrapped, reterr));
-    struct domain_key_record *domain =
-        domain_key_new(call->account, call->region, DOMAIN_VERSION, buf_bytes(&wrapped));
+    struct domain_key_record *domain = domain_key_new(call->account, call->region, DOMAIN_VERSION,
+                                                      buf_bytes(&wrapped));
 
     if (domain == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a domain key");

@@ -27,8 +27,8 @@ static bool put_keys(struct op_call *call, uint64_t *position, size_t limit)
     size_t                   written = 0;
 
     for (;;) {
-        size_t n = directory_list_keys(call->env->directory, call->account, call->region, after, chunk,
-                                       CHUNK);
+        size_t n = directory_list_keys(call->env->directory, call->account, call->region, after,
+                                       chunk, CHUNK);
         for (size_t i = 0; i < n; i++) {
             if (key_gone(chunk[i], call->now))
                 continue;

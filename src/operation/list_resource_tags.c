@@ -15,8 +15,8 @@ enum kms_status op_list_resource_tags_finish(struct op_call *call, struct kms_er
 {
     const struct key_record *key = call->key;
     struct json_writer      *w = call->answer;
-    size_t   limit = call->in.limit.set ? (size_t)call->in.limit.v : LIST_DEFAULT;
-    uint64_t position = 0;
+    size_t                   limit = call->in.limit.set ? (size_t)call->in.limit.v : LIST_DEFAULT;
+    uint64_t                 position = 0;
 
     TRY(op_marker_read(call, &position, reterr));
     json_open_array(w, "Tags");

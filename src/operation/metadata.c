@@ -6,8 +6,12 @@
 static const char *const symmetric[] = { "SYMMETRIC_DEFAULT", NULL };
 static const char *const oaep[] = { "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", NULL };
 static const char *const rsa_sign[] = {
-    "RSASSA_PKCS1_V1_5_SHA_256", "RSASSA_PKCS1_V1_5_SHA_384", "RSASSA_PKCS1_V1_5_SHA_512",
-    "RSASSA_PSS_SHA_256",        "RSASSA_PSS_SHA_384",        "RSASSA_PSS_SHA_512",
+    "RSASSA_PKCS1_V1_5_SHA_256",
+    "RSASSA_PKCS1_V1_5_SHA_384",
+    "RSASSA_PKCS1_V1_5_SHA_512",
+    "RSASSA_PSS_SHA_256",
+    "RSASSA_PSS_SHA_384",
+    "RSASSA_PSS_SHA_512",
     NULL,
 };
 static const char *const ecdsa_256[] = { "ECDSA_SHA_256", NULL };
@@ -39,7 +43,8 @@ static const char *const *const algorithms[SPEC_COUNT][USAGE_COUNT] = {
     [SPEC_HMAC_256] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_256 },
     [SPEC_HMAC_384] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_384 },
     [SPEC_HMAC_512] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_512 },
-    [SPEC_SM2] = { [USAGE_ENCRYPT_DECRYPT] = sm2_encrypt, [USAGE_SIGN_VERIFY] = sm2_sign,
+    [SPEC_SM2] = { [USAGE_ENCRYPT_DECRYPT] = sm2_encrypt,
+                   [USAGE_SIGN_VERIFY] = sm2_sign,
                    [USAGE_KEY_AGREEMENT] = ecdh },
     [SPEC_ML_DSA_44] = { [USAGE_SIGN_VERIFY] = ml_dsa },
     [SPEC_ML_DSA_65] = { [USAGE_SIGN_VERIFY] = ml_dsa },

@@ -16,11 +16,9 @@
 
 /* --- the text of a ValidationException ------------------------------------------------------------ */
 
-enum {
-    CLAUSE_ROOM = 1024, /* for a path and a constraint; the longest list of names has 300 characters */
-    CLAUSE_VALUE = 256, /* what is shown of a value that does not fit whole                          */
-    TEXT_MAX = KMS_MESSAGE_MAX - 64, /* leaves room for "N validation errors detected: "             */
-};
+/* Room for a path and a constraint (the longest list of names has 300 characters), what is shown of a
+ * value that does not fit whole, and a limit that leaves room for "N validation errors detected: ". */
+enum { CLAUSE_ROOM = 1024, CLAUSE_VALUE = 256, TEXT_MAX = KMS_MESSAGE_MAX - 64 };
 
 struct clauses {
     size_t     n;    /* all of them, also those that had no room any more */
@@ -188,14 +186,12 @@ static enum kms_status wrong_type(struct json v, const char *wanted, struct kms_
         return KMS_REFUSE(reterr, KMS_E_SERIALIZATION,
                           "Start of structure or map found where not expected.");
     case JSON_ARRAY:
-        return KMS_REFUSE(reterr, KMS_E_SERIALIZATION,
-                          "Start of list found where not expected.");
+        return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "Start of list found where not expected.");
     case JSON_NULL:
-    case JSON_STRING:
-        break;
+    case JSON_STRING: break;
     case JSON_INT:
-    case JSON_REAL: found = "NUMBER_VALUE"; break;
-    case JSON_BOOL: found = json_bool(v) ? "TRUE_VALUE" : "FALSE_VALUE"; break;
+    case JSON_REAL:   found = "NUMBER_VALUE"; break;
+    case JSON_BOOL:   found = json_bool(v) ? "TRUE_VALUE" : "FALSE_VALUE"; break;
     }
     return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "%s can not be converted to %s", found, wanted);
 }

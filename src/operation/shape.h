@@ -12,45 +12,47 @@
 
 enum shape_type {
     SHAPE_STRING,
-    SHAPE_KEY_ID,   /* string 1..2048 with the wire-side pattern ^\p{ASCII}+$              */
-    SHAPE_BLOB,     /* base64                                                              */
+    SHAPE_KEY_ID, /* string 1..2048 with the wire-side pattern ^\p{ASCII}+$ */
+    SHAPE_BLOB,   /* base64                                                 */
     SHAPE_INT,
     SHAPE_BOOL,
-    SHAPE_TIME,     /* number of seconds                                                   */
+    SHAPE_TIME, /* number of seconds                                      */
     SHAPE_ENUM,
-    SHAPE_TAGS,     /* list of {TagKey, TagValue}                                          */
-    SHAPE_STRINGS,  /* list of strings                                                     */
-    SHAPE_MAP,      /* string -> string                                                    */
-    SHAPE_OBJECT,   /* a structure, passed on                                              */
+    SHAPE_TAGS,    /* list of {TagKey, TagValue}                             */
+    SHAPE_STRINGS, /* list of strings                                        */
+    SHAPE_MAP,     /* string -> string                                       */
+    SHAPE_OBJECT,  /* a structure, passed on                                 */
 };
 
 enum shape_flags {
-    SHAPE_REQUIRED  = 1 << 0,
-    SHAPE_SENSITIVE = 1 << 1, /* texts leave the value out; missing: no "null" either         */
-    SHAPE_NO_AUDIT  = 1 << 2, /* never in requestParameters (trust-model 5.2)                 */
+    SHAPE_REQUIRED = 1 << 0,
+    SHAPE_SENSITIVE = 1 << 1, /* texts leave the value out; missing: no "null" either */
+    SHAPE_NO_AUDIT = 1 << 2,  /* never in requestParameters (trust-model 5.2)         */
 };
 
 struct shape_member {
-    const char     *name;     /* "KeyId"                                                      */
+    const char     *name; /* "KeyId" */
     enum shape_type type;
     uint32_t        flags;
-    int64_t         min, max; /* length of strings, list elements and blobs (max 0: no limit),
-                                 value of ints                                              */
-    size_t          max_items; /* of lists and maps                                           */
-    const char *const *values; /* SHAPE_ENUM: accepted names, NULL-terminated; index = result;
-                                  SHAPE_STRINGS: the elements must be among them             */
-    const char     *enum_text; /* the list as the service prints it, if not that of `values`   */
-    const char     *pattern;   /* printed when `matches` says no                               */
-    bool          (*matches)(struct bytes text); /* SHAPE_ENUM: which of the names it takes    */
-    size_t          offset;    /* of the field in struct op_input                              */
+    /* length of strings, list elements and blobs (max 0: no limit); value of ints (both 0: any) */
+    int64_t min, max;
+    size_t  max_items; /* of lists and maps; 0: no limit */
+    /* SHAPE_ENUM: accepted names, NULL-terminated; the index is the result. SHAPE_STRINGS: the elements
+     * must be among them. */
+    const char *const *values;
+    const char        *enum_text; /* the list as the service prints it, if not that of `values` */
+    const char        *pattern;   /* printed when `matches` says no */
+    /* SHAPE_ENUM: which of `values` this member takes */
+    bool (*matches)(struct bytes text);
+    size_t offset; /* of the field in struct op_input */
 };
 
 /* "Value '...' at 'keyId' failed ..." path of a member: first letter in lower case. */
-extern const char *const shape_key_specs[];       /* in enum key_spec order      */
+extern const char *const shape_key_specs[]; /* in enum key_spec order      */
 extern const char *const shape_key_usages[];
 extern const char *const shape_origins[];
 extern const char *const shape_encryption_algorithms[];
-extern const char *const shape_wrapping_algorithms[]; /* RSAES_PKCS1_V1_5 first, see shape_names.c */
+extern const char *const shape_wrapping_algorithms[]; /* see shape_names.c */
 extern const char *const shape_wrapping_specs[];
 extern const char *const shape_data_key_specs[];
 extern const char *const shape_expiration_models[];
@@ -60,7 +62,7 @@ extern const char *const shape_dry_run_modifiers[];
 
 /* The lists as the service prints them (kms-behaviour 1.6). */
 extern const char shape_key_spec_text[];
-extern const char shape_data_key_spec_text[]; /* oddly that of the KMS keys */
+extern const char shape_data_key_spec_text[];   /* oddly that of the KMS keys */
 extern const char shape_deprecated_spec_text[]; /* CustomerMasterKeySpec        */
 extern const char shape_key_usage_text[];
 

@@ -9,10 +9,8 @@
 
 #include "base/cleanup.h"
 
-enum {
-    AUDIT_TEXT = 4 * 1024, /* longest text in a record; the longest valid one but for descriptions */
-    AUDIT_ITEMS = LIMIT_LIST_ITEMS,
-};
+/* The longest valid text is a description of 8,192 characters: those are recorded whole. */
+enum { AUDIT_TEXT = 4 * 8192, AUDIT_ITEMS = LIMIT_LIST_ITEMS };
 
 /* `text` as it goes into the record: whole, or its beginning with "..." behind it. */
 static struct bytes shortened(struct bytes text, struct buf *room)
@@ -54,7 +52,8 @@ static void put_tags(struct json_writer *w, const char *name, struct json v)
     if (json_type(v) != JSON_ARRAY)
         return;
     json_open_array(w, name);
-    for (struct json_iter it = json_iterate(v); n < AUDIT_ITEMS && json_next(&it, NULL, &item); n++) {
+    for (struct json_iter it = json_iterate(v); n < AUDIT_ITEMS && json_next(&it, NULL, &item);
+         n++) {
         if (json_type(item) != JSON_OBJECT)
             continue;
         json_open_object(w, NULL);
@@ -95,7 +94,8 @@ static void put_map(struct json_writer *w, const char *name, struct json v)
 /* Seconds as they were sent, to the millisecond. */
 static void put_time(struct json_writer *w, const char *name, struct json v)
 {
-    static const double edge = 9007199254740992.0; /* 2^53: beyond it a double has no milliseconds */
+    /* 2^53: beyond it a double has no milliseconds */
+    static const double edge = 9007199254740992.0;
 
     if (json_type(v) != JSON_INT && json_type(v) != JSON_REAL)
         return;
@@ -112,7 +112,7 @@ static void put_member(struct json_writer *w, const struct shape_member *m, stru
     switch (m->type) {
     case SHAPE_STRING:
     case SHAPE_KEY_ID:
-    case SHAPE_ENUM: put_text(w, m->name, v); return;
+    case SHAPE_ENUM:   put_text(w, m->name, v); return;
     case SHAPE_INT:
         if (json_type(v) == JSON_INT && json_int(v, &number))
             json_put_int(w, m->name, number);

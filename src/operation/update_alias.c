@@ -28,10 +28,11 @@ static enum kms_status check_same(struct bytes name, const char *what, const cha
 {
     if (strcmp(from, to) == 0)
         return KMS_OK;
-    return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                      "Alias %.*s cannot be changed from a CMK with %s %s to a CMK with %s %s. The %s "
-                      "of the current CMK and the new CMK must be the same.",
-                      BYTES_FMT(name), what, from, what, to, what);
+    return KMS_REFUSE(
+        reterr, KMS_E_VALIDATION,
+        "Alias %.*s cannot be changed from a CMK with %s %s to a CMK with %s %s. The %s "
+        "of the current CMK and the new CMK must be the same.",
+        BYTES_FMT(name), what, from, what, to, what);
 }
 
 enum kms_status op_update_alias_begin(struct op_call *call, struct kms_error *reterr)
@@ -41,8 +42,8 @@ enum kms_status op_update_alias_begin(struct op_call *call, struct kms_error *re
     if (alias == NULL)
         return op_alias_not_found(call, reterr);
     /* there is one: the alias is live */
-    const struct key_record *current = directory_key(
-        call->env->directory, call->account, call->region, bytes_str(alias->key_id));
+    const struct key_record *current = directory_key(call->env->directory, call->account,
+                                                     call->region, bytes_str(alias->key_id));
 
     TRY(check_same(call->in.alias_name, "key type", class_of(current->spec),
                    class_of(call->key->spec), reterr));

@@ -114,13 +114,15 @@ static void check_input(const struct operation *op, const struct op_input *in)
 /* --- twice the same -------------------------------------------------------------------------------------- */
 
 /* Views and nodes point into two documents: what they show is compared. */
-static bool same_field(const struct shape_member *m, const struct op_input *a, const struct op_input *b)
+static bool same_field(const struct shape_member *m, const struct op_input *a,
+                       const struct op_input *b)
 {
     switch (m->type) {
     case SHAPE_STRING:
     case SHAPE_KEY_ID:
     case SHAPE_BLOB:
-        return bytes_eq(*(const struct bytes *)field_of(a, m), *(const struct bytes *)field_of(b, m));
+        return bytes_eq(*(const struct bytes *)field_of(a, m),
+                        *(const struct bytes *)field_of(b, m));
     case SHAPE_INT:
     case SHAPE_BOOL:
     case SHAPE_TIME:
@@ -139,7 +141,8 @@ static bool same_field(const struct shape_member *m, const struct op_input *a, c
     return false;
 }
 
-static void check_same(const struct operation *op, const struct op_input *a, const struct op_input *b)
+static void check_same(const struct operation *op, const struct op_input *a,
+                       const struct op_input *b)
 {
     for (const struct shape_member *m = op->shape; m->name != NULL; m++) {
         if (!same_field(m, a, b))
@@ -186,7 +189,8 @@ static void check_record(const struct operation *op, struct json record)
         const struct shape_member *m = member_of(op, name);
         if (m == NULL)
             broken("a name in the record that the row does not have", op->name);
-        else if ((m->flags & SHAPE_NO_AUDIT) != 0 || m->type == SHAPE_BLOB || m->type == SHAPE_OBJECT)
+        else if ((m->flags & SHAPE_NO_AUDIT) != 0 || m->type == SHAPE_BLOB ||
+                 m->type == SHAPE_OBJECT)
             broken("a member in the record that must not be there", m->name);
     }
 }

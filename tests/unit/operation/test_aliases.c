@@ -22,7 +22,8 @@ static void refused(struct world *w, const char *operation, const char *alias, c
 
 static const struct alias_record *alias_of(struct world *w, const char *name)
 {
-    return directory_alias(w->directory, bytes_str(w->account), bytes_str(w->region), bytes_str(name));
+    return directory_alias(w->directory, bytes_str(w->account), bytes_str(w->region),
+                           bytes_str(name));
 }
 
 static size_t count(const char *text, const char *what)
@@ -57,7 +58,7 @@ static void test_create(void **state)
 
 static void test_names(void **state)
 {
-    struct world *w = *state;
+    struct world            *w = *state;
     static const char *const operations[] = { "CreateAlias", "UpdateAlias", "DeleteAlias" };
     char                     id[KEY_ID_MAX + 1];
 
@@ -141,9 +142,10 @@ static void test_target(void **state)
     char          id[KEY_ID_MAX + 1];
 
     refused(w, "CreateAlias", "alias/one", "nonsense", KMS_E_NOT_FOUND, "Invalid keyId 'nonsense'");
-    refused(w, "CreateAlias", "alias/one", "1234abcd-12ab-34cd-56ef-1234567890ab", KMS_E_NOT_FOUND,
-            "Key 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab' does "
-            "not exist");
+    refused(
+        w, "CreateAlias", "alias/one", "1234abcd-12ab-34cd-56ef-1234567890ab", KMS_E_NOT_FOUND,
+        "Key 'arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab' does "
+        "not exist");
     world_key(w, "\"Origin\":\"EXTERNAL\"", id);
     create(w, "alias/one", id); /* PendingImport does not matter */
     (void)world_ok(w, "ScheduleKeyDeletion", "{\"KeyId\":\"%s\"}", id);
@@ -157,12 +159,13 @@ static void test_target(void **state)
 
 static void test_quota(void **state)
 {
-    struct world *w = *state;
-    struct run    a;
-    struct run    b;
-    char          id[2][KEY_ID_MAX + 1];
-    static const char full[] = "Aliases per key quota for this account in this region is 50, current "
-                               "usage is 50.";
+    struct world     *w = *state;
+    struct run        a;
+    struct run        b;
+    char              id[2][KEY_ID_MAX + 1];
+    static const char full[] =
+        "Aliases per key quota for this account in this region is 50, current "
+        "usage is 50.";
 
     world_key(w, "", id[0]);
     world_key(w, "", id[1]);
@@ -188,7 +191,8 @@ static void test_quota(void **state)
     refused(w, "UpdateAlias", "alias/other", id[0], KMS_E_LIMIT, full);
     (void)world_ok(w, "UpdateAlias", "{\"AliasName\":\"alias/b\",\"TargetKeyId\":\"%s\"}", id[0]);
     (void)world_ok(w, "DeleteAlias", "{\"AliasName\":\"alias/b\"}");
-    (void)world_ok(w, "UpdateAlias", "{\"AliasName\":\"alias/other\",\"TargetKeyId\":\"%s\"}", id[0]);
+    (void)world_ok(w, "UpdateAlias", "{\"AliasName\":\"alias/other\",\"TargetKeyId\":\"%s\"}",
+                   id[0]);
     assert_int_equal(directory_alias_count(w->directory, bytes_str(ACCOUNT), bytes_str(REGION),
                                            bytes_str(id[0])),
                      50);
@@ -209,7 +213,8 @@ static void test_update(void **state)
 
     world_wait(w, 5000);
     assert_string_equal(
-        world_ok(w, "UpdateAlias", "{\"AliasName\":\"alias/one\",\"TargetKeyId\":\"%s\"}", id[1]), "");
+        world_ok(w, "UpdateAlias", "{\"AliasName\":\"alias/one\",\"TargetKeyId\":\"%s\"}", id[1]),
+        "");
     world_reopen(w);
     const struct alias_record *one = alias_of(w, "alias/one");
     assert_string_equal(one->key_id, id[1]);
@@ -242,8 +247,8 @@ static void put_key(struct world *w, uint64_t serial, enum key_spec spec, enum k
 
 static void test_update_across(void **state)
 {
-    struct world *w = *state;
-    char          id[KEY_ID_MAX + 1];
+    struct world     *w = *state;
+    char              id[KEY_ID_MAX + 1];
     static const char rsa[] = "1234abcd-12ab-34cd-56ef-000000000001";
     static const char mac[] = "1234abcd-12ab-34cd-56ef-000000000002";
     static const char sign[] = "1234abcd-12ab-34cd-56ef-000000000003";
@@ -256,10 +261,12 @@ static void test_update_across(void **state)
     put_key(w, 1004, SPEC_ECC_NIST_P256, USAGE_SIGN_VERIFY, ecc);
     create(w, "alias/one", id);
     refused(w, "UpdateAlias", "alias/one", rsa, KMS_E_VALIDATION,
-            "Alias alias/one cannot be changed from a CMK with key type SYMMETRIC to a CMK with key type "
+            "Alias alias/one cannot be changed from a CMK with key type SYMMETRIC to a CMK with "
+            "key type "
             "ASYMMETRIC. The key type of the current CMK and the new CMK must be the same.");
     refused(w, "UpdateAlias", "alias/one", mac, KMS_E_VALIDATION,
-            "Alias alias/one cannot be changed from a CMK with key type SYMMETRIC to a CMK with key type "
+            "Alias alias/one cannot be changed from a CMK with key type SYMMETRIC to a CMK with "
+            "key type "
             "HMAC. The key type of the current CMK and the new CMK must be the same.");
 
     struct alias_record *alias = alias_record_new(bytes_str(ACCOUNT), bytes_str(REGION),
@@ -269,8 +276,10 @@ static void test_update_across(void **state)
     alias->serial = 1001;
     directory_put_alias(w->directory, alias);
     refused(w, "UpdateAlias", "alias/sign", rsa, KMS_E_VALIDATION,
-            "Alias alias/sign cannot be changed from a CMK with key usage SIGN_VERIFY to a CMK with key "
-            "usage ENCRYPT_DECRYPT. The key usage of the current CMK and the new CMK must be the same.");
+            "Alias alias/sign cannot be changed from a CMK with key usage SIGN_VERIFY to a CMK "
+            "with key "
+            "usage ENCRYPT_DECRYPT. The key usage of the current CMK and the new CMK must be the "
+            "same.");
     struct run r; /* same class and usage: other specs are fine */
     char      *body = textf("{\"AliasName\":\"alias/sign\",\"TargetKeyId\":\"%s\"}", ecc);
     assert_int_equal(run_start(w, &r, "UpdateAlias", body), KMS_OK);
@@ -294,7 +303,8 @@ static void test_delete(void **state)
             "Alias arn:aws:kms:us-east-1:111122223333:alias/one is not found.");
     world_reopen(w);
     assert_null(alias_of(w, "alias/one"));
-    assert_int_equal(world_record(w, id)->version, 3); /* created, aliased, scheduled; not deleted-from */
+    assert_int_equal(world_record(w, id)->version,
+                     3); /* created, aliased, scheduled; not deleted-from */
 }
 
 static void test_delete_race(void **state)
@@ -326,8 +336,10 @@ static void test_list(void **state)
     create(w, "alias/z", id[0]);
     create(w, "alias/a", id[1]);
     const char *answer = world_ok(w, "ListAliases", "{}");
-    char *want = textf("{\"Aliases\":[{\"AliasName\":\"alias/z\",\"AliasArn\":\"arn:aws:kms:us-east-1:"
-                       "111122223333:alias/z\",\"TargetKeyId\":\"%s\",\"CreationDate\":", id[0]);
+    char       *want = textf(
+        "{\"Aliases\":[{\"AliasName\":\"alias/z\",\"AliasArn\":\"arn:aws:kms:us-east-1:"
+              "111122223333:alias/z\",\"TargetKeyId\":\"%s\",\"CreationDate\":",
+        id[0]);
     assert_memory_equal(answer, want, strlen(want));
     assert_true(strstr(answer, "alias/z") < strstr(answer, "alias/a\""));
     assert_int_equal(count(answer, "LastUpdatedDate"), 2);
@@ -407,10 +419,12 @@ static void test_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_create),          CASE(test_names),  CASE(test_exists),
-        CASE(test_exists_race),     CASE(test_target_is_alias), CASE(test_target),
-        CASE(test_quota),           CASE(test_update), CASE(test_update_across),
-        CASE(test_delete),          CASE(test_delete_race), CASE(test_list),
+        CASE(test_create),          CASE(test_names),
+        CASE(test_exists),          CASE(test_exists_race),
+        CASE(test_target_is_alias), CASE(test_target),
+        CASE(test_quota),           CASE(test_update),
+        CASE(test_update_across),   CASE(test_delete),
+        CASE(test_delete_race),     CASE(test_list),
         CASE(test_pages),           CASE(test_gone),
     };
 

@@ -54,7 +54,14 @@ static void test_layout(void **state)
     struct fixture *f = *state;
 
     gives(f, "{\"b\":\"22\",\"a\":\"\"}",
-          BYTES_LIT("\0\0\0\2" "\0\0\0\1" "a" "\0\0\0\0" "\0\0\0\1" "b" "\0\0\0\2" "22"));
+          BYTES_LIT("\0\0\0\2"
+                    "\0\0\0\1"
+                    "a"
+                    "\0\0\0\0"
+                    "\0\0\0\1"
+                    "b"
+                    "\0\0\0\2"
+                    "22"));
 }
 
 /* "Absent and empty map encode alike" */
@@ -75,10 +82,18 @@ static void test_order(void **state)
 {
     struct fixture *f = *state;
     struct bytes    want = BYTES_LIT("\0\0\0\4"
-                                     "\0\0\0\1" "A" "\0\0\0\0"
-                                     "\0\0\0\2" "AA" "\0\0\0\0"
-                                     "\0\0\0\3" "\xee\x80\x80" "\0\0\0\0"
-                                     "\0\0\0\4" "\xf0\x90\x80\x80" "\0\0\0\0");
+                                        "\0\0\0\1"
+                                        "A"
+                                        "\0\0\0\0"
+                                        "\0\0\0\2"
+                                        "AA"
+                                        "\0\0\0\0"
+                                        "\0\0\0\3"
+                                        "\xee\x80\x80"
+                                        "\0\0\0\0"
+                                        "\0\0\0\4"
+                                        "\xf0\x90\x80\x80"
+                                        "\0\0\0\0");
 
     gives(f, "{\"\xf0\x90\x80\x80\":\"\",\"AA\":\"\",\"\xee\x80\x80\":\"\",\"A\":\"\"}", want);
     gives(f, "{\"A\":\"\",\"\xee\x80\x80\":\"\",\"\xf0\x90\x80\x80\":\"\",\"AA\":\"\"}", want);
@@ -127,7 +142,8 @@ static void test_limits(void **state)
     assert_int_equal(canonical(f, text).len, LIMIT_CONTEXT_BYTES);
     free(text);
     text = textf("{\"k\":\"%.*s\"}", (int)fits + 1, value);
-    assert_int_equal(op_context(&f->call, body_str(&f->body, text), &got, &f->err), KMS_E_VALIDATION);
+    assert_int_equal(op_context(&f->call, body_str(&f->body, text), &got, &f->err),
+                     KMS_E_VALIDATION);
     assert_string_equal(f->err.message, "EncryptionContext must not be larger than 8192 bytes");
     free(text);
     free(value);
@@ -149,7 +165,12 @@ static void test_many_pairs(void **state)
                                             &f->err);
         assert_int_equal(status, n <= LIMIT_CONTEXT_PAIRS ? KMS_OK : KMS_E_VALIDATION);
         if (status == KMS_OK)
-            assert_memory_equal(got.ptr + 4, "\0\0\0\3" "001" "\0\0\0\1" "1", 12);
+            assert_memory_equal(got.ptr + 4,
+                                "\0\0\0\3"
+                                "001"
+                                "\0\0\0\1"
+                                "1",
+                                12);
         buf_release(&text);
     }
 }

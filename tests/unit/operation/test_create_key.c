@@ -41,9 +41,9 @@ static void works(struct world *w, const char *id)
     assert_int_equal(vault_encrypt(w->vault, m, BLOB_ENCRYPT, (struct bytes){ NULL, 0 },
                                    BYTES_LIT("plain"), &blob, &err),
                      KMS_OK);
-    assert_int_equal(vault_decrypt(w->vault, m, (struct bytes){ NULL, 0 }, buf_bytes(&blob), &plain,
-                                   &err),
-                     KMS_OK);
+    assert_int_equal(
+        vault_decrypt(w->vault, m, (struct bytes){ NULL, 0 }, buf_bytes(&blob), &plain, &err),
+        KMS_OK);
     assert_true(bytes_eq(buf_bytes(&plain), BYTES_LIT("plain")));
     epoch_leave(w->epoch, w->reader);
     buf_release(&blob);
@@ -223,11 +223,14 @@ static void test_spec_texts(void **state)
           "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
           "CustomerMasterKeySpec is deprecated." },
         { "\"KeySpec\":\"HMAC_256\"", KMS_E_VALIDATION,
-          "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys." },
+          "You must specify a KeyUsage value for all KMS keys except for symmetric encryption "
+          "keys." },
         { "\"CustomerMasterKeySpec\":\"RSA_2048\"", KMS_E_VALIDATION,
-          "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys." },
+          "You must specify a KeyUsage value for all KMS keys except for symmetric encryption "
+          "keys." },
         { "\"KeySpec\":\"ML_DSA_44\"", KMS_E_VALIDATION,
-          "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys." },
+          "You must specify a KeyUsage value for all KMS keys except for symmetric encryption "
+          "keys." },
         { "\"KeySpec\":\"RSA_2048\",\"KeyUsage\":\"KEY_AGREEMENT\"", KMS_E_VALIDATION,
           "KeyUsage KEY_AGREEMENT is not compatible with KeySpec RSA_2048" },
         { "\"KeySpec\":\"HMAC_384\",\"KeyUsage\":\"ENCRYPT_DECRYPT\"", KMS_E_VALIDATION,
@@ -238,7 +241,8 @@ static void test_spec_texts(void **state)
           "KeyUsage SIGN_VERIFY is not compatible with KeySpec SYMMETRIC_DEFAULT" },
         { "\"KeySpec\":\"ML_DSA_65\",\"KeyUsage\":\"SIGN_VERIFY\",\"Origin\":\"EXTERNAL\"",
           KMS_E_VALIDATION, "KeySpec ML_DSA_65 is not supported for Origin EXTERNAL" },
-        { "\"KeySpec\":\"ML_KEM_512\",\"KeyUsage\":\"ENCAPSULATE_DECAPSULATE\",\"Origin\":\"EXTERNAL\"",
+        { "\"KeySpec\":\"ML_KEM_512\",\"KeyUsage\":\"ENCAPSULATE_DECAPSULATE\",\"Origin\":"
+          "\"EXTERNAL\"",
           KMS_E_VALIDATION, "KeySpec ML_KEM_512 is not supported for Origin EXTERNAL" },
         { "\"KeySpec\":\"SM2\",\"KeyUsage\":\"SIGN_VERIFY\"", KMS_E_UNSUPPORTED,
           "KeySpec SM2 is not supported in this Region" },
@@ -271,8 +275,10 @@ static void test_named_defaults(void **state)
     struct world *w = *state;
     char          id[KEY_ID_MAX + 1];
 
-    world_key(w, "\"KeySpec\":\"SYMMETRIC_DEFAULT\",\"KeyUsage\":\"ENCRYPT_DECRYPT\",\"Origin\":"
-                 "\"AWS_KMS\",\"BypassPolicyLockoutSafetyCheck\":true", id);
+    world_key(w,
+              "\"KeySpec\":\"SYMMETRIC_DEFAULT\",\"KeyUsage\":\"ENCRYPT_DECRYPT\",\"Origin\":"
+              "\"AWS_KMS\",\"BypassPolicyLockoutSafetyCheck\":true",
+              id);
     works(w, id);
     world_key(w, "\"CustomerMasterKeySpec\":\"SYMMETRIC_DEFAULT\"", id);
     works(w, id);
@@ -282,11 +288,13 @@ static void test_named_defaults(void **state)
 
 static void test_policy_accepted(void **state)
 {
-    struct world *w = *state;
-    char          id[KEY_ID_MAX + 1];
+    struct world     *w = *state;
+    char              id[KEY_ID_MAX + 1];
     static const char same[] =
-        "{\\\"Statement\\\":[{\\\"Resource\\\":\\\"*\\\",\\\"Action\\\":\\\"kms:*\\\",\\\"Principal\\\":"
-        "{\\\"AWS\\\":\\\"arn:aws:iam::111122223333:root\\\"},\\\"Effect\\\":\\\"Allow\\\",\\\"Sid\\\":"
+        "{\\\"Statement\\\":[{\\\"Resource\\\":\\\"*\\\",\\\"Action\\\":\\\"kms:*\\\","
+        "\\\"Principal\\\":"
+        "{\\\"AWS\\\":\\\"arn:aws:iam::111122223333:root\\\"},\\\"Effect\\\":\\\"Allow\\\","
+        "\\\"Sid\\\":"
         "\\\"Enable IAM User Permissions\\\"}],\\\"Id\\\":\\\"key-default-1\\\",\\\"Version\\\":"
         "\\\"2012-10-17\\\"}";
     char *members = textf("\"Policy\":\"%s\"", same);
@@ -302,9 +310,9 @@ static void is_default(const char *text, bool want)
     struct kms_error err;
     bool             got = !want;
 
-    assert_int_equal(op_is_default_policy(bytes_str(ACCOUNT), bytes_str(REGION), bytes_str(text), &got,
-                                          &err),
-                     KMS_OK);
+    assert_int_equal(
+        op_is_default_policy(bytes_str(ACCOUNT), bytes_str(REGION), bytes_str(text), &got, &err),
+        KMS_OK);
     assert_int_equal(got, want);
 }
 
@@ -320,13 +328,20 @@ static char *altered(const char *piece, const char *by)
 static void test_policy_compared(void **state)
 {
     static const char *const pieces[][2] = {
-        { "2012-10-17", "2008-10-17" },   { "key-default-1", "key-default-2" },
-        { "Allow", "Deny" },              { "111122223333", "111122223334" },
-        { "root", "user/root" },          { "kms:*", "kms:Decrypt" },
-        { "\"kms:*\"", "[\"kms:*\"]" },   { "\"*\"", "5" },
-        { "\"*\"", "null" },              { "\"*\"", "{}" },
-        { "[ {", "[ {}, {" },             { "\"Sid\"", "\"Sid2\":\"\",\"Sid\"" },
-        { "\"Resource\"", "\"resource\"" }, { "\"Id\" : \"key-default-1\",", "" },
+        { "2012-10-17", "2008-10-17" },
+        { "key-default-1", "key-default-2" },
+        { "Allow", "Deny" },
+        { "111122223333", "111122223334" },
+        { "root", "user/root" },
+        { "kms:*", "kms:Decrypt" },
+        { "\"kms:*\"", "[\"kms:*\"]" },
+        { "\"*\"", "5" },
+        { "\"*\"", "null" },
+        { "\"*\"", "{}" },
+        { "[ {", "[ {}, {" },
+        { "\"Sid\"", "\"Sid2\":\"\",\"Sid\"" },
+        { "\"Resource\"", "\"resource\"" },
+        { "\"Id\" : \"key-default-1\",", "" },
     };
     struct buf text = BUF_INIT(1024);
 
@@ -374,13 +389,14 @@ static void test_tags(void **state)
     struct world *w = *state;
     char          id[KEY_ID_MAX + 1];
 
-    world_key(w, "\"Tags\":[{\"TagKey\":\"b\",\"TagValue\":\"1\"},{\"TagKey\":\"a\",\"TagValue\":\"\"}]",
-              id);
+    world_key(
+        w, "\"Tags\":[{\"TagKey\":\"b\",\"TagValue\":\"1\"},{\"TagKey\":\"a\",\"TagValue\":\"\"}]",
+        id);
     assert_string_equal(world_ok(w, "ListResourceTags", "{\"KeyId\":\"%s\"}", id),
                         "{\"Tags\":[{\"TagKey\":\"b\",\"TagValue\":\"1\"},{\"TagKey\":\"a\","
                         "\"TagValue\":\"\"}],\"Truncated\":false}");
-    world_refused(w, "CreateKey", "{\"Tags\":[{\"TagKey\":\"AWS:x\",\"TagValue\":\"\"}]}", KMS_E_TAG,
-                  "Tags beginning with aws: are reserved");
+    world_refused(w, "CreateKey", "{\"Tags\":[{\"TagKey\":\"AWS:x\",\"TagValue\":\"\"}]}",
+                  KMS_E_TAG, "Tags beginning with aws: are reserved");
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -388,20 +404,13 @@ static void test_tags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_defaults),
-        CASE(test_survives_restart),
-        CASE(test_external),
-        CASE(test_multi_region),
-        CASE(test_ids_differ),
-        CASE(test_first_keys_race),
-        CASE(test_first_key_lost),
-        CASE(test_second_key_has_no_domain),
-        CASE(test_spec_texts),
-        CASE(test_named_defaults),
-        CASE(test_policy_accepted),
-        cmocka_unit_test(test_policy_compared),
-        CASE(test_policy_refused),
-        CASE(test_tags),
+        CASE(test_defaults),        CASE(test_survives_restart),
+        CASE(test_external),        CASE(test_multi_region),
+        CASE(test_ids_differ),      CASE(test_first_keys_race),
+        CASE(test_first_key_lost),  CASE(test_second_key_has_no_domain),
+        CASE(test_spec_texts),      CASE(test_named_defaults),
+        CASE(test_policy_accepted), cmocka_unit_test(test_policy_compared),
+        CASE(test_policy_refused),  CASE(test_tags),
     };
 
     return cmocka_run_group_tests(tests, world_start, world_stop);

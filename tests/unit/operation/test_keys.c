@@ -78,8 +78,9 @@ static void test_description(void **state)
     char          id[KEY_ID_MAX + 1];
 
     world_key(w, "\"Description\":\"old\"", id);
-    assert_string_equal(
-        world_ok(w, "UpdateKeyDescription", "{\"KeyId\":\"%s\",\"Description\":\"new \xe2\x82\xac\"}", id), "");
+    assert_string_equal(world_ok(w, "UpdateKeyDescription",
+                                 "{\"KeyId\":\"%s\",\"Description\":\"new \xe2\x82\xac\"}", id),
+                        "");
     assert_true(bytes_eq_str(world_record(w, id)->description, "new \xe2\x82\xac"));
     (void)world_ok(w, "UpdateKeyDescription", "{\"KeyId\":\"%s\",\"Description\":\"\"}", id);
     assert_int_equal(world_record(w, id)->description.len, 0);
@@ -125,7 +126,8 @@ static void test_schedule(void **state)
     world_key(w, "", id);
     (void)world_ok(w, "ScheduleKeyDeletion", "{\"KeyId\":\"%s\",\"PendingWindowInDays\":7}", id);
     const struct key_record *key = world_record(w, id);
-    char *want = textf("{\"KeyId\":\"arn:aws:kms:us-east-1:111122223333:key/%s\",\"DeletionDate\":", id);
+    char *want = textf("{\"KeyId\":\"arn:aws:kms:us-east-1:111122223333:key/%s\",\"DeletionDate\":",
+                       id);
     assert_memory_equal(w->answer.ptr, want, strlen(want));
     const char *rest = strchr((const char *)w->answer.ptr + strlen(want), ',');
     assert_string_equal(rest, ",\"KeyState\":\"PendingDeletion\",\"PendingWindowInDays\":7}");
@@ -145,13 +147,14 @@ static void test_schedule_default(void **state)
     world_key(w, "", id);
     assert_non_null(strstr(world_ok(w, "ScheduleKeyDeletion", "{\"KeyId\":\"%s\"}", id),
                            "\"PendingWindowInDays\":30}"));
-    assert_in_range(clock_now(w->clock) + 30 * DAY - world_record(w, id)->deletion_date, 0, 60 * 1000);
+    assert_in_range(clock_now(w->clock) + 30 * DAY - world_record(w, id)->deletion_date, 0,
+                    60 * 1000);
 }
 
 /* kms-behaviour 9.2: the shape allows 1..365, the service 7..30 */
 static void test_schedule_window(void **state)
 {
-    struct world *w = *state;
+    struct world    *w = *state;
     static const int refused[] = { 1, 6, 31, 365 };
     char             id[KEY_ID_MAX + 1];
 
@@ -162,10 +165,10 @@ static void test_schedule_window(void **state)
                       "PendingWindowInDays must be between 7 and 30");
         free(body);
     }
-    world_refused(w, "ScheduleKeyDeletion", "{\"KeyId\":\"k\",\"PendingWindowInDays\":366}",
-                  KMS_E_VALIDATION,
-                  "1 validation error detected: Value '366' at 'pendingWindowInDays' failed to satisfy "
-                  "constraint: Member must have value less than or equal to 365");
+    world_refused(
+        w, "ScheduleKeyDeletion", "{\"KeyId\":\"k\",\"PendingWindowInDays\":366}", KMS_E_VALIDATION,
+        "1 validation error detected: Value '366' at 'pendingWindowInDays' failed to satisfy "
+        "constraint: Member must have value less than or equal to 365");
     /* before any lookup */
     world_refused(w, "ScheduleKeyDeletion", "{\"KeyId\":\"nonsense\",\"PendingWindowInDays\":5}",
                   KMS_E_VALIDATION, "PendingWindowInDays must be between 7 and 30");
@@ -270,9 +273,11 @@ static void test_list(void **state)
     world_key(w, "", id[0]);
     world_key(w, "\"Origin\":\"EXTERNAL\"", id[1]);
     (void)world_ok(w, "ScheduleKeyDeletion", "{\"KeyId\":\"%s\"}", id[0]); /* still listed */
-    char *want = textf("{\"Keys\":[{\"KeyId\":\"%s\",\"KeyArn\":\"arn:aws:kms:us-east-1:111122223333:key/"
-                       "%s\"},{\"KeyId\":\"%s\",\"KeyArn\":\"arn:aws:kms:us-east-1:111122223333:key/%s\"}],"
-                       "\"Truncated\":false}", id[0], id[0], id[1], id[1]);
+    char *want = textf(
+        "{\"Keys\":[{\"KeyId\":\"%s\",\"KeyArn\":\"arn:aws:kms:us-east-1:111122223333:key/"
+        "%s\"},{\"KeyId\":\"%s\",\"KeyArn\":\"arn:aws:kms:us-east-1:111122223333:key/%s\"}],"
+        "\"Truncated\":false}",
+        id[0], id[0], id[1], id[1]);
     assert_string_equal(world_ok(w, "ListKeys", "{}"), want);
     free(want);
     w->region = "us-west-2";
@@ -297,7 +302,8 @@ static void test_pages(void **state)
     for (;;) {
         const char *answer = marker[0] == '\0'
                                  ? world_ok(w, "ListKeys", "{\"Limit\":2}")
-                                 : world_ok(w, "ListKeys", "{\"Limit\":2,\"Marker\":\"%s\"}", marker);
+                                 : world_ok(w, "ListKeys", "{\"Limit\":2,\"Marker\":\"%s\"}",
+                                            marker);
         assert_non_null(strstr(answer, id[seen]));
         assert_null(strstr(answer, id[3]));
         seen += count(answer, "KeyArn");
@@ -341,7 +347,8 @@ static void test_markers(void **state)
 
     for (int i = 0; i < 2; i++) {
         world_key(w, "", id);
-        (void)world_ok(w, "CreateAlias", "{\"AliasName\":\"alias/%d\",\"TargetKeyId\":\"%s\"}", i, id);
+        (void)world_ok(w, "CreateAlias", "{\"AliasName\":\"alias/%d\",\"TargetKeyId\":\"%s\"}", i,
+                       id);
     }
     world_refused(w, "ListKeys", "{\"Marker\":\"invalid\"}", KMS_E_MARKER, "");
     (void)world_ok(w, "ListKeys", "{\"Limit\":1}");
@@ -364,11 +371,21 @@ static void test_markers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_switch),          CASE(test_switch_twice),    CASE(test_switch_states),
-        CASE(test_description),     CASE(test_conflict),        CASE(test_schedule),
-        CASE(test_schedule_default), CASE(test_schedule_window), CASE(test_cancel),
-        CASE(test_cancel_external), CASE(test_gone),            CASE(test_describe),
-        CASE(test_list),            CASE(test_pages),           CASE(test_many),
+        CASE(test_switch),
+        CASE(test_switch_twice),
+        CASE(test_switch_states),
+        CASE(test_description),
+        CASE(test_conflict),
+        CASE(test_schedule),
+        CASE(test_schedule_default),
+        CASE(test_schedule_window),
+        CASE(test_cancel),
+        CASE(test_cancel_external),
+        CASE(test_gone),
+        CASE(test_describe),
+        CASE(test_list),
+        CASE(test_pages),
+        CASE(test_many),
         CASE(test_markers),
     };
 

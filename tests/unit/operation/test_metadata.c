@@ -72,7 +72,8 @@ static void test_generated(void **state)
 /* recorded-imports A1, R1 */
 static void test_external_empty(void **state)
 {
-    struct key_record *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT, ORIGIN_EXTERNAL);
+    struct key_record *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT,
+                                     ORIGIN_EXTERNAL);
 
     (void)state;
     key_created(key);
@@ -84,7 +85,8 @@ static void test_external_empty(void **state)
 /* A19: imported for good; A37: a pending one, even an expired one, does not show (R38) */
 static void test_external_imported(void **state)
 {
-    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT, ORIGIN_EXTERNAL);
+    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT,
+                                       ORIGIN_EXTERNAL);
     struct key_material *pending;
 
     (void)state;
@@ -102,7 +104,8 @@ static void test_external_imported(void **state)
 /* 7.7: the earliest ValidTo among the lasting ones */
 static void test_external_expiring(void **state)
 {
-    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT, ORIGIN_EXTERNAL);
+    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT,
+                                       ORIGIN_EXTERNAL);
     struct key_material *m;
 
     (void)state;
@@ -115,14 +118,15 @@ static void test_external_expiring(void **state)
     key->state = KEY_ENABLED; /* as an import leaves it */
     gives(key, HEAD "\"Enabled\":true,\"Description\":\"\",\"KeyUsage\":\"ENCRYPT_DECRYPT\","
                     "\"KeyState\":\"Enabled\",\"ValidTo\":1789209585.0,\"Origin\":\"EXTERNAL\","
-                    "\"ExpirationModel\":\"KEY_MATERIAL_EXPIRES\"," SYMMETRIC "\"MultiRegion\":false," ID
-                    "}}");
+                    "\"ExpirationModel\":\"KEY_MATERIAL_EXPIRES\"," SYMMETRIC
+                    "\"MultiRegion\":false," ID "}}");
 }
 
 /* A55: past its ValidTo, before any job has run (R34, R37) */
 static void test_external_expired(void **state)
 {
-    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT, ORIGIN_EXTERNAL);
+    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT,
+                                       ORIGIN_EXTERNAL);
     struct key_material *m = add_material(key, MATERIAL_CURRENT);
 
     (void)state;
@@ -137,7 +141,8 @@ static void test_external_expired(void **state)
 /* H12, R34: PendingImport shows no expiration, whatever is there */
 static void test_pending_import(void **state)
 {
-    struct key_record *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT, ORIGIN_EXTERNAL);
+    struct key_record *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT,
+                                     ORIGIN_EXTERNAL);
 
     (void)state;
     add_material(key, MATERIAL_CURRENT);
@@ -164,7 +169,8 @@ static void test_pending_deletion(void **state)
 /* A61: scheduled while its material is missing; R30: then there is no expiration to show */
 static void test_pending_deletion_missing(void **state)
 {
-    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT, ORIGIN_EXTERNAL);
+    struct key_record   *key = new_key(SPEC_SYMMETRIC_DEFAULT, USAGE_ENCRYPT_DECRYPT,
+                                       ORIGIN_EXTERNAL);
     struct key_material *m = add_material(key, MATERIAL_CURRENT);
 
     (void)state;
@@ -188,11 +194,12 @@ static void test_primary(void **state)
     key->primary_region = bytes_str("us-east-1");
     add_material(key, MATERIAL_CURRENT);
     key_created(key);
-    gives(key, HEAD "\"Enabled\":true,\"Description\":\"\",\"KeyUsage\":\"ENCRYPT_DECRYPT\","
-                    "\"KeyState\":\"Enabled\",\"Origin\":\"AWS_KMS\"," SYMMETRIC "\"MultiRegion\":true,"
-                    "\"MultiRegionConfiguration\":{\"MultiRegionKeyType\":\"PRIMARY\",\"PrimaryKey\":{"
-                    "\"Arn\":\"arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-"
-                    "1234567890ab\",\"Region\":\"us-east-1\"},\"ReplicaKeys\":[]}," ID "}}");
+    gives(key,
+          HEAD "\"Enabled\":true,\"Description\":\"\",\"KeyUsage\":\"ENCRYPT_DECRYPT\","
+               "\"KeyState\":\"Enabled\",\"Origin\":\"AWS_KMS\"," SYMMETRIC "\"MultiRegion\":true,"
+               "\"MultiRegionConfiguration\":{\"MultiRegionKeyType\":\"PRIMARY\",\"PrimaryKey\":{"
+               "\"Arn\":\"arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-"
+               "1234567890ab\",\"Region\":\"us-east-1\"},\"ReplicaKeys\":[]}," ID "}}");
 }
 
 /* recorded-crypto 2: no other spec shows a material id; the deprecated member echoes the spec */
@@ -203,10 +210,11 @@ static void test_hmac(void **state)
     (void)state;
     add_material(key, MATERIAL_CURRENT);
     key_created(key);
-    gives(key, HEAD "\"Enabled\":true,\"Description\":\"\",\"KeyUsage\":\"GENERATE_VERIFY_MAC\","
-                    "\"KeyState\":\"Enabled\",\"Origin\":\"AWS_KMS\",\"KeyManager\":\"CUSTOMER\","
-                    "\"CustomerMasterKeySpec\":\"HMAC_256\",\"KeySpec\":\"HMAC_256\",\"MacAlgorithms\":"
-                    "[\"HMAC_SHA_256\"],\"MultiRegion\":false}}");
+    gives(key,
+          HEAD "\"Enabled\":true,\"Description\":\"\",\"KeyUsage\":\"GENERATE_VERIFY_MAC\","
+               "\"KeyState\":\"Enabled\",\"Origin\":\"AWS_KMS\",\"KeyManager\":\"CUSTOMER\","
+               "\"CustomerMasterKeySpec\":\"HMAC_256\",\"KeySpec\":\"HMAC_256\",\"MacAlgorithms\":"
+               "[\"HMAC_SHA_256\"],\"MultiRegion\":false}}");
 }
 
 /* kms-behaviour 6.1: which usages a spec has; recorded order of the lists */
@@ -226,7 +234,8 @@ static void test_algorithms(void **state)
         { SPEC_ECC_NIST_P384, { NULL, "ECDSA_SHA_384", NULL, "ECDH", NULL } },
         { SPEC_ECC_NIST_P521, { NULL, "ECDSA_SHA_512", NULL, "ECDH", NULL } },
         { SPEC_ECC_SECG_P256K1, { NULL, "ECDSA_SHA_256", NULL, NULL, NULL } },
-        { SPEC_ECC_NIST_EDWARDS25519, { NULL, "ED25519_PH_SHA_512 ED25519_SHA_512", NULL, NULL, NULL } },
+        { SPEC_ECC_NIST_EDWARDS25519,
+          { NULL, "ED25519_PH_SHA_512 ED25519_SHA_512", NULL, NULL, NULL } },
         { SPEC_HMAC_224, { NULL, NULL, "HMAC_SHA_224", NULL, NULL } },
         { SPEC_HMAC_512, { NULL, NULL, "HMAC_SHA_512", NULL, NULL } },
         { SPEC_SM2, { "SM2PKE", "SM2DSA", NULL, "ECDH", NULL } },
@@ -263,12 +272,17 @@ static void test_algorithms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_generated),         cmocka_unit_test(test_external_empty),
-        cmocka_unit_test(test_external_imported), cmocka_unit_test(test_external_expiring),
-        cmocka_unit_test(test_external_expired),  cmocka_unit_test(test_pending_deletion),
-        cmocka_unit_test(test_primary),           cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_external_empty),
+        cmocka_unit_test(test_external_imported),
+        cmocka_unit_test(test_external_expiring),
+        cmocka_unit_test(test_external_expired),
+        cmocka_unit_test(test_pending_deletion),
+        cmocka_unit_test(test_primary),
+        cmocka_unit_test(test_hmac),
         cmocka_unit_test(test_pending_deletion_missing),
-        cmocka_unit_test(test_algorithms),        cmocka_unit_test(test_pending_import),
+        cmocka_unit_test(test_algorithms),
+        cmocka_unit_test(test_pending_import),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

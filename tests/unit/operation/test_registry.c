@@ -5,20 +5,62 @@
 
 /* kms-behaviour 15, and the two of newer-operations. */
 static const char *const names[] = {
-    /* 15.1 */ "CreateKey", "DescribeKey", "ListKeys", "EnableKey", "DisableKey", "UpdateKeyDescription",
-    "ScheduleKeyDeletion", "CancelKeyDeletion", "GetKeyLastUsage", "GetPublicKey",
-    /* 15.2 */ "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
-    "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext", "GenerateMac", "VerifyMac", "Sign",
-    "Verify", "DeriveSharedSecret", "GenerateRandom",
-    /* 15.3 */ "CreateAlias", "UpdateAlias", "DeleteAlias", "ListAliases", "CreateGrant", "ListGrants",
-    "ListRetirableGrants", "RetireGrant", "RevokeGrant", "GetKeyPolicy", "PutKeyPolicy",
-    "ListKeyPolicies", "TagResource", "UntagResource", "ListResourceTags",
-    /* 15.4 */ "EnableKeyRotation", "DisableKeyRotation", "GetKeyRotationStatus", "RotateKeyOnDemand",
-    "ListKeyRotations", "GetParametersForImport", "ImportKeyMaterial", "DeleteImportedKeyMaterial",
-    /* 15.5 */ "ReplicateKey", "UpdatePrimaryRegion",
-    /* 15.6 */ "CreateCustomKeyStore", "ConnectCustomKeyStore", "DisconnectCustomKeyStore",
-    "DeleteCustomKeyStore", "UpdateCustomKeyStore", "DescribeCustomKeyStores",
-    /* newer */ "Encapsulate", "Decapsulate",
+    /* 15.1 */ "CreateKey",
+    "DescribeKey",
+    "ListKeys",
+    "EnableKey",
+    "DisableKey",
+    "UpdateKeyDescription",
+    "ScheduleKeyDeletion",
+    "CancelKeyDeletion",
+    "GetKeyLastUsage",
+    "GetPublicKey",
+    /* 15.2 */ "Encrypt",
+    "Decrypt",
+    "ReEncrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateMac",
+    "VerifyMac",
+    "Sign",
+    "Verify",
+    "DeriveSharedSecret",
+    "GenerateRandom",
+    /* 15.3 */ "CreateAlias",
+    "UpdateAlias",
+    "DeleteAlias",
+    "ListAliases",
+    "CreateGrant",
+    "ListGrants",
+    "ListRetirableGrants",
+    "RetireGrant",
+    "RevokeGrant",
+    "GetKeyPolicy",
+    "PutKeyPolicy",
+    "ListKeyPolicies",
+    "TagResource",
+    "UntagResource",
+    "ListResourceTags",
+    /* 15.4 */ "EnableKeyRotation",
+    "DisableKeyRotation",
+    "GetKeyRotationStatus",
+    "RotateKeyOnDemand",
+    "ListKeyRotations",
+    "GetParametersForImport",
+    "ImportKeyMaterial",
+    "DeleteImportedKeyMaterial",
+    /* 15.5 */ "ReplicateKey",
+    "UpdatePrimaryRegion",
+    /* 15.6 */ "CreateCustomKeyStore",
+    "ConnectCustomKeyStore",
+    "DisconnectCustomKeyStore",
+    "DeleteCustomKeyStore",
+    "UpdateCustomKeyStore",
+    "DescribeCustomKeyStores",
+    /* newer */ "Encapsulate",
+    "Decapsulate",
 };
 
 /* The operations of this release: their members (kms-behaviour 15), "*" before those that the model
@@ -44,7 +86,8 @@ static const struct expected {
     { "DisableKeyRotation", "EG", "*KeyId" },
     { "EnableKey", "EDU", "*KeyId" },
     { "EnableKeyRotation", "EG", "*KeyId RotationPeriodInDays" },
-    { "Encrypt", "EG", "*KeyId *Plaintext EncryptionContext GrantTokens EncryptionAlgorithm DryRun" },
+    { "Encrypt", "EG",
+      "*KeyId *Plaintext EncryptionContext GrantTokens EncryptionAlgorithm DryRun" },
     { "GenerateDataKey", "EG",
       "*KeyId EncryptionContext NumberOfBytes KeySpec GrantTokens Recipient DryRun" },
     { "GenerateDataKeyWithoutPlaintext", "EG",
@@ -97,9 +140,19 @@ static void test_all_names(void **state)
 static void test_find(void **state)
 {
     static const char *const unknown[] = {
-        "", "Encrypt", "TrentService", "TrentService.", "TrentService.encrypt", "trentservice.Encrypt",
-        "TrentService.Encryp", "TrentService.Encrypts", "TrentService.Encrypt ", "KMS.Encrypt",
-        "TrentService.VerifyMacs", "TrentService.A", "TrentService.Zzz",
+        "",
+        "Encrypt",
+        "TrentService",
+        "TrentService.",
+        "TrentService.encrypt",
+        "trentservice.Encrypt",
+        "TrentService.Encryp",
+        "TrentService.Encrypts",
+        "TrentService.Encrypt ",
+        "KMS.Encrypt",
+        "TrentService.VerifyMacs",
+        "TrentService.A",
+        "TrentService.Zzz",
     };
 
     (void)state;
@@ -147,9 +200,9 @@ static uint32_t states_of(const char *letters)
         char     letter;
         uint32_t mask;
     } rows[] = {
-        { 'E', KEY_IN(KEY_ENABLED) },        { 'D', KEY_IN(KEY_DISABLED) },
-        { 'P', STATES_PENDING_DELETION },    { 'I', KEY_IN(KEY_PENDING_IMPORT) },
-        { 'U', KEY_IN(KEY_UNAVAILABLE) },    { 'C', KEY_IN(KEY_CREATING) },
+        { 'E', KEY_IN(KEY_ENABLED) },     { 'D', KEY_IN(KEY_DISABLED) },
+        { 'P', STATES_PENDING_DELETION }, { 'I', KEY_IN(KEY_PENDING_IMPORT) },
+        { 'U', KEY_IN(KEY_UNAVAILABLE) }, { 'C', KEY_IN(KEY_CREATING) },
         { 'G', KEY_IN(KEY_UPDATING) },
     };
     uint32_t mask = 0;
@@ -230,9 +283,11 @@ static void test_members(void **state)
 static void test_empty_answers(void **state)
 {
     static const char *const empty[] = {
-        "CreateAlias", "DeleteAlias", "DisableKey", "DisableKeyRotation", "EnableKey",
-        "EnableKeyRotation", "PutKeyPolicy", "RetireGrant", "RevokeGrant", "TagResource",
-        "UntagResource", "UpdateAlias", "UpdateKeyDescription", "UpdatePrimaryRegion", NULL,
+        "CreateAlias",          "DeleteAlias",         "DisableKey",
+        "DisableKeyRotation",   "EnableKey",           "EnableKeyRotation",
+        "PutKeyPolicy",         "RetireGrant",         "RevokeGrant",
+        "TagResource",          "UntagResource",       "UpdateAlias",
+        "UpdateKeyDescription", "UpdatePrimaryRegion", NULL,
     };
 
     (void)state;
@@ -244,12 +299,18 @@ static void test_empty_answers(void **state)
 /* kms-behaviour 4.2 and 4.3 */
 static void test_identifiers(void **state)
 {
-    static const char *const any[] = { "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
-                                       "DescribeKey", NULL };
-    static const char *const foreign[] = { "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey",
-                                           "GenerateDataKeyWithoutPlaintext", "DescribeKey",
-                                           "GetKeyRotationStatus", NULL };
-    static const char *const none[] = { "CreateKey", "ListKeys", "GenerateRandom", "DeleteAlias", NULL };
+    static const char *const any[] = { "Encrypt", "GenerateDataKey",
+                                       "GenerateDataKeyWithoutPlaintext", "DescribeKey", NULL };
+    static const char *const foreign[] = { "Encrypt",
+                                           "Decrypt",
+                                           "ReEncrypt",
+                                           "GenerateDataKey",
+                                           "GenerateDataKeyWithoutPlaintext",
+                                           "DescribeKey",
+                                           "GetKeyRotationStatus",
+                                           NULL };
+    static const char *const none[] = { "CreateKey", "ListKeys", "GenerateRandom", "DeleteAlias",
+                                        NULL };
     static const char *const target[] = { "CreateAlias", "UpdateAlias", NULL };
     static const char *const other[] = { "Decrypt", "ReEncrypt", "ListAliases", NULL };
 
@@ -260,7 +321,8 @@ static void test_identifiers(void **state)
         assert_int_equal(op->key == OP_KEY_NONE, among(op->name, none));
         assert_int_equal(op->key == OP_KEY_TARGET, among(op->name, target));
         assert_int_equal(op->key == OP_KEY_ID, !among(op->name, any) && !among(op->name, none) &&
-                                                   !among(op->name, target) && !among(op->name, other));
+                                                   !among(op->name, target) &&
+                                                   !among(op->name, other));
         assert_int_equal((op->flags & OP_CROSS_ACCOUNT) != 0, among(op->name, foreign));
     }
     assert_int_equal(row_of("Decrypt")->key, OP_KEY_BLOB);
@@ -286,8 +348,10 @@ static void test_origins(void **state)
 static void test_secrets_and_dry_run(void **state)
 {
     static const char *const secret[] = { "Decrypt", "GenerateDataKey", "GenerateRandom", NULL };
-    static const char *const crypto[] = { "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey",
-                                          "GenerateDataKeyWithoutPlaintext", NULL };
+    static const char *const crypto[] = {
+        "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
+        NULL
+    };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
@@ -302,10 +366,16 @@ static void test_secrets_and_dry_run(void **state)
 /* Members with what must never be in a record (trust-model 5.2), and fields that do not overlap. */
 static void test_shapes(void **state)
 {
-    static const char *const unseen[] = { "Plaintext", "CiphertextBlob", "EncryptedKeyMaterial",
-                                          "ImportToken", "GrantTokens", "Policy", "Recipient", NULL };
-    size_t                  n = 0;
-    const struct operation *rows = operation_rows(&n);
+    static const char *const unseen[] = { "Plaintext",
+                                          "CiphertextBlob",
+                                          "EncryptedKeyMaterial",
+                                          "ImportToken",
+                                          "GrantTokens",
+                                          "Policy",
+                                          "Recipient",
+                                          NULL };
+    size_t                   n = 0;
+    const struct operation  *rows = operation_rows(&n);
 
     (void)state;
     for (size_t i = 0; i < n; i++) {
@@ -327,11 +397,11 @@ static void test_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_names),     cmocka_unit_test(test_find),
+        cmocka_unit_test(test_all_names),      cmocka_unit_test(test_find),
         cmocka_unit_test(test_rows_are_whole), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_transitions),   cmocka_unit_test(test_members),
-        cmocka_unit_test(test_empty_answers), cmocka_unit_test(test_identifiers),
-        cmocka_unit_test(test_origins),       cmocka_unit_test(test_secrets_and_dry_run),
+        cmocka_unit_test(test_transitions),    cmocka_unit_test(test_members),
+        cmocka_unit_test(test_empty_answers),  cmocka_unit_test(test_identifiers),
+        cmocka_unit_test(test_origins),        cmocka_unit_test(test_secrets_and_dry_run),
         cmocka_unit_test(test_shapes),
     };
 

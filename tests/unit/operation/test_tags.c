@@ -34,8 +34,9 @@ static void test_order(void **state)
     (void)world_ok(w, "TagResource", "{\"KeyId\":\"%s\",\"Tags\":[%s]}", id,
                    TAG("d", "4") "," TAG("a", "new") "," TAG("A", "case"));
     world_reopen(w);
-    list_is(w, id,
-            TAG("b", "1") "," TAG("a", "new") "," TAG("c", "") "," TAG("d", "4") "," TAG("A", "case"));
+    list_is(
+        w, id,
+        TAG("b", "1") "," TAG("a", "new") "," TAG("c", "") "," TAG("d", "4") "," TAG("A", "case"));
 }
 
 static void test_untag(void **state)
@@ -44,8 +45,9 @@ static void test_untag(void **state)
     char          id[KEY_ID_MAX + 1];
 
     world_key(w, "\"Tags\":[" TAG("a", "1") "," TAG("b", "2") "," TAG("c", "3") "]", id);
-    assert_string_equal(
-        world_ok(w, "UntagResource", "{\"KeyId\":\"%s\",\"TagKeys\":[\"b\",\"unknown\",\"B\"]}", id), "");
+    assert_string_equal(world_ok(w, "UntagResource",
+                                 "{\"KeyId\":\"%s\",\"TagKeys\":[\"b\",\"unknown\",\"B\"]}", id),
+                        "");
     list_is(w, id, TAG("a", "1") "," TAG("c", "3"));
     (void)world_ok(w, "UntagResource", "{\"KeyId\":\"%s\",\"TagKeys\":[\"a\",\"a\",\"c\"]}", id);
     world_reopen(w);
@@ -90,7 +92,8 @@ static void test_limit(void **state)
     tag_refused(w, id, (const char *)tags.ptr, "Too many tags");
     buf_reset(&tags);
     add_tags(&tags, 0, 49);
-    (void)world_ok(w, "TagResource", "{\"KeyId\":\"%s\",\"Tags\":[%s]}", id, (const char *)tags.ptr);
+    (void)world_ok(w, "TagResource", "{\"KeyId\":\"%s\",\"Tags\":[%s]}", id,
+                   (const char *)tags.ptr);
     tag_refused(w, id, TAG("x", "") "," TAG("y", ""), "Too many tags");
     assert_int_equal(world_record(w, id)->n_tags, 49);
     (void)world_ok(w, "TagResource", "{\"KeyId\":\"%s\",\"Tags\":[%s]}", id,
@@ -137,15 +140,17 @@ static void test_pages(void **state)
     assert_null(strstr(answer, "\"k3\""));
     assert_non_null(strstr(answer, "\"Truncated\":true"));
     char *marker = textf("%s", world_text(w, "NextMarker"));
-    assert_string_equal(world_ok(w, "ListResourceTags", "{\"KeyId\":\"%s\",\"Limit\":2,\"Marker\":\"%s\"}",
-                                 id[0], marker),
-                        "{\"Tags\":[{\"TagKey\":\"k3\",\"TagValue\":\"v\"},{\"TagKey\":\"k4\",\"TagValue\""
-                        ":\"v\"}],\"Truncated\":false}");
+    assert_string_equal(
+        world_ok(w, "ListResourceTags", "{\"KeyId\":\"%s\",\"Limit\":2,\"Marker\":\"%s\"}", id[0],
+                 marker),
+        "{\"Tags\":[{\"TagKey\":\"k3\",\"TagValue\":\"v\"},{\"TagKey\":\"k4\",\"TagValue\""
+        ":\"v\"}],\"Truncated\":false}");
     /* tags that went meanwhile leave a shorter or empty page, not an error */
-    (void)world_ok(w, "UntagResource", "{\"KeyId\":\"%s\",\"TagKeys\":[\"k0\",\"k1\",\"k2\"]}", id[0]);
-    assert_string_equal(world_ok(w, "ListResourceTags", "{\"KeyId\":\"%s\",\"Marker\":\"%s\"}", id[0],
-                                 marker),
-                        "{\"Tags\":[],\"Truncated\":false}");
+    (void)world_ok(w, "UntagResource", "{\"KeyId\":\"%s\",\"TagKeys\":[\"k0\",\"k1\",\"k2\"]}",
+                   id[0]);
+    assert_string_equal(
+        world_ok(w, "ListResourceTags", "{\"KeyId\":\"%s\",\"Marker\":\"%s\"}", id[0], marker),
+        "{\"Tags\":[],\"Truncated\":false}");
     char *body = textf("{\"KeyId\":\"%s\",\"Marker\":\"%s\"}", id[1], marker);
     world_refused(w, "ListResourceTags", body, KMS_E_MARKER, "");
     free(body);

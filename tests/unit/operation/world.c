@@ -63,9 +63,9 @@ static void publish(struct world *w, struct row *row)
 {
     switch (row->kind) {
     case ROW_KEY_INSERT:
-    case ROW_KEY_UPDATE:    directory_put_key(w->directory, TAKE(row->key)); break;
+    case ROW_KEY_UPDATE:   directory_put_key(w->directory, TAKE(row->key)); break;
     case ROW_ALIAS_INSERT:
-    case ROW_ALIAS_UPDATE:  directory_put_alias(w->directory, TAKE(row->alias)); break;
+    case ROW_ALIAS_UPDATE: directory_put_alias(w->directory, TAKE(row->alias)); break;
     case ROW_ALIAS_DELETE:
         directory_remove_alias(w->directory, row->alias->name.account, row->alias->name.region,
                                row->alias->name.name);
@@ -110,9 +110,9 @@ enum kms_status run_commit(struct world *w, struct run *r)
 
 static enum kms_status find_key(struct world *w, struct run *r)
 {
-    struct op_call *call = &r->call;
-    bool            target = call->op->key == OP_KEY_TARGET;
-    struct bytes    named = target ? call->in.target_key_id : call->in.key_id;
+    struct op_call     *call = &r->call;
+    bool                target = call->op->key == OP_KEY_TARGET;
+    struct bytes        named = target ? call->in.target_key_id : call->in.key_id;
     struct resolve_from from = {
         .directory = w->directory,
         .account = call->account,
@@ -122,11 +122,13 @@ static enum kms_status find_key(struct world *w, struct run *r)
     };
 
     if ((call->op->flags & OP_ALIAS_NAME) != 0)
-        call->alias = directory_alias(w->directory, call->account, call->region, call->in.alias_name);
+        call->alias = directory_alias(w->directory, call->account, call->region,
+                                      call->in.alias_name);
     if (call->op->key == OP_KEY_NONE || (call->op->key == OP_KEY_OPTIONAL && named.ptr == NULL))
         return KMS_OK;
     TRY(resolve_key(&from, named, &call->key, &r->err));
-    return key_state_check(call->key, key_state_at(call->key, call->now), call->op->states, &r->err);
+    return key_state_check(call->key, key_state_at(call->key, call->now), call->op->states,
+                           &r->err);
 }
 
 static enum kms_status run_steps(struct world *w, struct run *r)
@@ -292,16 +294,17 @@ static struct vault_config vault_config_of(const struct world *w, const char *ro
 
 static void open_parts(struct world *w)
 {
-    struct kms_error err;
-    char            *root_key = textf("%s/root.key", w->dir);
-    char            *database = textf("%s/test.db", w->dir);
-    struct vault_config config = vault_config_of(w, root_key);
-    struct store_visitor visitor = { .ctx = w, .key = load_key, .alias = load_alias,
-                                     .domain = load_domain };
+    struct kms_error     err;
+    char                *root_key = textf("%s/root.key", w->dir);
+    char                *database = textf("%s/test.db", w->dir);
+    struct vault_config  config = vault_config_of(w, root_key);
+    struct store_visitor visitor = {
+        .ctx = w, .key = load_key, .alias = load_alias, .domain = load_domain
+    };
 
     check(vault_open(&config, NULL, &w->vault, &err), &err);
-    check(store_sqlite_open(database, vault_instance_id(w->vault), vault_row_mac, w->vault, &w->store,
-                            &err),
+    check(store_sqlite_open(database, vault_instance_id(w->vault), vault_row_mac, w->vault,
+                            &w->store, &err),
           &err);
     w->directory = directory_new(w->epoch, 1);
     assert_non_null(w->directory);

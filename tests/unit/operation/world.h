@@ -19,8 +19,8 @@ struct world {
     const char       *account; /* of the callers from now on */
     const char       *region;
     /* of the last world_call */
-    struct buf        answer;
-    struct kms_error  err;
+    struct buf       answer;
+    struct kms_error err;
 };
 
 /* For cmocka's group setup: OpenSSL. */
@@ -48,15 +48,16 @@ struct run {
 enum kms_status run_start(struct world *w, struct run *r, const char *operation, const char *body);
 /* KMS_E_CHANGED when another one was faster. */
 enum kms_status run_commit(struct world *w, struct run *r);
-void            run_release(struct run *r);
+void run_release(struct run *r);
 
 /* The whole request, again for as long as others are faster. */
 enum kms_status world_call(struct world *w, const char *operation, const char *body);
-__attribute__((format(printf, 3, 4)))
-enum kms_status world_callf(struct world *w, const char *operation, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) enum kms_status world_callf(struct world *w,
+                                                                  const char   *operation,
+                                                                  const char   *fmt, ...);
 /* It must succeed; the answer, NUL-terminated. */
-__attribute__((format(printf, 3, 4)))
-const char *world_ok(struct world *w, const char *operation, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) const char *world_ok(struct world *w, const char *operation,
+                                                           const char *fmt, ...);
 /* It must be refused so; `message` "" for none. */
 void world_refused(struct world *w, const char *operation, const char *body, enum kms_status status,
                    const char *message);
