@@ -4,6 +4,9 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
+/* Blocks after the first: a record that outgrows what it was measured for does so by little. */
+enum { ARENA_GROWTH = 256 };
+
 struct block {
     struct block *next;
     size_t        used;
@@ -59,7 +62,7 @@ void *arena_alloc(struct arena *a, size_t size)
         abort();
     size = (size + align - 1) / align * align;
     if (a->head->size - a->head->used < size) {
-        size_t        want = size > a->head->size ? size : a->head->size;
+        size_t        want = size > ARENA_GROWTH ? size : ARENA_GROWTH;
         struct block *b = block_new(want);
         if (b == NULL)
             abort();

@@ -70,6 +70,7 @@ struct directory {
     struct retired *retired; /* the writer's, as are the next two */
     size_t          n_retired;
     size_t          retired_cap;
+    struct series_trash trash;
 };
 
 static void *must(void *memory)
@@ -349,6 +350,7 @@ void directory_reclaim(struct directory *d)
     free(d->retired);
     d->retired = NULL;
     d->n_retired = d->retired_cap = 0;
+    series_trash_empty(&d->trash);
 }
 
 /* --- keys and their materials ------------------------------------------------------------------- */
@@ -375,8 +377,8 @@ static void list_material(struct directory *d, struct key_entry *key, const stru
 
     lookup_set_material(&l, id, region);
     struct material_entry *m = (void *)index_find(d->materials, lookup_bytes(&l));
-    if (m != NULL) { /* of another key: cannot be, ids are made from key ids; the first one keeps it */
-        m->listed = m->listed || m->key == key;
+    if (m != NULL) { /* another key's cannot be, ids are made from key ids; then the first keeps it */
+        m->listed = true;
         return;
     }
     m = entry_new(sizeof *m, lookup_bytes(&l));
@@ -426,7 +428,7 @@ void directory_put_key(struct directory *d, struct key_record *key)
     e->realm = realm_for(d, key->name.account, key->name.region);
     atomic_init(&e->record, key);
     index_insert(d->keys, &e->node, d->epoch);
-    series_add(e->realm->keys, key->serial, e, d->epoch);
+    series_add(e->realm->keys, key->serial, e, &d->trash);
     list_materials(d, e, key);
 }
 
@@ -457,7 +459,7 @@ static void remove_key(struct directory *d, struct key_entry *e)
 
     remove_aliases_of(d, e);
     index_remove(d->keys, &e->node);
-    series_remove(e->realm->keys, record->serial, d->epoch);
+    series_remove(e->realm->keys, record->serial, &d->trash);
     list_materials(d, e, NULL);
     retire(d, aliases_of(e), release_series);
     retire(d, record, release_key);
@@ -488,7 +490,7 @@ static void attach(struct directory *d, struct alias_entry *e, const struct alia
         return;
     if (aliases_of(key) == NULL)
         atomic_store_explicit(&key->aliases, series_new(), memory_order_release);
-    series_add(aliases_of(key), alias->serial, e, d->epoch);
+    series_add(aliases_of(key), alias->serial, e, &d->trash);
 }
 
 static void detach(struct directory *d, const struct alias_record *alias)
@@ -497,7 +499,7 @@ static void detach(struct directory *d, const struct alias_record *alias)
     struct series    *aliases = key == NULL ? NULL : aliases_of(key);
 
     if (aliases != NULL && series_has(aliases, alias->serial))
-        series_remove(aliases, alias->serial, d->epoch);
+        series_remove(aliases, alias->serial, &d->trash);
 }
 
 static void remove_alias(struct directory *d, struct alias_entry *e)
@@ -505,7 +507,7 @@ static void remove_alias(struct directory *d, struct alias_entry *e)
     const struct alias_record *record = alias_of(e);
 
     index_remove(d->aliases, &e->node);
-    series_remove(e->realm->aliases, record->serial, d->epoch);
+    series_remove(e->realm->aliases, record->serial, &d->trash);
     detach(d, record);
     retire(d, record, free);
     retire(d, e, free);
@@ -541,7 +543,7 @@ void directory_put_alias(struct directory *d, struct alias_record *alias)
     e->realm = realm_for(d, name->account, name->region);
     atomic_init(&e->record, alias);
     index_insert(d->aliases, &e->node, d->epoch);
-    series_add(e->realm->aliases, alias->serial, e, d->epoch);
+    series_add(e->realm->aliases, alias->serial, e, &d->trash);
     attach(d, e, alias);
 }
 
@@ -713,6 +715,7 @@ struct directory *directory_new(struct epoch *epoch, uint64_t seed)
                                 &d->aliases, &d->access_keys, &d->import_keys };
 
     d->epoch = epoch;
+    d->trash.epoch = epoch;
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         *tables[i] = index_new(seed + i);
         if (*tables[i] == NULL) {

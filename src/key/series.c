@@ -1,7 +1,7 @@
 /* key/series.c - see series.h.
  *
  * A list of chunks of slots. Both only ever grow at their end; every other change builds new ones
- * beside the old, publishes the new list, waits for the readers and frees what they may have seen.
+ * beside the old, publishes the new list, and throws away the old when no reader can see it any more.
  *
  * Invariants:
  *   I1  Serials ascend strictly through all chunks, holes included; no linked chunk is empty.
@@ -19,6 +19,7 @@ enum {
     CHUNK_MAX   = 256, /* 4 KiB: what putting one out of order copies                           */
     LIST_FIRST  = 4,
     HOLES_MIN   = 64,  /* fewer holes are not worth a rebuild                                   */
+    TRASH_MAX   = 1024 * 1024, /* bytes that may wait for the owner's next barrier            */
 };
 
 struct slot {
@@ -92,19 +93,59 @@ static struct list *list_of(const struct series *s)
     return atomic_load_explicit(&s->list, memory_order_acquire);
 }
 
-static void list_free(struct list *l, bool with_chunks)
-{
-    for (size_t i = 0; with_chunks && i < list_n(l); i++)
-        free(l->chunk[i]);
-    free(l);
-}
-
 void series_free(struct series *s)
 {
     if (s == NULL)
         return;
-    list_free(list_of(s), true);
+    struct list *l = list_of(s);
+
+    for (size_t i = 0; i < list_n(l); i++)
+        free(l->chunk[i]);
+    free(l);
     free(s);
+}
+
+/* --- what waits for the readers ----------------------------------------------------------------- */
+
+void series_trash_empty(struct series_trash *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        free(t->blocks[i]);
+    free(t->blocks);
+    t->blocks = NULL;
+    t->n = t->cap = t->bytes = 0;
+}
+
+static void throw_away(struct series_trash *t, void *block, size_t size)
+{
+    if (t->bytes + size > TRASH_MAX) {
+        epoch_barrier(t->epoch);
+        series_trash_empty(t);
+        free(block); /* unlinked before the barrier, too */
+        return;
+    }
+    if (t->n == t->cap) {
+        t->cap = t->cap == 0 ? 16 : t->cap * 2;
+        t->blocks = must(realloc(t->blocks, t->cap * sizeof t->blocks[0]));
+    }
+    t->blocks[t->n++] = block;
+    t->bytes += size;
+}
+
+static void throw_chunk(struct series_trash *t, struct chunk *c)
+{
+    throw_away(t, c, sizeof *c + c->cap * sizeof c->slot[0]);
+}
+
+/* The list alone; last, since it names the chunks that are thrown away with it. */
+static void throw_list(struct series_trash *t, struct list *l)
+{
+    throw_away(t, l, sizeof *l + l->cap * sizeof l->chunk[0]);
+}
+
+static void publish(struct series *s, struct list *fresh)
+{
+    atomic_store_explicit(&s->list, fresh, memory_order_release);
 }
 
 size_t series_count(const struct series *s)
@@ -201,17 +242,7 @@ static void list_append(struct list *l, struct chunk *c)
     atomic_store_explicit(&l->n, n + 1, memory_order_release);
 }
 
-/* Puts a new list in the place of the present one, which is returned for freeing. */
-static struct list *publish(struct series *s, struct list *fresh, struct epoch *epoch)
-{
-    struct list *old = list_of(s);
-
-    atomic_store_explicit(&s->list, fresh, memory_order_release);
-    epoch_barrier(epoch);
-    return old;
-}
-
-static void append(struct series *s, uint64_t serial, void *item, struct epoch *epoch)
+static void append(struct series *s, uint64_t serial, void *item, struct series_trash *trash)
 {
     struct list *l = list_of(s);
     size_t       n = list_n(l);
@@ -232,7 +263,8 @@ static void append(struct series *s, uint64_t serial, void *item, struct epoch *
     for (size_t i = 0; i < n; i++)
         list_append(fresh, l->chunk[i]);
     list_append(fresh, c);
-    list_free(publish(s, fresh, epoch), false);
+    publish(s, fresh);
+    throw_list(trash, l);
 }
 
 /* Copies slots from `first` to before `end`, without the holes. */
@@ -266,7 +298,7 @@ static void list_append_split(struct list *l, struct chunk *c)
 
 /* Somebody committed in another order than that of the serials: builds the chunk that this one
  * belongs into anew, with it and without holes. */
-static void insert(struct series *s, uint64_t serial, void *item, struct epoch *epoch)
+static void insert(struct series *s, uint64_t serial, void *item, struct series_trash *trash)
 {
     struct list  *l = list_of(s);
     size_t        n = list_n(l);
@@ -288,12 +320,13 @@ static void insert(struct series *s, uint64_t serial, void *item, struct epoch *
     list_append_split(fresh, c);
     for (size_t i = at + 1; i < n; i++)
         list_append(fresh, l->chunk[i]);
-    list_free(publish(s, fresh, epoch), false);
-    free(old);
+    publish(s, fresh);
+    throw_chunk(trash, old);
+    throw_list(trash, l);
 }
 
 /* Builds the whole series anew without its holes. */
-static void rebuild(struct series *s, struct epoch *epoch)
+static void rebuild(struct series *s, struct series_trash *trash)
 {
     struct list *l = list_of(s);
     size_t       n = list_n(l);
@@ -316,10 +349,13 @@ static void rebuild(struct series *s, struct epoch *epoch)
         }
     }
     s->holes = 0;
-    list_free(publish(s, fresh, epoch), true);
+    publish(s, fresh);
+    for (size_t i = 0; i < n; i++)
+        throw_chunk(trash, l->chunk[i]);
+    throw_list(trash, l);
 }
 
-void series_add(struct series *s, uint64_t serial, void *item, struct epoch *epoch)
+void series_add(struct series *s, uint64_t serial, void *item, struct series_trash *trash)
 {
     struct list *l = list_of(s);
     size_t       n = list_n(l);
@@ -334,17 +370,17 @@ void series_add(struct series *s, uint64_t serial, void *item, struct epoch *epo
         return;
     }
     if (n == 0) {
-        append(s, serial, item, epoch);
+        append(s, serial, item, trash);
         return;
     }
     const struct chunk *last = l->chunk[n - 1];
     if (serial > last->slot[chunk_used(last) - 1].serial)
-        append(s, serial, item, epoch);
+        append(s, serial, item, trash);
     else
-        insert(s, serial, item, epoch);
+        insert(s, serial, item, trash);
 }
 
-void series_remove(struct series *s, uint64_t serial, struct epoch *epoch)
+void series_remove(struct series *s, uint64_t serial, struct series_trash *trash)
 {
     struct slot *slot = slot_of(list_of(s), serial);
 
@@ -353,5 +389,5 @@ void series_remove(struct series *s, uint64_t serial, struct epoch *epoch)
     atomic_fetch_sub_explicit(&s->live, 1, memory_order_relaxed);
     s->holes++;
     if (s->holes > HOLES_MIN && s->holes > series_count(s))
-        rebuild(s, epoch);
+        rebuild(s, trash);
 }

@@ -2,8 +2,7 @@
  *
  * One writer; readers inside an epoch section. Adding at the end touches one slot. Taking out leaves
  * a hole that keeps its serial, so that a marker always finds its place by binary search; when most
- * of a series is holes it is rebuilt. Whatever readers may still see is freed after a barrier, so
- * the writer must not be inside a section. Memory that runs out ends the process.
+ * of a series is holes it is rebuilt. Memory that runs out ends the process.
  */
 #pragma once
 
@@ -12,14 +11,26 @@
 
 struct series;
 
+/* What readers may still see of blocks that were replaced; one for all series of a directory. It is
+ * emptied by the owner after a barrier, or by itself, with a barrier, when it has grown too large: the
+ * writer must not be inside a section. */
+struct series_trash {
+    struct epoch *epoch;
+    void        **blocks;
+    size_t        n;
+    size_t        cap;
+    size_t        bytes;
+};
+void series_trash_empty(struct series_trash *t);
+
 struct series *series_new(void);
 void           series_free(struct series *s); /* not the items; NULL is fine */
 
 /* `serial` is at least 1 and not in the series. Cheap in ascending order. */
-void series_add(struct series *s, uint64_t serial, void *item, struct epoch *epoch);
+void series_add(struct series *s, uint64_t serial, void *item, struct series_trash *trash);
 bool series_has(const struct series *s, uint64_t serial);
 /* The item of this serial, which must be there. */
-void series_remove(struct series *s, uint64_t serial, struct epoch *epoch);
+void series_remove(struct series *s, uint64_t serial, struct series_trash *trash);
 
 /* Reader side (the writer may call them too). Visits the items with a serial above `after`, in
  * order, until `visit` says false; it must not change the series. */
