@@ -64,9 +64,7 @@ enum kms_status op_create_alias_finish(struct op_call *call, struct kms_error *r
     alias->created = call->now;
     alias->updated = call->now;
     alias->version = 1;
-    /* The key goes along with a new version, so that two aliases that would both be the last one of the
-     * quota cannot both be made, and none for a key that is removed meanwhile. */
-    (void)op_edit_key(call);
+    op_hold_alias_quota(call);
     drop_stale_alias(call);
     change_add(call->change, ROW_ALIAS_INSERT)->alias = alias;
     return KMS_OK;

@@ -112,6 +112,9 @@ KMS_MUST_CHECK enum kms_status op_alias_not_found(struct op_call *call, struct k
 /* KMS_E_LIMIT when the key has as many aliases as it may have. */
 KMS_MUST_CHECK enum kms_status op_check_alias_quota(const struct op_call *call,
                                                     struct kms_error     *reterr);
+/* For the finish of what adds an alias to call->key: sees to it that the quota still holds when the
+ * change is committed. */
+void op_hold_alias_quota(struct op_call *call);
 
 /* The key policy that a key gets when none is given (recorded-imports 4.6), appended to `out`. */
 void op_default_policy(struct bytes account, struct bytes region, struct buf *out);

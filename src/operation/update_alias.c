@@ -68,7 +68,8 @@ enum kms_status op_update_alias_finish(struct op_call *call, struct kms_error *r
     alias->updated = call->now;
     alias->serial = old->serial;
     alias->version = old->version + 1;
-    (void)op_edit_key(call); /* for the quota, as in create_alias.c */
+    if (!bytes_eq_str(call->key->name.id, old->key_id))
+        op_hold_alias_quota(call);
     change_add(call->change, ROW_ALIAS_UPDATE)->alias = alias;
     return KMS_OK;
 }
