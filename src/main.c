@@ -84,7 +84,8 @@ static enum kms_status open_vault(struct daemon *d, const struct store_meta *met
     };
 
     TRY(vault_open(&config, meta->slot_generation, &d->vault, reterr));
-    if (memcmp(vault_instance_id(d->vault), meta->instance_id, sizeof meta->instance_id) != 0)
+    if (!bytes_eq(bytes_of(vault_instance_id(d->vault), sizeof meta->instance_id),
+                  bytes_of(meta->instance_id, sizeof meta->instance_id)))
         return KMS_FAIL(reterr, KMS_E_INTERNAL,
                         "%s belongs to another instance than %s: bring together the files of one backup",
                         d->paths.database, d->paths.instance);
@@ -329,7 +330,7 @@ int main(int argc, char **argv)
     struct kms_error   err;
     sigset_t           signals;
 
-    if (config_load(argc, argv, &d.config, &action, &err) != KMS_OK) {
+    if (config_load(argc, (const char *const *)argv, &d.config, &action, &err) != KMS_OK) {
         config_free(&d.config);
         return refuse(EX_CONFIG, &err);
     }

@@ -17,7 +17,7 @@ void crash_point(const char *name)
 
     if (want == NULL || strncmp(want, name, len) != 0 || (want[len] != '\0' && want[len] != ':'))
         return;
-    int nth = want[len] == ':' ? atoi(want + len + 1) : 1;
+    long nth = want[len] == ':' ? strtol(want + len + 1, NULL, 10) : 1;
     if (atomic_fetch_add(&passed, 1) + 1 >= nth)
         (void)kill(getpid(), SIGKILL);
 }

@@ -26,9 +26,12 @@ struct kms_error {
 #define KMS_SITE    __FILE__ ":" KMS_STR(__LINE__)
 
 /* Fails with an operator detail and no client message. */
-#define KMS_FAIL(reterr, status, ...)   kms_fail((reterr), (status), KMS_SITE, __VA_ARGS__)
+#define KMS_FAIL(reterr, status, ...)                                                              \
+    ((void)kms_fail((reterr), (status), KMS_SITE, __VA_ARGS__), (status))
 /* Fails with a text that the client reads. */
-#define KMS_REFUSE(reterr, status, ...) kms_refuse((reterr), (status), KMS_SITE, __VA_ARGS__)
+#define KMS_REFUSE(reterr, status, ...)                                                            \
+    ((void)kms_refuse((reterr), (status), KMS_SITE, __VA_ARGS__), (status))
+/* (The status is written out so that static analysis knows what the expression is.) */
 
 /* Both return `status`. `reterr` may be NULL when the caller needs only the status. */
 __attribute__((format(printf, 4, 5)))

@@ -258,7 +258,7 @@ static bool is_action(const char *name, enum config_action *ret)
 }
 
 /* Takes the value of a flag from after '=' or from the next argument. */
-static enum kms_status flag_value(int argc, char *const *argv, int *at, struct flag *f,
+static enum kms_status flag_value(int argc, const char *const *argv, int *at, struct flag *f,
                                   struct kms_error *reterr)
 {
     if (f->value != NULL)
@@ -269,7 +269,7 @@ static enum kms_status flag_value(int argc, char *const *argv, int *at, struct f
     return KMS_OK;
 }
 
-static enum kms_status read_flag(int argc, char *const *argv, int *at, bool file_pass, struct config *c,
+static enum kms_status read_flag(int argc, const char *const *argv, int *at, bool file_pass, struct config *c,
                                  enum config_action *ret_action, struct kms_error *reterr)
 {
     struct flag f;
@@ -309,7 +309,7 @@ static enum kms_status check(const struct config *c, struct kms_error *reterr)
     return KMS_OK;
 }
 
-enum kms_status config_load(int argc, char *const *argv, struct config *ret, enum config_action *ret_action,
+enum kms_status config_load(int argc, const char *const *argv, struct config *ret, enum config_action *ret_action,
                             struct kms_error *reterr)
 {
     *ret = (struct config){ 0 };

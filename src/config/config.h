@@ -35,7 +35,7 @@ enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_PRINT, CONFIG_HELP, CONFIG
 
 /* Defaults, then the file named by --config, then the flags. KMS_E_VALIDATION with one line that says
  * where (file:line or flag), what is wrong and what would be right. */
-KMS_MUST_CHECK enum kms_status config_load(int argc, char *const *argv, struct config *ret,
+KMS_MUST_CHECK enum kms_status config_load(int argc, const char *const *argv, struct config *ret,
                                            enum config_action *ret_action, struct kms_error *reterr);
 void config_free(struct config *c);
 /* Every setting as "name = value" lines. */
