@@ -238,7 +238,7 @@ static enum kms_status read_string(struct clauses *c, const struct place *at, st
 static enum kms_status read_blob(struct clauses *c, const struct place *at, struct json v,
                                  struct bytes *ret, struct kms_error *reterr)
 {
-    struct bytes text;
+    struct bytes text = { NULL, 0 };
 
     if (json_type(v) != JSON_STRING)
         return wrong_type(v, "a Blob", reterr);
@@ -300,7 +300,7 @@ static enum kms_status read_time(struct json v, struct op_int *ret, struct kms_e
 static enum kms_status read_enum(struct clauses *c, const struct place *at, struct json v,
                                  struct op_int *ret, struct kms_error *reterr)
 {
-    struct bytes name;
+    struct bytes name = { NULL, 0 };
 
     TRY(read_text(v, &name, reterr));
     ret->set = check_name(c, at, name, &ret->v);
@@ -327,7 +327,7 @@ static enum kms_status check_field(struct clauses *c, struct place at, const cha
                                    struct kms_error *reterr)
 {
     struct json  v = json_member(item, field);
-    struct bytes text;
+    struct bytes text = { NULL, 0 };
 
     at.field = field;
     if (absent(v)) {
@@ -369,7 +369,7 @@ static enum kms_status read_strings(struct clauses *c, const struct shape_member
 {
     struct place at = { .member = m };
     struct json  item;
-    struct bytes text;
+    struct bytes text = { NULL, 0 };
     int64_t      index = 0;
 
     if (json_type(v) != JSON_ARRAY)
@@ -396,8 +396,8 @@ static enum kms_status read_map(struct clauses *c, const struct shape_member *m,
                                 struct json *ret, struct kms_error *reterr)
 {
     struct json  item;
-    struct bytes name;
-    struct bytes text;
+    struct bytes name = { NULL, 0 };
+    struct bytes text = { NULL, 0 };
 
     if (json_type(v) != JSON_OBJECT)
         return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "Expected map or null");
