@@ -196,17 +196,10 @@ bool key_on_demand_due(const struct key_record *key, int64_t now, int64_t rotati
     return key->on_demand_start != 0 && now >= key->on_demand_start + rotation_delay;
 }
 
-/* Whether this key rotates by itself in the state it has: not while Disabled, and not once its list
- * of materials is full. */
-static bool rotates_itself(const struct key_record *key)
-{
-    return key->rotation_enabled && key->state == KEY_ENABLED &&
-           key->n_materials < KEY_MATERIALS_MAX;
-}
-
 bool key_automatic_due(const struct key_record *key, int64_t now)
 {
-    return rotates_itself(key) && now >= key->next_rotation;
+    return key->rotation_enabled && key->state == KEY_ENABLED && now >= key->next_rotation &&
+           key->n_materials < KEY_MATERIALS_MAX;
 }
 
 int64_t key_next_event(const struct key_record *key, int64_t rotation_delay)
@@ -222,8 +215,6 @@ int64_t key_next_event(const struct key_record *key, int64_t rotation_delay)
         next = key->deletion_date;
     if (key->on_demand_start != 0 && key->on_demand_start + rotation_delay < next)
         next = key->on_demand_start + rotation_delay;
-    if (rotates_itself(key) && key->next_rotation < next)
-        next = key->next_rotation;
     return next;
 }
 

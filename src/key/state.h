@@ -13,10 +13,10 @@ enum key_state key_state_at(const struct key_record *key, int64_t now);
 bool key_gone(const struct key_record *key, int64_t now);
 /* A present CURRENT/NON_CURRENT material that is past its ValidTo but not yet erased; NULL if none. */
 const struct key_material *key_expired_material(const struct key_record *key, int64_t now);
-/* The next moment at which something happens by itself: expiry, end of window, end of a delayed
- * on-demand rotation, automatic rotation of an Enabled key. INT64_MAX for never. `rotation_delay`
- * in ms. Once it has been reached, one of these is true, and acting on it moves it on:
- * key_expired_material, key_gone, key_on_demand_due, key_automatic_due. */
+/* The next moment at which something happens by itself (expiry, end of window, end of a delayed
+ * on-demand rotation); INT64_MAX for never. `rotation_delay` in ms. Once it has been reached, one of
+ * key_expired_material, key_gone and key_on_demand_due says so, and acting on it moves it on.
+ * Automatic rotations are not among these events: key_automatic_due. */
 int64_t key_next_event(const struct key_record *key, int64_t rotation_delay);
 /* An on-demand rotation was asked for `rotation_delay` ms ago or longer, in whatever state the key
  * is now (R42). */
