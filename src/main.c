@@ -325,21 +325,24 @@ static int run(struct daemon *d, const sigset_t *signals)
 
 int main(int argc, char **argv)
 {
-    struct daemon      d = { .lock = -1 };
+    struct daemon     *d = calloc(1, sizeof *d);
     enum config_action action;
     struct kms_error   err;
     sigset_t           signals;
 
-    if (config_load(argc, (const char *const *)argv, &d.config, &action, &err) != KMS_OK) {
-        config_free(&d.config);
+    if (d == NULL)
+        return EX_OSERR;
+    d->lock = -1;
+    if (config_load(argc, (const char *const *)argv, &d->config, &action, &err) != KMS_OK) {
+        config_free(&d->config);
         return refuse(EX_CONFIG, &err);
     }
     if (action != CONFIG_RUN) {
-        int code = print_and_exit(&d.config, action);
-        config_free(&d.config);
+        int code = print_and_exit(&d->config, action);
+        config_free(&d->config);
         return code;
     }
-    log_set_level((enum log_level)d.config.log_level);
+    log_set_level((enum log_level)d->config.log_level);
     if (harden_process(&err) != KMS_OK)
         return refuse(EX_OSERR, &err);
     wipe_environment();
@@ -349,7 +352,8 @@ int main(int argc, char **argv)
     (void)sigaddset(&signals, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* every thread inherits it; sigwait takes them */
 
-    int code = run(&d, &signals);
-    stop(&d);
+    int code = run(d, &signals);
+    stop(d);
+    free(d);
     return code;
 }

@@ -27,10 +27,10 @@ struct kms_error {
 
 /* Fails with an operator detail and no client message. */
 #define KMS_FAIL(reterr, status, ...)                                                              \
-    ((void)kms_fail((reterr), (status), KMS_SITE, __VA_ARGS__), (status))
+    ((void)kms_fail((reterr), (status), KMS_SITE, __VA_ARGS__), (enum kms_status)(status))
 /* Fails with a text that the client reads. */
 #define KMS_REFUSE(reterr, status, ...)                                                            \
-    ((void)kms_refuse((reterr), (status), KMS_SITE, __VA_ARGS__), (status))
+    ((void)kms_refuse((reterr), (status), KMS_SITE, __VA_ARGS__), (enum kms_status)(status))
 /* (The status is written out so that static analysis knows what the expression is.) */
 
 /* Both return `status`. `reterr` may be NULL when the caller needs only the status. */

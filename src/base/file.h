@@ -18,7 +18,7 @@ KMS_MUST_CHECK enum kms_status file_pwrite_all(int fd, struct bytes from, uint64
 KMS_MUST_CHECK enum kms_status file_append_all(int fd, struct bytes from, struct kms_error *reterr);
 bool file_exists(const char *path);
 /* "dir/name" into a fixed buffer; false if it does not fit. */
-enum { FILE_PATH_MAX = 1024 };
+enum { FILE_PATH_MAX = 512 };
 KMS_MUST_CHECK bool file_join(char out[FILE_PATH_MAX], const char *dir, const char *name);
 /* fsync of a folder, so that creations and renames in it are durable. */
 KMS_MUST_CHECK enum kms_status file_sync_dir(const char *dir, struct kms_error *reterr);
