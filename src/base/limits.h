@@ -11,11 +11,13 @@ enum {
     LIMIT_HEADERS           = 100,        /* header fields: SDKs send about 15                                 */
     LIMIT_BODY_BYTES        = 128 * 1024, /* longest body: a 6,144-byte blob twice in base64 plus a policy     */
     LIMIT_REQUESTS_PER_CONN = 10000,      /* then close: bounds what one connection can accumulate             */
+    LIMIT_ANSWER_BYTES      = 4 * 1024 * 1024, /* longest answer: a page of 1,000 keys is 0.2 MB, the console's files less */
 
     /* connections (TM 4.7) */
     LIMIT_CONNECTIONS             = 4096, /* in total: descriptors and memory                                  */
     LIMIT_CONNECTIONS_PER_ADDRESS = 256,  /* one host cannot take all of them                                  */
     LIMIT_UNAUTHENTICATED_PER_ADDRESS = 64, /* connections without one good signature yet, per address         */
+    LIMIT_LOCAL_CONNECTIONS       = 64,   /* on the local socket, beside the others: the operator gets in when they are full */
 
     /* deadlines in milliseconds (TM 4.7) */
     LIMIT_TLS_HANDSHAKE_MS  = 5 * 1000,
@@ -24,6 +26,8 @@ enum {
     LIMIT_KEEPALIVE_MS      = 60 * 1000,  /* idle between requests                                             */
     LIMIT_BODY_GRACE_MS     = 5 * 1000,   /* after this a body must come at LIMIT_BODY_RATE                    */
     LIMIT_BODY_RATE         = 1000,       /* bytes a second                                                    */
+    LIMIT_LINGER_MS         = 1000,       /* after the last answer: closing at once could take it from a client that is still sending */
+    LIMIT_LINGER_BYTES      = 256 * 1024, /* ... what we read and drop meanwhile: one refused body and its like */
     LIMIT_DRAIN_MS          = 4 * 1000,   /* SIGTERM: answers in progress; the process is gone within 5 s      */
 
     /* JSON (TM 4.7) */

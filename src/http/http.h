@@ -55,6 +55,7 @@ enum http_progress http_parse(struct http_parser *p, struct buf *in, struct http
                               size_t *ret_used, int *ret_status);
 void http_parser_reset(struct http_parser *p);
 bool http_head_complete(const struct http_parser *p);
+size_t http_head_len(const struct http_parser *p); /* with its empty line; 0 until it is complete */
 /* The head is complete and says "Expect: 100-continue": the client waits for HTTP_CONTINUE before it
  * sends the body. */
 bool http_wants_continue(const struct http_parser *p);

@@ -240,6 +240,11 @@ bool http_head_complete(const struct http_parser *p)
     return p->head_len > 0;
 }
 
+size_t http_head_len(const struct http_parser *p)
+{
+    return p->head_len;
+}
+
 bool http_wants_continue(const struct http_parser *p)
 {
     return p->head_len > 0 && p->wants_continue;

@@ -231,6 +231,7 @@ static void the_head_is_reported_before_the_body(void **state)
     buf_add_str(&in, head);
     assert_int_equal(http_parse(p, &in, &rq, &used, &status), HTTP_HEAD_READ);
     assert_int_equal(rq.body_len, 4);
+    assert_int_equal(http_head_len(p), sizeof head - 1);
     assert_true(http_wants_continue(p));
     assert_int_equal(http_parse(p, &in, &rq, &used, &status), HTTP_MORE);
     buf_add_str(&in, "abc");
