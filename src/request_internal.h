@@ -10,7 +10,7 @@
 enum {
     ANSWER_BYTES   = 256 * 1024, /* longest answer body: a page of 1,000 materials               */
     EVENT_BYTES    = 256 * 1024, /* longest audit event: it may quote a whole request              */
-    CHANGED_TRIES  = 20,         /* a request that keeps losing against others gives up            */
+    CHANGED_TRIES  = 1000,       /* against others that change the same key: one of them wins each time */
     BATCH_MAX      = 1024,       /* finished requests of one loop turn                             */
     OPERATIONS_MAX = 64,
     NOISE_SOURCES  = 64,         /* sources with failed authentication that are told apart          */
