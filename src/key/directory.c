@@ -31,26 +31,26 @@ struct material_entry {
 };
 
 struct key_entry {
-    struct index_node                node; /* "account:region:key-id" */
+    struct index_node node; /* "account:region:key-id" */
     const struct key_record *_Atomic record;
-    struct realm                    *realm;
-    struct series *_Atomic           aliases; /* NULL until it has one */
-    struct material_entry           *materials;
+    struct realm *realm;
+    struct series *_Atomic aliases; /* NULL until it has one */
+    struct material_entry *materials;
 };
 
 struct alias_entry {
-    struct index_node                  node; /* "account:region:alias/..." */
+    struct index_node node; /* "account:region:alias/..." */
     const struct alias_record *_Atomic record;
-    struct realm                      *realm;
+    struct realm *realm;
 };
 
 struct access_key_entry {
-    struct index_node                       node; /* access key id */
+    struct index_node node; /* access key id */
     const struct access_key_record *_Atomic record;
 };
 
 struct import_key_entry {
-    struct index_node                       node; /* the 16 bytes of the id */
+    struct index_node node; /* the 16 bytes of the id */
     const struct import_key_record *_Atomic record;
 };
 
@@ -60,16 +60,16 @@ struct retired {
 };
 
 struct directory {
-    struct epoch   *epoch;
-    struct index   *realms;
-    struct index   *keys;
-    struct index   *materials;
-    struct index   *aliases;
-    struct index   *access_keys;
-    struct index   *import_keys;
-    struct retired *retired; /* the writer's, as are the next two */
-    size_t          n_retired;
-    size_t          retired_cap;
+    struct epoch       *epoch;
+    struct index       *realms;
+    struct index       *keys;
+    struct index       *materials;
+    struct index       *aliases;
+    struct index       *access_keys;
+    struct index       *import_keys;
+    struct retired     *retired; /* the writer's, as are the next two */
+    size_t              n_retired;
+    size_t              retired_cap;
     struct series_trash trash;
 };
 
@@ -140,7 +140,8 @@ static void *entry_new(size_t size, struct bytes key)
 
 /* --- finding ------------------------------------------------------------------------------------ */
 
-static struct realm *find_realm(const struct directory *d, struct bytes account, struct bytes region)
+static struct realm *find_realm(const struct directory *d, struct bytes account,
+                                struct bytes region)
 {
     struct lookup l;
 
@@ -219,7 +220,7 @@ const struct access_key_record *directory_access_key(const struct directory *d, 
 }
 
 const struct import_key_record *directory_import_key(const struct directory *d,
-                                                     const uint8_t id[16])
+                                                     const uint8_t           id[16])
 {
     const struct import_key_entry *e = (void *)index_find(d->import_keys, bytes_of(id, 16));
 
@@ -288,8 +289,8 @@ static const struct series *find_aliases(const struct directory *d, struct bytes
 }
 
 size_t directory_list_aliases(const struct directory *d, struct bytes account, struct bytes region,
-                              struct bytes key_id, uint64_t after,
-                              const struct alias_record **ret, size_t max)
+                              struct bytes key_id, uint64_t after, const struct alias_record **ret,
+                              size_t max)
 {
     const struct series *aliases = find_aliases(d, account, region, key_id);
     struct alias_page    page = { .ret = ret, .max = max, .key_id = key_id };
@@ -377,7 +378,7 @@ static void list_material(struct directory *d, struct key_entry *key, const stru
 
     lookup_set_material(&l, id, region);
     struct material_entry *m = (void *)index_find(d->materials, lookup_bytes(&l));
-    if (m != NULL) { /* another key's cannot be, ids are made from key ids; then the first keeps it */
+    if (m != NULL) { /* if it were another key's, which cannot be, that one would keep it */
         m->listed = true;
         return;
     }
@@ -631,7 +632,7 @@ static void visit_key(struct index_node *node, void *ctx)
 }
 
 void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *),
-                        void *ctx)
+                        void             *ctx)
 {
     struct key_visit v = { visit, ctx };
 

@@ -12,20 +12,20 @@
 struct directory;
 
 struct directory *directory_new(struct epoch *epoch, uint64_t seed);
-void              directory_free(struct directory *d);
+void directory_free(struct directory *d);
 
 /* --- readers ------------------------------------------------------------------------------- */
 
-const struct key_record   *directory_key(const struct directory *d, struct bytes account,
-                                         struct bytes region, struct bytes key_id);
+const struct key_record *directory_key(const struct directory *d, struct bytes account,
+                                       struct bytes region, struct bytes key_id);
 const struct alias_record *directory_alias(const struct directory *d, struct bytes account,
                                            struct bytes region, struct bytes alias);
 /* The key that holds this material in this Region (any account), by the id inside a ciphertext. */
-const struct key_record   *directory_key_by_material(const struct directory *d, struct bytes region,
-                                                     const struct material_id *id);
+const struct key_record *directory_key_by_material(const struct directory *d, struct bytes region,
+                                                   const struct material_id *id);
 const struct access_key_record *directory_access_key(const struct directory *d, struct bytes id);
 const struct import_key_record *directory_import_key(const struct directory *d,
-                                                     const uint8_t id[16]);
+                                                     const uint8_t           id[16]);
 
 /* Up to `max` records of one account and Region in order of creation, those with serial > after.
  * Returns how many were written to `ret`. Slow lane. */
@@ -33,11 +33,13 @@ size_t directory_list_keys(const struct directory *d, struct bytes account, stru
                            uint64_t after, const struct key_record **ret, size_t max);
 /* Likewise aliases; `key_id` of length 0 means all, else only those of that key. */
 size_t directory_list_aliases(const struct directory *d, struct bytes account, struct bytes region,
-                              struct bytes key_id, uint64_t after,
-                              const struct alias_record **ret, size_t max);
+                              struct bytes key_id, uint64_t after, const struct alias_record **ret,
+                              size_t max);
 size_t directory_alias_count(const struct directory *d, struct bytes account, struct bytes region,
                              struct bytes key_id);
-struct directory_counts { size_t keys, aliases, access_keys, import_keys; };
+struct directory_counts {
+    size_t keys, aliases, access_keys, import_keys;
+};
 struct directory_counts directory_counts(const struct directory *d);
 
 /* --- the writer: the committer, and loading at start ---------------------------------------- */
@@ -59,7 +61,8 @@ void directory_put_access_key(struct directory *d, struct access_key_record *key
 void directory_put_import_key(struct directory *d, struct import_key_record *key);
 void directory_remove_import_key(struct directory *d, const uint8_t id[16]);
 /* Visits every key (writer side; no section needed). */
-void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *), void *ctx);
+void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *),
+                        void             *ctx);
 void directory_each_import_key(struct directory *d,
                                void (*visit)(const struct import_key_record *, void *), void *ctx);
 /* Frees what was replaced or removed. Only after epoch_barrier(). */

@@ -7,7 +7,7 @@ static const struct {
     const char *prefix;
     const char *partition;
 } partitions[] = {
-    { "cn-", "aws-cn" },        { "us-gov-", "aws-us-gov" }, { "us-iso-", "aws-iso" },
+    { "cn-", "aws-cn" },         { "us-gov-", "aws-us-gov" }, { "us-iso-", "aws-iso" },
     { "us-isob-", "aws-iso-b" }, { "eu-isoe-", "aws-iso-e" }, { "us-isof-", "aws-iso-f" },
     { "eusc-", "aws-eusc" },
 };

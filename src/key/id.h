@@ -8,12 +8,12 @@
 #include "base/buf.h"
 
 enum {
-    ACCOUNT_LEN   = 12,
-    REGION_MAX    = 32,
-    KEY_ID_MAX    = 36,   /* a UUID; "mrk-" + 32 hex is as long                     */
-    ALIAS_MAX     = 256,
+    ACCOUNT_LEN = 12,
+    REGION_MAX = 32,
+    KEY_ID_MAX = 36, /* a UUID; "mrk-" + 32 hex is as long                     */
+    ALIAS_MAX = 256,
     PARTITION_MAX = 16,
-    KEY_ARN_MAX   = 4 + PARTITION_MAX + 5 + REGION_MAX + 1 + ACCOUNT_LEN + 5 + KEY_ID_MAX,
+    KEY_ARN_MAX = 4 + PARTITION_MAX + 5 + REGION_MAX + 1 + ACCOUNT_LEN + 5 + KEY_ID_MAX,
     ALIAS_ARN_MAX = 4 + PARTITION_MAX + 5 + REGION_MAX + 1 + ACCOUNT_LEN + 1 + ALIAS_MAX,
 };
 
@@ -47,11 +47,11 @@ void alias_arn_add(struct buf *out, struct bytes account, struct bytes region, s
 bool key_id_well_formed(struct bytes id);
 
 enum key_ref_kind {
-    REF_KEY_ID,      /* well-formed bare id                                    */
-    REF_KEY_ARN,     /* arn:...:key/...; `id` may be malformed (see id_ok)     */
-    REF_ALIAS,       /* "alias/..."                                            */
-    REF_ALIAS_ARN,   /* arn:...:alias/...                                      */
-    REF_MALFORMED,   /* neither                                                */
+    REF_KEY_ID,    /* well-formed bare id                                    */
+    REF_KEY_ARN,   /* arn:...:key/...; `id` may be malformed (see id_ok)     */
+    REF_ALIAS,     /* "alias/..."                                            */
+    REF_ALIAS_ARN, /* arn:...:alias/...                                      */
+    REF_MALFORMED, /* neither                                                */
 };
 
 /* What a KeyId member names, decided on the text alone. Views into the text. */

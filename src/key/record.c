@@ -191,7 +191,7 @@ void key_record_set_name(struct key_record *k, struct bytes account, struct byte
     key_arn_add(&arn, account, region, key_id); /* fits, so `text` is never grown out of */
     assert(buf_ok(&arn));
 
-    struct bytes all = arena_copy(k->arena, buf_bytes(&arn));
+    struct bytes   all = arena_copy(k->arena, buf_bytes(&arn));
     const uint8_t *end = all.ptr + all.len;
     size_t         account_at = key_id.len + sizeof "key/" - 1 + 1 + account.len;
     k->name.arn = all;
@@ -222,7 +222,8 @@ static size_t name_size(const struct key_name *name, struct bytes part)
     return within(name->arn, part) ? 0 : copy_size(part);
 }
 
-static struct bytes clone_part(struct key_record *to, const struct key_name *from, struct bytes part)
+static struct bytes clone_part(struct key_record *to, const struct key_name *from,
+                               struct bytes part)
 {
     if (!within(from->arn, part))
         return arena_copy(to->arena, part);

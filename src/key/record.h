@@ -28,19 +28,42 @@ const char *key_state_name(enum key_state state); /* "Enabled", ... as on the wi
 /* Stored; append only. Names as on the wire by the functions below. */
 enum key_spec {
     SPEC_SYMMETRIC_DEFAULT,
-    SPEC_RSA_2048, SPEC_RSA_3072, SPEC_RSA_4096,
-    SPEC_ECC_NIST_P256, SPEC_ECC_NIST_P384, SPEC_ECC_NIST_P521, SPEC_ECC_SECG_P256K1,
+    SPEC_RSA_2048,
+    SPEC_RSA_3072,
+    SPEC_RSA_4096,
+    SPEC_ECC_NIST_P256,
+    SPEC_ECC_NIST_P384,
+    SPEC_ECC_NIST_P521,
+    SPEC_ECC_SECG_P256K1,
     SPEC_ECC_NIST_EDWARDS25519,
-    SPEC_HMAC_224, SPEC_HMAC_256, SPEC_HMAC_384, SPEC_HMAC_512,
+    SPEC_HMAC_224,
+    SPEC_HMAC_256,
+    SPEC_HMAC_384,
+    SPEC_HMAC_512,
     SPEC_SM2,
-    SPEC_ML_DSA_44, SPEC_ML_DSA_65, SPEC_ML_DSA_87,
-    SPEC_ML_KEM_512, SPEC_ML_KEM_768, SPEC_ML_KEM_1024,
+    SPEC_ML_DSA_44,
+    SPEC_ML_DSA_65,
+    SPEC_ML_DSA_87,
+    SPEC_ML_KEM_512,
+    SPEC_ML_KEM_768,
+    SPEC_ML_KEM_1024,
     SPEC_COUNT
 };
-enum key_usage { USAGE_ENCRYPT_DECRYPT, USAGE_SIGN_VERIFY, USAGE_GENERATE_VERIFY_MAC,
-                 USAGE_KEY_AGREEMENT, USAGE_ENCAPSULATE_DECAPSULATE, USAGE_COUNT };
-enum key_origin { ORIGIN_AWS_KMS, ORIGIN_EXTERNAL, ORIGIN_AWS_CLOUDHSM, ORIGIN_EXTERNAL_KEY_STORE,
-                  ORIGIN_COUNT };
+enum key_usage {
+    USAGE_ENCRYPT_DECRYPT,
+    USAGE_SIGN_VERIFY,
+    USAGE_GENERATE_VERIFY_MAC,
+    USAGE_KEY_AGREEMENT,
+    USAGE_ENCAPSULATE_DECAPSULATE,
+    USAGE_COUNT
+};
+enum key_origin {
+    ORIGIN_AWS_KMS,
+    ORIGIN_EXTERNAL,
+    ORIGIN_AWS_CLOUDHSM,
+    ORIGIN_EXTERNAL_KEY_STORE,
+    ORIGIN_COUNT
+};
 enum multi_region { REGION_SINGLE, REGION_PRIMARY, REGION_REPLICA };
 
 const char *key_spec_name(enum key_spec spec);
@@ -70,26 +93,26 @@ enum slot_class { SLOT_ERASABLE /* imported: never backed up */, SLOT_DURABLE /*
 /* A material as it lies in the database: wrapped under its domain key and a shred key that is in a
  * slot file. Useless without both. `wrapped.len == 0` means there is none. */
 struct sealed {
-    struct bytes wrapped;         /* AES-256-GCM: ciphertext, 16-byte tag                 */
-    uint32_t     domain_version;  /* version of the account-and-Region domain key         */
-    uint32_t     slot;            /* slot number in the file of `slot_class`              */
-    uint64_t     slot_generation; /* a row and a slot that disagree mean: material is gone */
+    struct bytes    wrapped;         /* AES-256-GCM: ciphertext, 16-byte tag                 */
+    uint32_t        domain_version;  /* version of the account-and-Region domain key         */
+    uint32_t        slot;            /* slot number in the file of `slot_class`              */
+    uint64_t        slot_generation; /* a row and a slot that disagree mean: material is gone */
     enum slot_class slot_class;
 };
 
 struct key_material {
-    struct material_id    id;
-    uint8_t               check[32]; /* second keyed tag, never shown: a forged id alone never passes */
+    struct material_id id;
+    uint8_t check[32]; /* second keyed tag, never shown: a forged id alone never passes */
     enum material_role    role;
-    bool                  present;   /* ImportState IMPORTED; AWS_KMS materials always are */
+    bool                  present;    /* ImportState IMPORTED; AWS_KMS materials always are */
     enum expiration_model expiration; /* EXPIRATION_NONE while missing                     */
-    int64_t               valid_to;  /* whole seconds in ms; only with EXPIRES             */
+    int64_t               valid_to;   /* whole seconds in ms; only with EXPIRES             */
     bool                  has_description;
     struct bytes          description;
     int64_t               rotation_date; /* when it became current by a rotation; 0 for the first */
     enum rotation_type    rotation_type;
     int64_t               created;
-    struct sealed         sealed;    /* wrapped.len == 0 when not present                  */
+    struct sealed         sealed; /* wrapped.len == 0 when not present                  */
 };
 
 struct key_tag {
@@ -101,22 +124,22 @@ enum { KEY_MATERIALS_MAX = 512 }; /* 25 on-demand rotations, 60 years of yearly 
 
 struct key_record {
     /* identity, never changes */
-    struct key_name  name;        /* account, Region, id, ARN; views into the arena */
-    enum key_spec    spec;
-    enum key_usage   usage;
-    enum key_origin  origin;
+    struct key_name   name; /* account, Region, id, ARN; views into the arena */
+    enum key_spec     spec;
+    enum key_usage    usage;
+    enum key_origin   origin;
     enum multi_region multi_region;
-    struct bytes     primary_region; /* of a multi-Region key                        */
-    int64_t          created;
-    uint64_t         serial;      /* order of creation; markers of ListKeys name it  */
+    struct bytes      primary_region; /* of a multi-Region key                        */
+    int64_t           created;
+    uint64_t          serial; /* order of creation; markers of ListKeys name it  */
 
     /* life */
-    uint64_t         version;     /* +1 with every committed change; 1 at creation   */
-    enum key_state   state;       /* written by key/state.c only                     */
-    int64_t          deletion_date;
-    uint32_t         pending_window_days;
-    struct bytes     description;
-    struct bytes     policy;      /* document text                                   */
+    uint64_t       version; /* +1 with every committed change; 1 at creation   */
+    enum key_state state;   /* written by key/state.c only                     */
+    int64_t        deletion_date;
+    uint32_t       pending_window_days;
+    struct bytes   description;
+    struct bytes   policy; /* document text                                   */
 
     /* materials, oldest first; exactly one MATERIAL_CURRENT once there is any */
     struct key_material *materials;
@@ -127,10 +150,10 @@ struct key_record {
     bool     rotation_enabled;
     uint32_t rotation_period_days;
     int64_t  next_rotation;
-    int64_t  on_demand_start;     /* 0 = none in progress                            */
-    uint32_t on_demand_count;     /* completed on-demand rotations, limit 25         */
+    int64_t  on_demand_start; /* 0 = none in progress                            */
+    uint32_t on_demand_count; /* completed on-demand rotations, limit 25         */
 
-    struct key_tag *tags;         /* in order of insertion                           */
+    struct key_tag *tags; /* in order of insertion                           */
     size_t          n_tags;
 
     struct arena *arena;
@@ -141,8 +164,8 @@ struct key_record *key_record_new(void);
 /* A deep copy that may be edited until it is published; exactly as large as it has to be. NULL when
  * out of memory. */
 struct key_record *key_record_clone(const struct key_record *from);
-void               key_record_free(struct key_record *k); /* NULL is fine */
-void               key_record_freep(struct key_record **k);
+void key_record_free(struct key_record *k); /* NULL is fine */
+void key_record_freep(struct key_record **k);
 /* Fills `name`: the ARN lies in the arena, the other three are views into it. Who sets the members
  * by hand instead spends 80 bytes a key more. */
 void key_record_set_name(struct key_record *k, struct bytes account, struct bytes region,
@@ -150,7 +173,7 @@ void key_record_set_name(struct key_record *k, struct bytes account, struct byte
 /* Appends a zeroed material / removes one, keeping the order. The array may move. There must be
  * fewer than KEY_MATERIALS_MAX (key/state.c refuses what would make more). */
 struct key_material *key_record_add_material(struct key_record *k);
-void                 key_record_remove_material(struct key_record *k, size_t at);
+void key_record_remove_material(struct key_record *k, size_t at);
 /* The material with this id, with this role; NULL if none. */
 struct key_material *key_record_material(const struct key_record *k, const struct material_id *id);
 struct key_material *key_record_with_role(const struct key_record *k, enum material_role role);
@@ -158,24 +181,24 @@ struct key_material *key_record_with_role(const struct key_record *k, enum mater
 /* --- the other records -------------------------------------------------------------------- */
 
 struct alias_record {
-    struct alias_name name;       /* account, Region, "alias/..."                    */
-    char     key_id[KEY_ID_MAX + 1];
-    int64_t  created;
-    int64_t  updated;
-    uint64_t serial;              /* order of creation; markers of ListAliases name it */
-    uint64_t version;
+    struct alias_name name; /* account, Region, "alias/..."                    */
+    char              key_id[KEY_ID_MAX + 1];
+    int64_t           created;
+    int64_t           updated;
+    uint64_t          serial; /* order of creation; markers of ListAliases name it */
+    uint64_t          version;
 };
 
 /* The private half of a GetParametersForImport answer (trust-model 2.6). */
 struct import_key_record {
-    uint8_t  id[16];              /* the token id                                    */
-    struct key_name key;          /* views into `arena`                              */
-    uint8_t  wrapping_algorithm;  /* enum wrapping_algorithm of vault/vault.h        */
-    uint8_t  wrapping_spec;       /* enum key_spec: SPEC_RSA_2048, 3072, 4096        */
-    uint8_t  fingerprint[32];     /* SHA-256 of the public key's SPKI                */
-    int64_t  valid_to;
-    struct sealed sealed;         /* PKCS#8 of the private key, erasable slot        */
-    struct arena *arena;
+    uint8_t         id[16];             /* the token id                                    */
+    struct key_name key;                /* views into `arena`                              */
+    uint8_t         wrapping_algorithm; /* enum wrapping_algorithm of vault/vault.h        */
+    uint8_t         wrapping_spec;      /* enum key_spec: SPEC_RSA_2048, 3072, 4096        */
+    uint8_t         fingerprint[32];    /* SHA-256 of the public key's SPKI                */
+    int64_t         valid_to;
+    struct sealed   sealed; /* PKCS#8 of the private key, erasable slot        */
+    struct arena   *arena;
 };
 /* An empty one that lies in an arena of its own; NULL when out of memory. */
 struct import_key_record *import_key_record_new(void);
@@ -185,15 +208,15 @@ void import_key_record_freep(struct import_key_record **k); /* for CLEANUP() */
 /* What was erased, or has to be: appended when a material's deletion commits, `erased` set when the
  * slot has been overwritten and read back. Never removed (trust-model 3.8). */
 struct tombstone {
-    uint64_t serial;
-    char     key_arn[KEY_ARN_MAX + 1];
-    struct material_id material;  /* zero for import wrapping keys                   */
-    uint32_t slot;
-    uint64_t slot_generation;
-    enum slot_class slot_class;
-    int64_t  at;
-    uint8_t  reason;              /* enum erase_reason                               */
-    bool     erased;
+    uint64_t           serial;
+    char               key_arn[KEY_ARN_MAX + 1];
+    struct material_id material; /* zero for import wrapping keys                   */
+    uint32_t           slot;
+    uint64_t           slot_generation;
+    enum slot_class    slot_class;
+    int64_t            at;
+    uint8_t            reason; /* enum erase_reason                               */
+    bool               erased;
 };
 enum erase_reason {
     ERASE_API,          /* DeleteImportedKeyMaterial                                */
@@ -207,21 +230,21 @@ enum erase_reason {
 const char *erase_reason_name(enum erase_reason reason);
 
 struct domain_key_record {
-    struct bytes account;         /* views; the holder owns the memory               */
+    struct bytes account; /* views; the holder owns the memory               */
     struct bytes region;
     uint32_t     version;
     struct bytes wrapped;
 };
 
 struct access_key_record {
-    char     id[129];             /* access key id, NUL-terminated                   */
-    char     account[13];
-    char     principal_arn[256];  /* arn:aws:iam::<account>:root for now             */
-    char     principal_id[129];
-    bool     active;
-    int64_t  created;
-    uint64_t version;
-    struct bytes wrapped_secret;  /* under the `principal` purpose key               */
+    char         id[129]; /* access key id, NUL-terminated                   */
+    char         account[13];
+    char         principal_arn[256]; /* arn:aws:iam::<account>:root for now             */
+    char         principal_id[129];
+    bool         active;
+    int64_t      created;
+    uint64_t     version;
+    struct bytes wrapped_secret; /* under the `principal` purpose key               */
 };
 /* A zeroed one with a copy of the wrapped secret behind it, in one allocation: free() releases it.
  * NULL when out of memory. */

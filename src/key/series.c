@@ -15,15 +15,15 @@
 #include <stdlib.h>
 
 enum {
-    CHUNK_FIRST = 4,   /* slots: most keys have an alias or two                                 */
-    CHUNK_MAX   = 256, /* 4 KiB: what putting one out of order copies                           */
-    LIST_FIRST  = 4,
-    HOLES_MIN   = 64,  /* fewer holes are not worth a rebuild                                   */
-    TRASH_MAX   = 1024 * 1024, /* bytes that may wait for the owner's next barrier            */
+    CHUNK_FIRST = 4, /* slots: most keys have an alias or two                                 */
+    CHUNK_MAX = 256, /* 4 KiB: what putting one out of order copies                           */
+    LIST_FIRST = 4,
+    HOLES_MIN = 64, /* fewer holes are not worth a rebuild                                   */
+    TRASH_MAX = 1024 * 1024, /* bytes that may wait for the owner's next barrier            */
 };
 
 struct slot {
-    uint64_t      serial;
+    uint64_t serial;
     void *_Atomic item; /* NULL: a hole */
 };
 
@@ -41,8 +41,8 @@ struct list {
 
 struct series {
     struct list *_Atomic list;
-    _Atomic size_t       live;
-    size_t               holes; /* the writer's */
+    _Atomic size_t live;
+    size_t         holes; /* the writer's */
 };
 
 static void *must(void *memory)

@@ -24,7 +24,7 @@ struct series_trash {
 void series_trash_empty(struct series_trash *t);
 
 struct series *series_new(void);
-void           series_free(struct series *s); /* not the items; NULL is fine */
+void series_free(struct series *s); /* not the items; NULL is fine */
 
 /* `serial` is at least 1 and not in the series. Cheap in ascending order. */
 void series_add(struct series *s, uint64_t serial, void *item, struct series_trash *trash);
@@ -34,6 +34,6 @@ void series_remove(struct series *s, uint64_t serial, struct series_trash *trash
 
 /* Reader side (the writer may call them too). Visits the items with a serial above `after`, in
  * order, until `visit` says false; it must not change the series. */
-void   series_each(const struct series *s, uint64_t after, bool (*visit)(void *item, void *ctx),
-                   void *ctx);
+void series_each(const struct series *s, uint64_t after, bool (*visit)(void *item, void *ctx),
+                 void *ctx);
 size_t series_count(const struct series *s); /* items, without holes */

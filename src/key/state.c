@@ -302,8 +302,8 @@ void key_cancel_deletion(struct key_record *key, int64_t now)
 
 /* R22: the material is not one that this key expects. */
 static enum kms_status refuse_unexpected(const struct import_request *rq,
-                                         const struct material_id *otherwise,
-                                         struct kms_error *reterr)
+                                         const struct material_id    *otherwise,
+                                         struct kms_error            *reterr)
 {
     struct id_text id = text_of(rq->has_expected_id ? &rq->expected_id : otherwise);
 
@@ -354,7 +354,8 @@ static enum kms_status check_existing(const struct key_record *key, const struct
 }
 
 /* R24: what an import says about a material, new or known. */
-static void take_import(struct arena *arena, struct key_material *m, const struct import_request *rq)
+static void take_import(struct arena *arena, struct key_material *m,
+                        const struct import_request *rq)
 {
     m->present = true;
     m->expiration = rq->expiration;
@@ -414,9 +415,10 @@ static void drop_material(struct key_record *key, struct key_material *m)
     m->sealed = (struct sealed){ 0 };
 }
 
-enum kms_status key_delete_material(struct key_record *key, const struct material_id *id, int64_t now,
-                                    struct sealed *ret_erased, struct material_id *ret_id,
-                                    bool *ret_has_id, struct kms_error *reterr)
+enum kms_status key_delete_material(struct key_record *key, const struct material_id *id,
+                                    int64_t now, struct sealed *ret_erased,
+                                    struct material_id *ret_id, bool *ret_has_id,
+                                    struct kms_error *reterr)
 {
     struct key_material *m = id != NULL ? key_record_material(key, id)
                                         : key_record_with_role(key, MATERIAL_CURRENT); /* R27 */
@@ -425,8 +427,8 @@ enum kms_status key_delete_material(struct key_record *key, const struct materia
     if (m == NULL && id != NULL) {
         struct id_text text = text_of(id);
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "Key material (id: %s) has never been imported into KMS key %.*s.", text.s,
-                          BYTES_FMT(key->name.arn));
+                          "Key material (id: %s) has never been imported into KMS key %.*s.",
+                          text.s, BYTES_FMT(key->name.arn));
     }
     if (m == NULL) { /* R29: there never was one */
         *ret_erased = (struct sealed){ 0 };
@@ -472,9 +474,10 @@ static enum kms_status check_pending(const struct key_record *key, struct kms_er
                           "No available key material pending rotation for the key: %.*s.",
                           BYTES_FMT(key->name.arn));
     if (waiting->role == MATERIAL_PENDING_MULTI_REGION)
-        return KMS_REFUSE(reterr, KMS_E_KEY_STATE,
-                          "Cannot perform key material rotation: Key material has not been imported "
-                          "for replicas of the Multi-Region key.");
+        return KMS_REFUSE(
+            reterr, KMS_E_KEY_STATE,
+            "Cannot perform key material rotation: Key material has not been imported "
+            "for replicas of the Multi-Region key.");
     return KMS_OK;
 }
 

@@ -32,29 +32,30 @@ int64_t key_valid_to(const struct key_record *key);
 
 #define KEY_IN(state) (1u << (state))
 enum {
-    STATES_ALL      = (1u << KEY_STATE_COUNT) - 1,
-    STATES_USABLE   = 1u << KEY_ENABLED | 1u << KEY_UPDATING, /* cryptography (kms-behaviour 5.1) */
+    STATES_ALL = (1u << KEY_STATE_COUNT) - 1,
+    STATES_USABLE = 1u << KEY_ENABLED | 1u << KEY_UPDATING, /* cryptography (kms-behaviour 5.1) */
     STATES_PENDING_DELETION = 1u << KEY_PENDING_DELETION | 1u << KEY_PENDING_REPLICA_DELETION,
 };
 /* KMS_OK if the state is in the mask; else the recorded exception and text for that state:
  * DisabledException "<arn> is disabled.", KMSInvalidStateException "<arn> is pending import.", ...
  * A row whose mask is exactly STATES_PENDING_DELETION (CancelKeyDeletion) refuses every other state
  * with KMSInvalidStateException "<arn> is not pending deletion." */
-KMS_MUST_CHECK enum kms_status key_state_check(const struct key_record *key, enum key_state now_state,
-                                               uint32_t allowed, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status key_state_check(const struct key_record *key,
+                                               enum key_state now_state, uint32_t allowed,
+                                               struct kms_error *reterr);
 
 /* --- the table behind it, for docs/key-states.md and its test ------------------------------------ */
 
 enum key_event {
-    EVENT_CREATED,           /* created with its material                                         */
-    EVENT_CREATED_EMPTY,     /* created without: origin EXTERNAL                                  */
+    EVENT_CREATED,       /* created with its material                                         */
+    EVENT_CREATED_EMPTY, /* created without: origin EXTERNAL                                  */
     EVENT_ENABLE,
     EVENT_DISABLE,
     EVENT_SCHEDULE_DELETION,
-    EVENT_CANCEL,            /* deletion cancelled, nothing missing                               */
-    EVENT_CANCEL_MISSING,    /* deletion cancelled, a material is missing                         */
-    EVENT_MISSING,           /* a CURRENT or NON_CURRENT material is missing now                  */
-    EVENT_COMPLETE,          /* one was imported, and none is missing now                         */
+    EVENT_CANCEL,         /* deletion cancelled, nothing missing                               */
+    EVENT_CANCEL_MISSING, /* deletion cancelled, a material is missing                         */
+    EVENT_MISSING,        /* a CURRENT or NON_CURRENT material is missing now                  */
+    EVENT_COMPLETE,       /* one was imported, and none is missing now                         */
     KEY_EVENT_COUNT
 };
 const char *key_event_name(enum key_event event); /* "schedule deletion", ... */
@@ -69,7 +70,7 @@ enum material_role material_role_deleted(enum material_role role);
  * refuse beyond that is refused here with the recorded text. They return KMS_OK and the record is
  * changed, or a refusal and the record is unchanged. */
 
-void key_created(struct key_record *key);                        /* Enabled or PendingImport (R1)  */
+void key_created(struct key_record *key); /* Enabled or PendingImport (R1)  */
 void key_enable(struct key_record *key);
 void key_disable(struct key_record *key);
 void key_schedule_deletion(struct key_record *key, int64_t now, uint32_t days);
@@ -77,15 +78,15 @@ void key_schedule_deletion(struct key_record *key, int64_t now, uint32_t days);
 void key_cancel_deletion(struct key_record *key, int64_t now);
 
 struct import_request {
-    struct material_id id;        /* computed from the material by the vault                        */
-    bool               new_type;  /* ImportType NEW_KEY_MATERIAL                                    */
-    bool               existing_type; /* ImportType EXISTING_KEY_MATERIAL, sent explicitly          */
-    bool               has_expected_id;
-    struct material_id expected_id; /* KeyMaterialId of the request                                 */
-    enum expiration_model expiration; /* EXPIRES or DOES_NOT_EXPIRE                                 */
-    int64_t            valid_to;    /* ms, only with EXPIRES; cut to whole seconds here (R13)       */
-    bool               has_description;
-    struct bytes       description;
+    struct material_id    id;            /* made from the material by the vault */
+    bool                  new_type;      /* NEW_KEY_MATERIAL */
+    bool                  existing_type; /* EXISTING_KEY_MATERIAL, sent explicitly */
+    bool                  has_expected_id;
+    struct material_id    expected_id; /* KeyMaterialId of the request */
+    enum expiration_model expiration;  /* EXPIRES or DOES_NOT_EXPIRE */
+    int64_t               valid_to;    /* ms, with EXPIRES; cut to whole seconds here (R13) */
+    bool                  has_description;
+    struct bytes          description;
 };
 /* R18..R25; the parameter checks before them (R7..R12) are the operation's. On success *ret_material
  * is the entry that the material went to (new, or existing and now present), its `sealed` still to be
@@ -99,8 +100,9 @@ KMS_MUST_CHECK enum kms_status key_import(struct key_record *key, const struct i
 /* R27..R31, R47. `id` NULL means the current one. *ret_erased: a copy of the sealed form to erase
  * (wrapped.len 0 if there was none; the view is good as long as `key`), *ret_id/ret_has_id: what the
  * answer names (R29: symmetric keys only). */
-KMS_MUST_CHECK enum kms_status key_delete_material(struct key_record *key, const struct material_id *id,
-                                                   int64_t now, struct sealed *ret_erased,
+KMS_MUST_CHECK enum kms_status key_delete_material(struct key_record        *key,
+                                                   const struct material_id *id, int64_t now,
+                                                   struct sealed      *ret_erased,
                                                    struct material_id *ret_id, bool *ret_has_id,
                                                    struct kms_error *reterr);
 /* The expiry of one CURRENT/NON_CURRENT material has been carried out: bytes gone, key PendingImport

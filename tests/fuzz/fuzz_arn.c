@@ -50,8 +50,8 @@ static void print(struct buf *out, const struct key_ref *ref)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(size + 1);
-    struct bytes   text = bytes_of(data, size);
-    struct key_ref ref = key_ref_parse(text);
+    struct bytes                    text = bytes_of(data, size);
+    struct key_ref                  ref = key_ref_parse(text);
 
     must(bytes_eq(ref.text, text));
     must_be_within(text, ref.partition);

@@ -33,8 +33,8 @@ static void test_appending(void **state)
 static void test_numbers(void **state)
 {
     CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
-    static const uint8_t want[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 2, 'h', 'i',
-                                    0, 0, 0, 0 };
+    static const uint8_t            want[] = { 1,  2, 3, 4, 5, 6,   7,   8, 9, 10, 11,
+                                               12, 0, 0, 0, 2, 'h', 'i', 0, 0, 0,  0 };
 
     (void)state;
     buf_add_u32(&b, 0x01020304);
@@ -120,7 +120,7 @@ static void test_cutting(void **state)
 static void test_wiping(void **state)
 {
     CLEANUP(buf_release) struct buf b = BUF_INIT(100);
-    uint8_t zero[6] = { 0 };
+    uint8_t                         zero[6] = { 0 };
 
     (void)state;
     buf_add_str(&b, "secret");

@@ -114,9 +114,9 @@ static void test_take_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equality), cmocka_unit_test(test_order), cmocka_unit_test(test_starts),
-        cmocka_unit_test(test_cut),      cmocka_unit_test(test_take),
-        cmocka_unit_test(test_take_numbers),
+        cmocka_unit_test(test_equality), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_starts),   cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_take),     cmocka_unit_test(test_take_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,8 @@ static void test_never_below_the_floor(void **state)
     struct clock *c = clock_new(floor_ms);
 
     (void)state;
-    assert_true(clock_now(c) == floor_ms); /* a machine clock that went back does not revive a key */
+    assert_true(clock_now(c) ==
+                floor_ms); /* a machine clock that went back does not revive a key */
     clock_raise_floor(c, floor_ms + 5);
     assert_true(clock_now(c) == floor_ms + 5);
     clock_raise_floor(c, floor_ms);

@@ -15,8 +15,8 @@
 static void test_hex(void **state)
 {
     CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
-    uint8_t all[256];
-    uint8_t back[256];
+    uint8_t                         all[256];
+    uint8_t                         back[256];
 
     (void)state;
     for (unsigned i = 0; i < 256; i++)
@@ -56,8 +56,13 @@ static void test_hex_refuses(void **state)
 
 /* RFC 4648, section 10. */
 static const char *const base64_known[][2] = {
-    { "", "" },         { "f", "Zg==" },         { "fo", "Zm8=" },        { "foo", "Zm9v" },
-    { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" },
+    { "", "" },
+    { "f", "Zg==" },
+    { "fo", "Zm8=" },
+    { "foo", "Zm9v" },
+    { "foob", "Zm9vYg==" },
+    { "fooba", "Zm9vYmE=" },
+    { "foobar", "Zm9vYmFy" },
 };
 
 static void test_base64(void **state)
@@ -65,8 +70,8 @@ static void test_base64(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(base64_known); i++) {
         CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
-        uint8_t back[32];
-        size_t  len = 99;
+        uint8_t                         back[32];
+        size_t                          len = 99;
         base64_add(&b, bytes_str(base64_known[i][0]));
         assert_true(bytes_eq_str(buf_bytes(&b), base64_known[i][1]));
         assert_true(base64_read(bytes_str(base64_known[i][1]), back, &len));
@@ -79,8 +84,8 @@ static void test_base64_all_bytes_and_in_place(void **state)
     (void)state;
     for (size_t len = 0; len < 300; len++) {
         CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
-        uint8_t raw[300];
-        size_t  got = 0;
+        uint8_t                         raw[300];
+        size_t                          got = 0;
         for (size_t i = 0; i < len; i++)
             raw[i] = (uint8_t)(i * 151 + len);
         base64_add(&b, bytes_of(raw, len));
@@ -95,9 +100,9 @@ static void test_base64_all_bytes_and_in_place(void **state)
 static void test_base64_refuses(void **state)
 {
     static const char *const bad[] = {
-        "Z",    "Zg",   "Zg=",    "Zm9",    "Zg===",  "====",   "=m9v",   "Z=9v",     "Zm=v",
-        "Zh==", "Zm9=", "Zg==Zg==", "Zm9v\n", "Zm 9", "Zm-v",   "Zm_v",   "Zg==\n\n\n", "Zm\0v",
-        "Z===", "Zm9v=", "Zm9v====",
+        "Z",    "Zg",   "Zg=",        "Zm9",   "Zg===",    "====",   "=m9v",
+        "Z=9v", "Zm=v", "Zh==",       "Zm9=",  "Zg==Zg==", "Zm9v\n", "Zm 9",
+        "Zm-v", "Zm_v", "Zg==\n\n\n", "Zm\0v", "Z===",     "Zm9v=",  "Zm9v====",
     };
     uint8_t out[64];
     size_t  len = 99;
@@ -109,7 +114,7 @@ static void test_base64_refuses(void **state)
     }
     for (unsigned c = 0; c < 256; c++) { /* every byte that is not of the alphabet */
         uint8_t text[4] = { 'A', (uint8_t)c, 'A', 'A' };
-        bool    known = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+        bool known = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
                      c == '+' || c == '/';
         assert_int_equal(base64_read(bytes_of(text, 4), out, &len), known);
     }
@@ -133,11 +138,11 @@ static void test_dates_agree_with_the_library(void **state)
     (void)state;
     for (int64_t s = 0; s < 253402300800; s += 86400 * 13 + 3671) {
         CLEANUP(buf_release) struct buf iso = BUF_INIT(100);
-        char      want[40];
-        char      got[40] = { 0 };
-        int64_t   back = -1;
-        time_t    t = (time_t)s;
-        struct tm tm;
+        char                            want[40];
+        char                            got[40] = { 0 };
+        int64_t                         back = -1;
+        time_t                          t = (time_t)s;
+        struct tm                       tm;
         assert_non_null(gmtime_r(&t, &tm));
 
         date_iso8601_add(&iso, s * 1000 + 999);
@@ -180,10 +185,20 @@ static void test_leap_days(void **state)
 static void test_dates_refused(void **state)
 {
     static const char *const basic[] = {
-        "",                 "20261121T174501",  "20261121T174501z", "20261121 174501Z",
-        "20261321T174501Z", "20260021T174501Z", "20261100T174501Z", "20261121T244501Z",
-        "20261121T176001Z", "20261121T174560Z", "2026112-T174501Z", "19691231T235959Z",
-        "20261121T174501Z ", " 0261121T174501Z",
+        "",
+        "20261121T174501",
+        "20261121T174501z",
+        "20261121 174501Z",
+        "20261321T174501Z",
+        "20260021T174501Z",
+        "20261100T174501Z",
+        "20261121T244501Z",
+        "20261121T176001Z",
+        "20261121T174560Z",
+        "2026112-T174501Z",
+        "19691231T235959Z",
+        "20261121T174501Z ",
+        " 0261121T174501Z",
     };
     static const char *const http[] = {
         "",

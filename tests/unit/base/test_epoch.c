@@ -87,10 +87,10 @@ static void test_barrier_waits_for_an_open_section(void **state)
 enum { READERS = 3, ROUNDS = 3000, FREED = -1 };
 
 struct shared {
-    struct epoch      *epoch;
+    struct epoch          *epoch;
     _Atomic(_Atomic int *) current;
-    _Atomic bool       stop;
-    _Atomic int        torn;
+    _Atomic bool           stop;
+    _Atomic int            torn;
 };
 
 static void *read_on(void *arg)

@@ -84,7 +84,8 @@ static void test_keys_of_every_length(void **state)
     struct index            *ix = index_new(7);
 
     (void)state;
-    for (size_t len = 0; len < 65; len++) { /* equal bytes, so that only the length tells them apart */
+    for (size_t len = 0; len < 65;
+         len++) { /* equal bytes, so that only the length tells them apart */
         node[len].key = bytes_of(zeros, len);
         index_insert(ix, &node[len], NULL);
     }

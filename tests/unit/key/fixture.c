@@ -9,20 +9,19 @@
 
 #include "fixture.h"
 
-const char *const fixture_policy =
-    "{\n"
-    "  \"Version\" : \"2012-10-17\",\n"
-    "  \"Id\" : \"key-default-1\",\n"
-    "  \"Statement\" : [ {\n"
-    "    \"Sid\" : \"Enable IAM User Permissions\",\n"
-    "    \"Effect\" : \"Allow\",\n"
-    "    \"Principal\" : {\n"
-    "      \"AWS\" : \"arn:aws:iam::111111111111:root\"\n"
-    "    },\n"
-    "    \"Action\" : \"kms:*\",\n"
-    "    \"Resource\" : \"*\"\n"
-    "  } ]\n"
-    "}";
+const char *const fixture_policy = "{\n"
+                                   "  \"Version\" : \"2012-10-17\",\n"
+                                   "  \"Id\" : \"key-default-1\",\n"
+                                   "  \"Statement\" : [ {\n"
+                                   "    \"Sid\" : \"Enable IAM User Permissions\",\n"
+                                   "    \"Effect\" : \"Allow\",\n"
+                                   "    \"Principal\" : {\n"
+                                   "      \"AWS\" : \"arn:aws:iam::111111111111:root\"\n"
+                                   "    },\n"
+                                   "    \"Action\" : \"kms:*\",\n"
+                                   "    \"Resource\" : \"*\"\n"
+                                   "  } ]\n"
+                                   "}";
 
 void fixture_key_id(char out[KEY_ID_MAX + 1], uint64_t serial)
 {

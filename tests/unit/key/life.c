@@ -195,19 +195,12 @@ static enum kms_status do_word(struct life *life, struct key_record *edit, const
         return key_rotation_request(edit, life->now, life->err);
     case 'c':
         return edit->on_demand_start == 0 ? KMS_OK : do_complete(life, edit, ROTATION_ON_DEMAND);
-    case 'a':
-        return do_complete(life, edit, ROTATION_AUTOMATIC);
-    case 'x':
-        return do_expire(life, edit, ret_erased);
-    case '?':
-        return do_lose(life, edit, word[1], ret_erased);
-    case '-':
-        return do_delete(life, edit, word, ret_erased);
-    case '+':
-        life->now += strtol(word + 1, NULL, 10) * 1000;
-        return KMS_OK;
-    default:
-        return do_import(life, edit, word, ret_erased);
+    case 'a': return do_complete(life, edit, ROTATION_AUTOMATIC);
+    case 'x': return do_expire(life, edit, ret_erased);
+    case '?': return do_lose(life, edit, word[1], ret_erased);
+    case '-': return do_delete(life, edit, word, ret_erased);
+    case '+': life->now += strtol(word + 1, NULL, 10) * 1000; return KMS_OK;
+    default:  return do_import(life, edit, word, ret_erased);
     }
 }
 

@@ -21,10 +21,10 @@
 struct life {
     struct key_record *key;
     int64_t            now;
-    uint32_t           slots;      /* handed out so far                        */
-    bool               has_id;     /* what the last answer of '-' named        */
+    uint32_t           slots;  /* handed out so far                        */
+    bool               has_id; /* what the last answer of '-' named        */
     struct material_id id;
-    struct kms_error  *err;        /* of the last refusal                      */
+    struct kms_error  *err; /* of the last refusal                      */
 };
 
 enum { LIFE_START_S = 1000 };

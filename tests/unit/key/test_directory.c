@@ -295,7 +295,8 @@ static void test_materials(void **state)
     assert_int_equal(owner(w, EAST, 'B'), 0);
     assert_int_equal(owner(w, EAST, 'A'), 1);
     assert_int_equal(owner(w, EAST, 'E'), 1);
-    directory_put_key(w->d, with_materials("us-east-1", 3, "A")); /* of another: the first keeps it */
+    directory_put_key(w->d,
+                      with_materials("us-east-1", 3, "A")); /* of another: the first keeps it */
     assert_int_equal(owner(w, EAST, 'A'), 1);
 
     directory_remove_key(w->d, ACCOUNT, EAST, id_of(id, 1));
@@ -456,7 +457,7 @@ static void test_memory_per_key(void **state)
         const char *name;
         struct key_record *(*next)(const struct key_record *, uint64_t serial);
     } const lives[] = {
-        { "generated", generated }, { "then changed", changed }, { "created empty", empty },
+        { "generated", generated },    { "then changed", changed }, { "created empty", empty },
         { "then imported", imported }, { "then changed", changed },
     };
     struct world *w = *state;

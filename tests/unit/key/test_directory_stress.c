@@ -16,7 +16,16 @@
 #include "fixture.h"
 #include "key/directory.h"
 
-enum { READERS = 3, STAYING = 100, COMING = 400, ALIASES = 120, TARGETS = 4, CHANGES = 10000, LOOKS = 20000, PAGE = 20 };
+enum {
+    READERS = 3,
+    STAYING = 100,
+    COMING = 400,
+    ALIASES = 120,
+    TARGETS = 4,
+    CHANGES = 10000,
+    LOOKS = 20000,
+    PAGE = 20
+};
 
 #define ACCOUNT BYTES_LIT("111122223333")
 #define EAST    BYTES_LIT("us-east-1")
@@ -214,16 +223,10 @@ static void change(struct stress *s, uint64_t *random, uint64_t version)
         else
             directory_put_key(s->d, make_key(serial, version));
         break;
-    case 2:
-        remove_alias(s->d, alias);
-        break;
+    case 2:  remove_alias(s->d, alias); break;
     case 3:
-    case 4:
-        directory_put_alias(s->d, make_alias(alias, 1 + serial % TARGETS));
-        break;
-    default:
-        directory_put_key(s->d, make_key(serial, version));
-        break;
+    case 4:  directory_put_alias(s->d, make_alias(alias, 1 + serial % TARGETS)); break;
+    default: directory_put_key(s->d, make_key(serial, version)); break;
     }
 }
 

@@ -90,7 +90,7 @@ static void test_printing_gives_back_the_text(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(refs); i++) {
         CLEANUP(buf_release) struct buf out = BUF_INIT(400);
-        struct key_ref ref = key_ref_parse(bytes_str(refs[i].text));
+        struct key_ref                  ref = key_ref_parse(bytes_str(refs[i].text));
         if (ref.kind == REF_KEY_ARN)
             key_arn_add(&out, ref.account, ref.region, ref.id);
         else if (ref.kind == REF_ALIAS_ARN)
@@ -104,8 +104,8 @@ static void test_printing_gives_back_the_text(void **state)
 static void test_longest_names_fit_their_limits(void **state)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(ALIAS_ARN_MAX);
-    char region[REGION_MAX + 1] = "us-gov-";
-    char alias[ALIAS_MAX + 1] = "alias/";
+    char                            region[REGION_MAX + 1] = "us-gov-";
+    char                            alias[ALIAS_MAX + 1] = "alias/";
 
     (void)state;
     memset(region + 7, 'a', REGION_MAX - 9);

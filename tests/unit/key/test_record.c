@@ -51,8 +51,8 @@ static void assert_full(const struct key_record *k)
     for (uint8_t i = 0; i < 5; i++) {
         assert_int_equal(k->materials[i].id.b[0], i);
         assert_true(bytes_eq_str(k->materials[i].description, "material"));
-        assert_true(bytes_eq_str(k->materials[i].sealed.wrapped,
-                                 "0123456789abcdef0123456789abcdef+tag"));
+        assert_true(
+            bytes_eq_str(k->materials[i].sealed.wrapped, "0123456789abcdef0123456789abcdef+tag"));
         assert_int_equal(k->materials[i].sealed.slot, i);
     }
     assert_int_equal(k->n_tags, 2);
@@ -62,7 +62,7 @@ static void assert_full(const struct key_record *k)
 
 static void test_clone_stands_alone(void **state)
 {
-    struct key_record *k = full_record();
+    struct key_record                           *k = full_record();
     CLEANUP(key_record_freep) struct key_record *copy = key_record_clone(k);
 
     (void)state;

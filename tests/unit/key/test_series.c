@@ -18,12 +18,12 @@ enum { SERIALS = 3000 };
 
 /* Item i stands for serial i; `there` says whether it is in the series. */
 struct model {
-    struct series *series;
+    struct series      *series;
     struct series_trash trash;
-    bool           there[SERIALS + 1];
-    char           item[SERIALS + 1];
-    size_t         count;
-    uint64_t       random;
+    bool                there[SERIALS + 1];
+    char                item[SERIALS + 1];
+    size_t              count;
+    uint64_t            random;
 };
 
 static uint64_t next_random(struct model *m)
@@ -34,9 +34,7 @@ static uint64_t next_random(struct model *m)
 
 static void model_begin(struct model *m)
 {
-    *m = (struct model){ .series = series_new(), 
-                         .trash = { .epoch = epoch_new() },
-                         .random = 1 };
+    *m = (struct model){ .series = series_new(), .trash = { .epoch = epoch_new() }, .random = 1 };
 }
 
 static void model_end(struct model *m)
@@ -147,7 +145,8 @@ static void test_neighbours_swapped(void **state)
 
     (void)state;
     model_begin(&m);
-    for (uint64_t s = 1; s < SERIALS; s += 2) { /* two creations that committed the other way round */
+    for (uint64_t s = 1; s < SERIALS;
+         s += 2) { /* two creations that committed the other way round */
         add(&m, s + 1);
         add(&m, s);
     }

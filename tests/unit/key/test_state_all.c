@@ -147,25 +147,18 @@ static enum kms_status model_step(struct model *model, const char *word)
 {
     switch (*word) {
     case 'd':
-    case 'e':
-        return model_switch(model, *word == 'd');
+    case 'e': return model_switch(model, *word == 'd');
     case 's':
-    case 'u':
-        return model_delete_key(model, *word == 's');
-    case 'r':
-        return model_rotate(model);
-    case 'c':
-        return model_complete(model);
-    case 'x':
-        return KMS_OK;
-    case '-':
-        return model_delete(model, word[1]);
+    case 'u': return model_delete_key(model, *word == 's');
+    case 'r': return model_rotate(model);
+    case 'c': return model_complete(model);
+    case 'x': return KMS_OK;
+    case '-': return model_delete(model, word[1]);
     case '+':
         for (int i = 0; i < NAMES; i++)
             model->m[i].ends = model->m[i].ends == NEVER ? NEVER : PAST;
         return KMS_OK;
-    default:
-        return model_import(model, word);
+    default: return model_import(model, word);
     }
 }
 
@@ -197,8 +190,8 @@ static const char *broken_invariant(const struct key_record *k)
         pending += !lasting(m);
         if (!lasting(m) && i + 1 != k->n_materials)
             return "the pending material is not the newest";
-        if (!m->present && (m->expiration != EXPIRATION_NONE || m->valid_to != 0 ||
-                            m->sealed.wrapped.len > 0))
+        if (!m->present &&
+            (m->expiration != EXPIRATION_NONE || m->valid_to != 0 || m->sealed.wrapped.len > 0))
             return "a missing material has an expiration or bytes (I4)";
         if (m->present && m->expiration == EXPIRATION_NONE)
             return "a present material has no expiration model";
@@ -229,10 +222,10 @@ static uint64_t fingerprint(const struct life *life)
     const struct key_record        *k = life->key;
     uint64_t                        hash = 14695981039346656037u;
 
-    buf_addf(&text, "%d %d", k->state, k->on_demand_start != 0);
+    buf_addf(&text, "%u %d", k->state, k->on_demand_start != 0);
     for (size_t i = 0; i < k->n_materials; i++) {
         const struct key_material *m = &k->materials[i];
-        buf_addf(&text, " %c%d%d%d%d%d", m->id.b[0], m->role, m->present, m->expiration,
+        buf_addf(&text, " %c%u%d%u%d%d", m->id.b[0], m->role, m->present, m->expiration,
                  m->valid_to <= life->now, m->sealed.wrapped.len > 0);
     }
     assert_true(buf_ok(&text));
@@ -246,13 +239,14 @@ static void compare(const struct node *n, const char *path)
     static const enum material_role as[] = { [PENDING] = MATERIAL_PENDING_ROTATION,
                                              [NON_CURRENT] = MATERIAL_NON_CURRENT,
                                              [CURRENT] = MATERIAL_CURRENT };
-    const struct key_record *k = n->life.key;
-    const char              *broken = broken_invariant(k);
+    const struct key_record        *k = n->life.key;
+    const char                     *broken = broken_invariant(k);
 
     if (broken != NULL)
         fail_msg("after '%s' %s", path, broken);
     if (key_state_at(k, n->life.now) != model_state(&n->model))
-        fail_msg("after '%s' the key is %s, not %s", path, key_state_name(key_state_at(k, n->life.now)),
+        fail_msg("after '%s' the key is %s, not %s", path,
+                 key_state_name(key_state_at(k, n->life.now)),
                  key_state_name(model_state(&n->model)));
     if ((k->on_demand_start != 0) != n->model.rotating)
         fail_msg("after '%s' a rotation is %s progress", path, n->model.rotating ? "not in" : "in");
@@ -271,7 +265,7 @@ static void compare(const struct node *n, const char *path)
 /* --- the walk --------------------------------------------------------------------------------------- */
 
 static const char *const words[] = {
-    "A", "A@10", "A!", "A!@10", "B", "B@10", "B!", "B!@10", "C", "C@10", "C!", "C!@10",
+    "A", "A@10", "A!", "A!@10", "B", "B@10", "B!", "B!@10", "C", "C@10", "C!",  "C!@10",
     "-", "-A",   "-B", "-C",    "r", "c",    "d",  "e",     "s", "u",    "+20", "x",
 };
 

@@ -110,7 +110,7 @@ static void test_roles(void **state)
 
 static void test_refusals(void **state)
 {
-    CLEANUP(buf_release) struct buf               t = BUF_INIT(TABLE_MAX);
+    CLEANUP(buf_release) struct buf              t = BUF_INIT(TABLE_MAX);
     CLEANUP(key_record_freep) struct key_record *k = fixture_key("us-east-1", 1, ORIGIN_EXTERNAL);
     struct kms_error                             err;
 

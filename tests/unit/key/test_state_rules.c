@@ -234,13 +234,14 @@ static void run(const struct rule *r)
     struct life                     life;
 
     life_begin(&life, r->kind == GENERATED ? ORIGIN_AWS_KMS : ORIGIN_EXTERNAL,
-               r->kind == PRIMARY ? REGION_PRIMARY
+               r->kind == PRIMARY   ? REGION_PRIMARY
                : r->kind == REPLICA ? REGION_REPLICA
                                     : REGION_SINGLE,
                &err);
     enum kms_status status = life_run(&life, r->words);
     if (status != r->status)
-        fail_msg("%s: '%s' came to %s: %s", r->name, r->words, kms_status_word(status), err.message);
+        fail_msg("%s: '%s' came to %s: %s", r->name, r->words, kms_status_word(status),
+                 err.message);
     life_expand(&life, r->message, &want);
     if (status != KMS_OK && !bytes_eq(buf_bytes(&want), bytes_of(err.message, err.message_len)))
         fail_msg("%s: '%s' says\n%s", r->name, r->words, err.message);
@@ -292,7 +293,8 @@ static void test_r29_what_an_answer_names(void **state)
     begin(&life, &err, REGION_SINGLE);
     assert_int_equal(life_run(&life, "-"), KMS_OK);
     assert_false(life.has_id);
-    assert_int_equal(life_run(&life, "A B! r c - -"), KMS_OK); /* missing already: named all the same */
+    /* missing already: named all the same */
+    assert_int_equal(life_run(&life, "A B! r c - -"), KMS_OK);
     assert_true(life.has_id);
     assert_memory_equal(life.id.b, b.b, sizeof b.b);
     life_end(&life);
@@ -352,7 +354,8 @@ static void test_r47_replica(void **state)
 
     /* R48, I18: it becomes current here although it is missing here */
     assert_true(key_rotation_complete(life.key, life.now, ROTATION_ON_DEMAND));
-    assert_life(&life, "PendingImport [A NON_CURRENT IMPORTED NOEXP] [B CURRENT PENDING_IMPORT rot 0]");
+    assert_life(&life,
+                "PendingImport [A NON_CURRENT IMPORTED NOEXP] [B CURRENT PENDING_IMPORT rot 0]");
     assert_int_equal(life.key->state, KEY_PENDING_IMPORT);
     assert_int_equal(life_run(&life, "B"), KMS_OK);
     assert_life(&life, "Enabled [A NON_CURRENT IMPORTED NOEXP] [B CURRENT IMPORTED NOEXP rot 0]");
@@ -397,8 +400,9 @@ static void test_limit_of_on_demand_rotations(void **state)
         assert_int_equal(life_run(&life, "r c a"), KMS_OK); /* automatic ones do not count */
     assert_int_equal(life.key->on_demand_count, LIMIT_ON_DEMAND_ROTATIONS);
     assert_int_equal(life_run(&life, "r"), KMS_E_LIMIT);
-    assert_refused(&life, "The on-demand rotations limit has been reached for the given keyId. No more "
-                          "on-demand rotations can be performed for this key: <arn>");
+    assert_refused(&life,
+                   "The on-demand rotations limit has been reached for the given keyId. No more "
+                   "on-demand rotations can be performed for this key: <arn>");
     assert_true(life.key->on_demand_start == 0);
     life_end(&life);
 }
@@ -438,7 +442,7 @@ static void test_r50_r51_r52_automatic_rotation(void **state)
     assert_true(k->next_rotation == 1000 + 90 * day);
     key_rotation_enable(k, 2000, true, 2560); /* R51: another period restarts */
     assert_true(k->rotation_period_days == 2560 && k->next_rotation == 2000 + 2560 * day);
-    key_rotation_enable(k, 3000, false, 0); /* R51: omitted changes nothing */
+    key_rotation_enable(k, 3000, false, 0);   /* R51: omitted changes nothing */
     key_rotation_enable(k, 3000, true, 2560); /* R51: the same, likewise */
     assert_true(k->rotation_period_days == 2560 && k->next_rotation == 2000 + 2560 * day);
     key_rotation_disable(k);
@@ -512,7 +516,8 @@ static void test_several_expire_one_by_one(void **state)
     assert_int_equal(key_expired_material(life.key, life.now)->id.b[0], 'B');
     assert_int_equal(life_run(&life, "x"), KMS_OK);
     assert_null(key_expired_material(life.key, life.now));
-    assert_life(&life, "PendingImport [A NON_CURRENT IMPORTED EXP 10] [B CURRENT IMPORTED EXP 20 rot 0]");
+    assert_life(&life,
+                "PendingImport [A NON_CURRENT IMPORTED EXP 10] [B CURRENT IMPORTED EXP 20 rot 0]");
     life_end(&life);
 }
 
@@ -538,11 +543,12 @@ static void test_state_texts(void **state)
     begin(&life, &err, REGION_SINGLE);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         enum key_state s = texts[i].state;
-        assert_int_equal(key_state_check(life.key, s, STATES_ALL & ~KEY_IN(s), &err), texts[i].status);
+        assert_int_equal(key_state_check(life.key, s, STATES_ALL & ~KEY_IN(s), &err),
+                         texts[i].status);
         assert_refused(&life, texts[i].text);
         assert_int_equal(key_state_check(life.key, s, KEY_IN(s), &err), KMS_OK);
         enum kms_status cancel = key_state_check(life.key, s, STATES_PENDING_DELETION, &err);
-        bool pending = s == KEY_PENDING_DELETION || s == KEY_PENDING_REPLICA_DELETION;
+        bool            pending = s == KEY_PENDING_DELETION || s == KEY_PENDING_REPLICA_DELETION;
         assert_int_equal(cancel, pending ? KMS_OK : KMS_E_KEY_STATE);
         if (!pending)
             assert_refused(&life, NOT_DELETION);
