@@ -35,7 +35,7 @@ void buf_wipe(struct buf *b)
     buf_reset(b);
 }
 
-bool buf_reserve(struct buf *b, size_t extra)
+bool buf_grow(struct buf *b, size_t extra)
 {
     if (b->overflow || extra > b->limit || b->len > b->limit - extra) {
         b->overflow = true;
@@ -65,24 +65,6 @@ bool buf_reserve(struct buf *b, size_t extra)
     b->ptr = fresh;
     b->cap = cap;
     return true;
-}
-
-void buf_add(struct buf *b, struct bytes in)
-{
-    if (in.len == 0 || !buf_reserve(b, in.len))
-        return;
-    memcpy(b->ptr + b->len, in.ptr, in.len);
-    b->len += in.len;
-}
-
-void buf_add_str(struct buf *b, const char *s)
-{
-    buf_add(b, bytes_str(s));
-}
-
-void buf_add_byte(struct buf *b, uint8_t c)
-{
-    buf_add(b, bytes_of(&c, 1));
 }
 
 void buf_add_u32(struct buf *b, uint32_t v)

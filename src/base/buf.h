@@ -24,12 +24,34 @@ void buf_release(struct buf *b); /* wipes and frees; fine on a zeroed buffer; fo
 void buf_reset(struct buf *b);   /* forgets the content, keeps the memory, clears overflow       */
 void buf_wipe(struct buf *b);    /* buf_reset, and the used bytes are zeroed                     */
 
-/* Makes room for `extra` more bytes; false (and overflow) when over the limit or out of memory. */
-bool buf_reserve(struct buf *b, size_t extra);
+bool buf_grow(struct buf *b, size_t extra);
 
-void buf_add(struct buf *b, struct bytes in);
-void buf_add_str(struct buf *b, const char *s);
-void buf_add_byte(struct buf *b, uint8_t c);
+/* Makes room for `extra` more bytes; false (and overflow) when over the limit or out of memory. Almost
+ * always there is room, so that part is inline. */
+static inline bool buf_reserve(struct buf *b, size_t extra)
+{
+    return (extra <= b->cap - b->len && !b->overflow) || buf_grow(b, extra);
+}
+
+static inline void buf_add(struct buf *b, struct bytes in)
+{
+    if (in.len == 0 || !buf_reserve(b, in.len))
+        return;
+    memcpy(b->ptr + b->len, in.ptr, in.len);
+    b->len += in.len;
+}
+
+static inline void buf_add_str(struct buf *b, const char *s)
+{
+    buf_add(b, bytes_str(s));
+}
+
+static inline void buf_add_byte(struct buf *b, uint8_t c)
+{
+    if (buf_reserve(b, 1))
+        b->ptr[b->len++] = c;
+}
+
 void buf_add_u32(struct buf *b, uint32_t v); /* big-endian */
 void buf_add_u64(struct buf *b, uint64_t v); /* big-endian */
 /* 32-bit big-endian length, then the bytes: the canonical encoding of AAD and MAC inputs. */

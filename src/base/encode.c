@@ -40,46 +40,40 @@ bool hex_read(struct bytes text, uint8_t *ret, size_t len)
 {
     if (text.len != 2 * len)
         return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (hex_value(text.ptr[i]) < 0)
-            return false;
-    }
+    int bad = 0;
+    for (size_t i = 0; i < text.len; i++)
+        bad |= hex_value(text.ptr[i]);
+    if (bad < 0)
+        return false;
     for (size_t i = 0; i < len; i++)
         ret[i] = (uint8_t)(hex_value(text.ptr[2 * i]) << 4 | hex_value(text.ptr[2 * i + 1]));
     return true;
 }
 
-/* All-ones if lo <= v <= hi, else zero; no branch. */
-static unsigned in_range(unsigned v, unsigned lo, unsigned hi)
-{
-    /* values are below 256: a difference that went below zero has its top bit set */
-    return (((v - lo) | (hi - v)) >> 31) - 1u;
-}
-
+/* 0..63 -> its character, by arithmetic: an unsigned difference that went below zero has its high bits
+ * set, which selects the distance to the next range. */
 static uint8_t b64_char(unsigned v)
 {
-    unsigned c = 0;
+    unsigned c = v + 'A';
 
-    c |= in_range(v, 0, 25) & (v + 'A');
-    c |= in_range(v, 26, 51) & (v + 'a' - 26);
-    c |= in_range(v, 52, 61) & (v - 52 + '0');
-    c |= in_range(v, 62, 62) & '+';
-    c |= in_range(v, 63, 63) & '/';
+    c += ((25u - v) >> 8) & 6;  /* 26..51: 'a' is 6 above 'Z' + 1 */
+    c -= ((51u - v) >> 8) & 75; /* 52..61: '0'                    */
+    c -= ((61u - v) >> 8) & 15; /* 62: '+'                        */
+    c += ((62u - v) >> 8) & 3;  /* 63: '/'                        */
     return (uint8_t)c;
 }
 
-/* 0..63, or 64 for a character outside the alphabet. */
+/* The other way; 0..63, or a value with bit 6 or above set for a character outside the alphabet. */
 static unsigned b64_value(unsigned c)
 {
-    unsigned upper = in_range(c, 'A', 'Z');
-    unsigned lower = in_range(c, 'a', 'z');
-    unsigned digit = in_range(c, '0', '9');
-    unsigned plus = in_range(c, '+', '+');
-    unsigned slash = in_range(c, '/', '/');
-    unsigned none = ~(upper | lower | digit | plus | slash);
+    unsigned v = ~0u;
 
-    return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) |
-           (plus & 62) | (slash & 63) | (none & 64);
+    v += ((('A' - 1u - c) & (c - ('Z' + 1u))) >> 8) & (c - 'A' + 1);
+    v += ((('a' - 1u - c) & (c - ('z' + 1u))) >> 8) & (c - 'a' + 27);
+    v += ((('0' - 1u - c) & (c - ('9' + 1u))) >> 8) & (c - '0' + 53);
+    v += ((('+' - 1u - c) & (c - ('+' + 1u))) >> 8) & 63;
+    v += ((('/' - 1u - c) & (c - ('/' + 1u))) >> 8) & 64;
+    return v;
 }
 
 void base64_add(struct buf *out, struct bytes in)
@@ -128,7 +122,7 @@ bool base64_read(struct bytes text, uint8_t *ret, size_t *ret_len)
         unsigned v[4];
         for (size_t k = 0; k < 4; k++)
             v[k] = k < 4 - skip ? b64_value(text.ptr[i + k]) : 0;
-        bad |= (v[0] | v[1] | v[2] | v[3]) & 64;
+        bad |= (v[0] | v[1] | v[2] | v[3]) & ~63u;
         unsigned w = (v[0] & 63) << 18 | (v[1] & 63) << 12 | (v[2] & 63) << 6 | (v[3] & 63);
         if (skip == 1)
             bad |= w & 0xff;    /* bits that no byte uses must be zero */
