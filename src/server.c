@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/encode.h"
 #include "base/log.h"
+#include "commit/event.h"
 #include "crypto/crypto.h"
 #include "request_internal.h"
 #include "sigv4/sigv4.h"
@@ -56,7 +56,6 @@ static struct request *request_take(struct server *s, struct exchange *ex)
 {
     struct loop    *l = &s->loops[ex->loop];
     struct request *rq = l->free;
-    uint8_t         uuid[16];
 
     if (rq == NULL)
         rq = request_new(s, ex->loop);
@@ -66,9 +65,7 @@ static struct request *request_take(struct server *s, struct exchange *ex)
         return NULL;
     rq->ex = ex;
     rq->reader = l->reader;
-    crypto_random(uuid, sizeof uuid);
-    uuid_make_v4(uuid);
-    uuid_write(rq->id, uuid);
+    uuid_text_new(rq->id);
     return rq;
 }
 
@@ -185,11 +182,8 @@ void request_event_write(struct request *rq, struct buf *out)
         .tls_version = ex->tls_version,
         .tls_cipher = ex->tls_cipher,
     };
-    uint8_t uuid[16];
 
-    crypto_random(uuid, sizeof uuid);
-    uuid_make_v4(uuid);
-    uuid_write(e.event_id, uuid);
+    uuid_text_new(e.event_id);
     answer_elements(rq, &elements);
     e.response_elements = buf_bytes(&elements);
     if (rq->status != KMS_OK) {
@@ -230,17 +224,8 @@ static void noise_summary(struct server *s, struct loop *l, struct buf *out)
     char extra[64];
     int  len = snprintf(extra, sizeof extra, "{\"failedAuthentications\":%llu}",
                         (unsigned long long)l->noise_dropped);
-    struct audit_event e = {
-        .time = clock_now(s->parts.clock),
-        .event_type = "AwsServiceEvent",
-        .event_name = "TrentUnauthenticatedRequests",
-        .additional = bytes_of(extra, (size_t)len),
-    };
-    uint8_t uuid[16];
-    crypto_random(uuid, sizeof uuid);
-    uuid_make_v4(uuid);
-    uuid_write(e.event_id, uuid);
-    audit_event_write(out, &e);
+    service_event_text(out, clock_now(s->parts.clock), "TrentUnauthenticatedRequests",
+                       (struct bytes){ NULL, 0 }, bytes_of(extra, (size_t)len));
     l->noise_dropped = 0;
 }
 

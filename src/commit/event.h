@@ -1,7 +1,11 @@
-/* commit/event.h - events that nobody asked for, and the rows of giving something up. */
+/* commit/event.h - audit events that no request asked for. */
 #pragma once
 
+#include "base/encode.h"
 #include "store/store.h"
+
+/* A fresh random UUID (version 4), NUL-terminated: event ids, request ids. */
+void uuid_text_new(char ret[UUID_TEXT + 1]);
 
 /* A service event about a key (expiry, rotation, deletion), CloudTrail's AwsServiceEvent, as text for
  * struct change. `material` may be NULL. */
@@ -12,6 +16,3 @@ void service_event_text(struct buf *out, int64_t now, const char *name, struct b
                         struct bytes additional);
 /* The nth colon-separated part of an ARN (0: "arn"); empty if there is none. */
 struct bytes arn_part(struct bytes arn, unsigned nth);
-/* A tombstone row for a sealed form that a change gives up; nothing when there is none. */
-void change_bury(struct change *change, struct bytes key_arn, const struct material_id *material,
-                 const struct sealed *sealed, enum erase_reason reason, int64_t now);

@@ -132,23 +132,7 @@ struct key_record *op_edit_key(struct op_call *call)
 void op_bury(struct op_call *call, const struct key_record *key, const struct material_id *id,
              const struct sealed *sealed, enum erase_reason reason)
 {
-    if (sealed->wrapped.len == 0)
-        return; /* there is nothing to erase */
-    struct tombstone *t = calloc(1, sizeof *t);
-
-    if (t == NULL)
-        abort();
-    size_t arn = key->name.arn.len < KEY_ARN_MAX ? key->name.arn.len : KEY_ARN_MAX;
-
-    memcpy(t->key_arn, key->name.arn.ptr, arn);
-    if (id != NULL)
-        t->material = *id;
-    t->slot = sealed->slot;
-    t->slot_generation = sealed->slot_generation;
-    t->slot_class = sealed->slot_class;
-    t->at = call->now;
-    t->reason = (uint8_t)reason;
-    change_add(call->change, ROW_TOMBSTONE_INSERT)->tombstone = t;
+    change_bury(call->change, key->name.arn, id, sealed, reason, call->now);
 }
 
 struct vault_material op_current(const struct key_record *key)

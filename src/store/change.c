@@ -63,3 +63,23 @@ struct access_key_record *access_key_new(struct bytes wrapped_secret)
 {
     return access_key_record_new(wrapped_secret);
 }
+
+void change_bury(struct change *change, struct bytes key_arn, const struct material_id *material,
+                 const struct sealed *sealed, enum erase_reason reason, int64_t now)
+{
+    if (sealed->wrapped.len == 0)
+        return;
+    struct tombstone *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        abort();
+    size_t n = key_arn.len < sizeof t->key_arn - 1 ? key_arn.len : sizeof t->key_arn - 1;
+    memcpy(t->key_arn, key_arn.ptr, n);
+    if (material != NULL)
+        t->material = *material;
+    t->slot = sealed->slot;
+    t->slot_generation = sealed->slot_generation;
+    t->slot_class = sealed->slot_class;
+    t->at = now;
+    t->reason = (uint8_t)reason;
+    change_add(change, ROW_TOMBSTONE_INSERT)->tombstone = t;
+}

@@ -54,6 +54,9 @@ struct change {
 
 /* Appends a row with every pointer NULL; aborts when out of memory (rows are few and small). */
 struct row *change_add(struct change *c, enum row_kind kind);
+/* A tombstone row for a sealed form that a change gives up; nothing when there is none. */
+void change_bury(struct change *change, struct bytes key_arn, const struct material_id *material,
+                 const struct sealed *sealed, enum erase_reason reason, int64_t now);
 /* Frees rows and what they still own. */
 void change_release(struct change *c);
 /* A record with copies of its strings in one allocation: free() releases it. NULL when out of memory. */
