@@ -12,7 +12,9 @@
 
 #include "audit/audit.h"
 #include "base/cleanup.h"
+#include "base/encode.h"
 #include "crypto/crypto.h"
+#include "json/write.h"
 #include "store/sqlite/sqlite.h"
 #include "vault/vault.h"
 
@@ -103,7 +105,7 @@ static enum kms_status add_account(struct vault *v, struct change *change, const
     return KMS_OK;
 }
 
-static enum kms_status fill_database(const struct instance_paths *paths, struct vault *v, const char *account,
+static enum kms_status fill_database(const char *path, struct vault *v, const char *account,
                                      const struct instance_result *key, struct kms_error *reterr)
 {
     CLEANUP(change_release) struct change change = { .event = BUF_INIT(0) };
@@ -113,8 +115,8 @@ static enum kms_status fill_database(const struct instance_paths *paths, struct 
     struct store                         *store = NULL;
 
     TRY(add_account(v, &change, account, key, reterr));
-    TRY(store_sqlite_create(paths->database, vault_instance_id(v), reterr));
-    TRY(store_sqlite_open(paths->database, vault_instance_id(v), vault_row_mac, v, &store, reterr));
+    TRY(store_sqlite_create(path, vault_instance_id(v), reterr));
+    TRY(store_sqlite_open(path, vault_instance_id(v), vault_row_mac, v, &store, reterr));
     enum kms_status status = store->ops->apply(store, &batch, reterr);
     store_close(store);
     if (status == KMS_OK && result != KMS_OK)
@@ -153,8 +155,38 @@ enum kms_status instance_make_directory(const struct instance_paths *p, struct k
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot make the data directory '%s': %s", p->data, strerror(errno));
 }
 
+/* The first record: from here on everything is in the audit, the first access key included. */
+static enum kms_status first_record(struct audit *audit, const struct instance_config *config,
+                                    const struct instance_result *key, int64_t now,
+                                    struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf details = BUF_INIT(4096);
+    CLEANUP(buf_release) struct buf text = BUF_INIT(16 * 1024);
+    struct json_writer              w;
+    struct audit_event              e = { .time = now, .event_type = "AwsServiceEvent",
+                                          .event_name = "TrentInstanceCreated",
+                                          .account = bytes_str(config->account) };
+    uint8_t                         uuid[16];
+
+    crypto_random(uuid, sizeof uuid);
+    uuid_make_v4(uuid);
+    uuid_write(e.event_id, uuid);
+    json_writer_init(&w, &details);
+    json_open_object(&w, NULL);
+    json_put_str(&w, "accessKeyId", key->access_key_id);
+    json_put_bool(&w, "development", config->development);
+    json_close_object(&w);
+    e.additional = buf_bytes(&details);
+    audit_event_write(&text, &e);
+    if (!buf_ok(&details) || !buf_ok(&text))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
+    struct bytes event = buf_bytes(&text);
+    return audit_append(audit, &event, 1, true, false, reterr);
+}
+
 static enum kms_status make_audit(const struct instance_config *config, const struct instance_paths *p,
-                                  struct vault *v, struct clock *clock, struct kms_error *reterr)
+                                  struct vault *v, struct clock *clock,
+                                  const struct instance_result *key, struct kms_error *reterr)
 {
     struct audit_config a = {
         .dir = p->audit,
@@ -164,12 +196,33 @@ static enum kms_status make_audit(const struct instance_config *config, const st
         .sign = vault_audit_sign,
         .sign_ctx = v,
     };
+    struct audit     *audit = NULL;
+    struct audit_head head;
 
     vault_audit_public_key(v, a.public_key);
-    return audit_create(&a, reterr);
+    TRY(audit_create(&a, reterr));
+    TRY(audit_open(&a, &audit, &head, reterr));
+    enum kms_status status = first_record(audit, config, key, clock_now(clock), reterr);
+    audit_close(audit);
+    return status;
 }
 
-/* The database comes last: a directory without one is not a data directory yet. */
+/* The database comes last, and under its name only when it is complete: a directory without one is not
+ * a data directory yet. */
+static enum kms_status make_database(const struct instance_config *config, const struct instance_paths *p,
+                                     struct vault *v, const struct instance_result *key,
+                                     struct kms_error *reterr)
+{
+    char path[FILE_PATH_MAX];
+
+    if (!file_join(path, p->data, "trent.db.new"))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the path '%.80s' is too long", p->data);
+    TRY(fill_database(path, v, config->account, key, reterr));
+    if (rename(path, p->database) != 0)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot rename '%s': %s", path, strerror(errno));
+    return file_sync_dir(p->data, reterr);
+}
+
 static enum kms_status make_files(const struct instance_config *config, const struct instance_paths *p,
                                   struct clock *clock, struct epoch *epoch,
                                   const struct instance_result *key, struct kms_error *reterr)
@@ -188,9 +241,9 @@ static enum kms_status make_files(const struct instance_config *config, const st
 
     TRY(vault_create(&vc, reterr));
     TRY(vault_open(&vc, none, &v, reterr));
-    enum kms_status status = make_audit(config, p, v, clock, reterr);
+    enum kms_status status = make_audit(config, p, v, clock, key, reterr);
     if (status == KMS_OK)
-        status = fill_database(p, v, config->account, key, reterr);
+        status = make_database(config, p, v, key, reterr);
     vault_close(v);
     return status;
 }
