@@ -33,7 +33,7 @@ static enum kms_status read_input(struct ctl *c, const char *what, struct buf *o
                                   struct kms_error *reterr)
 {
     if (what == NULL || strcmp(what, "-") == 0)
-        return read_stream(c->in, out, reterr);
+        return read_stream(c->world.in, out, reterr);
     if (file_exists(what))
         return file_read(what, out, reterr);
     buf_add_str(out, what);

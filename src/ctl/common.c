@@ -7,8 +7,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/secret.h"
-#include "crypto/crypto.h"
 #include "ctl/ctl.h"
 
 /* --- complaints ----------------------------------------------------------------------------------------- */
@@ -27,8 +25,8 @@ void ctl_error(struct ctl *c, const char *fmt, ...)
     for (const char *p = text; *p != '\0'; p++) /* file names and the like may hold anything */
         buf_add_byte(&line, (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : (uint8_t)*p);
     buf_add_byte(&line, '\n');
-    (void)fwrite(line.ptr, 1, line.len, c->err);
-    (void)fflush(c->err);
+    (void)fwrite(line.ptr, 1, line.len, c->world.err);
+    (void)fflush(c->world.err);
 }
 
 int ctl_failed(struct ctl *c, const struct kms_error *err, int code)
@@ -43,7 +41,7 @@ int ctl_print(struct ctl *c, const struct buf *text, int code)
         ctl_error(c, "out of memory");
         return EX_OSERR;
     }
-    if (fwrite(text->ptr, 1, text->len, c->out) != text->len || fflush(c->out) != 0) {
+    if (fwrite(text->ptr, 1, text->len, c->world.out) != text->len || fflush(c->world.out) != 0) {
         ctl_error(c, "cannot write the answer: %s", strerror(errno));
         return EX_IOERR;
     }
@@ -146,7 +144,7 @@ int ctl_prepare(struct ctl *c)
 {
     struct kms_error err;
 
-    if (secret_memory_init(false, &err) != KMS_OK || crypto_init(&err) != KMS_OK)
+    if (c->world.prepare(&err) != KMS_OK)
         return ctl_failed(c, &err, EX_OSERR);
     return 0;
 }

@@ -15,8 +15,15 @@
 
 enum { CTL_NOT_RUNNING = 3, CTL_ARGUMENTS_MAX = 32, CTL_OUTPUT_MAX = 64 * 1024 * 1024 };
 
+/* What a run has from outside. */
+struct ctl_world {
+    FILE *in, *out, *err;
+    /* sets up secret memory and cryptography, for the commands that need them; once per process */
+    enum kms_status (*prepare)(struct kms_error *reterr);
+};
+
 struct ctl {
-    FILE                     *in, *out, *err;
+    struct ctl_world          world;
     const char               *data; /* --data; "./trent-data" */
     bool                      json; /* --json                 */
     const struct ctl_command *command;
@@ -42,8 +49,8 @@ int ctl_audit_verify(struct ctl *c);
 int ctl_receipts(struct ctl *c);
 int ctl_blob_inspect(struct ctl *c);
 
-/* The whole program; main() hands in the standard streams. */
-int ctl_main(int argc, char *const *argv, FILE *in, FILE *out, FILE *err);
+/* The whole program. */
+int ctl_main(int argc, char *const *argv, const struct ctl_world *world);
 
 /* --- arguments ----------------------------------------------------------------------------------------- */
 
@@ -73,7 +80,7 @@ int ctl_print(struct ctl *c, const struct buf *text, int code);
 void ctl_row(struct buf *out, const char *name, struct bytes value);
 /* Every value of a document as a row, named by its path: "audit.sequence    12". */
 void ctl_rows(struct buf *out, struct json root);
-/* Sets up secret memory and cryptography; 0, or the exit code after it has said what is wrong. */
+/* world.prepare; 0, or the exit code after it has said what is wrong. */
 int ctl_prepare(struct ctl *c);
 /* "DIR/audit", or `dir` itself if given. False after it has said that the path is too long. */
 KMS_MUST_CHECK bool ctl_audit_dir(struct ctl *c, const char *dir, char ret[FILE_PATH_MAX]);

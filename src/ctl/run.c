@@ -183,9 +183,9 @@ static int run_command(struct ctl *c, const struct globals *g)
     return g->help ? command_help(c) : c->command->run(c);
 }
 
-int ctl_main(int argc, char *const *argv, FILE *in, FILE *out, FILE *err)
+int ctl_main(int argc, char *const *argv, const struct ctl_world *world)
 {
-    struct ctl     c = { .in = in, .out = out, .err = err, .data = "trent-data" };
+    struct ctl     c = { .world = *world, .data = "trent-data" };
     struct globals g = { .help = false };
 
     if (!take_globals(&c, argc, argv, &g))
