@@ -473,8 +473,9 @@ static enum step_result step_committed(struct request *rq)
         return DONE; /* there was nothing to commit */
     change_release(&rq->job.change);
     rq->job.done = NULL;
+    if (!rq->job.untouched)
+        rq->call.n_spare = 0; /* committed rows name these slots, or may do so: start-up finds out */
     if (rq->job.status == KMS_OK) {
-        rq->call.n_spare = 0; /* the slots belong to committed rows now */
         rq->committed = true;
         return DONE;
     }

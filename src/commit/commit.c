@@ -77,6 +77,7 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
         if (jobs[i]->change.event.len > 0)
             audit_event_commit(&jobs[i]->change.event, number);
         results[m] = KMS_OK;
+        jobs[i]->untouched = false;
         changes[m] = &jobs[i]->change;
         in[m++] = jobs[i];
     }
@@ -89,6 +90,7 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
         if (status != KMS_OK) {
             job_fails(in[i], &err);
         } else if (results[i] != KMS_OK) {
+            in[i]->untouched = true;
             in[i]->status = KMS_FAIL(&in[i]->error, results[i], "the store refused the change");
             c->counts.conflicts += results[i] == KMS_E_CHANGED;
         }
@@ -136,7 +138,6 @@ static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, 
 static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
 {
     bool any_erasure = false;
-    bool durable[COMMIT_BATCH];
 
     if (c->outbox_stuck)
         commit_drain_outbox(c);
@@ -148,13 +149,13 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
     step_intent(c, jobs, n);
     step_commit(c, jobs, n);
     for (size_t i = 0; i < n; i++)
-        durable[i] = jobs[i]->status == KMS_OK; /* before audit can turn the answer into an error */
+        jobs[i]->durable = jobs[i]->status == KMS_OK; /* before audit can turn the answer into an error */
     step_publish(c, jobs, n);
     step_audit(c, jobs, n, c->last_outbox);
 
     epoch_barrier(c->parts.epoch);              /* 5 drain: nobody holds an old record any more */
     if (any_erasure)
-        commit_erase(c, jobs, durable, n);      /* 5 to 7 */
+        commit_erase(c, jobs, n);               /* 5 to 7 */
     directory_reclaim(c->parts.directory);
     c->counts.batches++;
     c->counts.changes += n;
@@ -219,6 +220,8 @@ void commit_submit(struct committer *c, struct commit_job *job)
 {
     job->next = NULL;
     job->status = KMS_OK;
+    job->durable = false;
+    job->untouched = true;
     kms_error_clear(&job->error);
 
     pthread_mutex_lock(&c->lock);
@@ -249,7 +252,7 @@ static void waiter_done(struct commit_job *job)
 }
 
 enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
-                            struct kms_error *reterr)
+                            bool *ret_untouched, struct kms_error *reterr)
 {
     struct waiter w = { .job = { .change = *change, .takes_away = takes_away, .done = waiter_done } };
 
@@ -266,6 +269,8 @@ enum kms_status commit_wait(struct committer *c, struct change *change, bool tak
     pthread_mutex_destroy(&w.lock);
     pthread_cond_destroy(&w.wake);
     change_release(&w.job.change);
+    if (ret_untouched != NULL)
+        *ret_untouched = w.job.untouched;
     if (w.job.status != KMS_OK && reterr != NULL)
         *reterr = w.job.error;
     return w.job.status;

@@ -42,6 +42,10 @@ struct commit_job {
     struct change      change;        /* the committer takes what it publishes out of it           */
     bool               takes_away;    /* takes rights away: may use the audit's emergency space     */
     enum kms_status    status;        /* result; KMS_E_CHANGED: run the request again               */
+    bool               durable;       /* the change is in the store, even if a later step (audit, erase)
+                                         failed                                                     */
+    bool               untouched;     /* the store certainly does not have it. Neither of both: a failed
+                                         transaction, whose fate the next start finds out            */
     struct kms_error   error;
     void (*done)(struct commit_job *job); /* on the committer thread                               */
     void              *arg;
@@ -57,9 +61,9 @@ KMS_MUST_CHECK enum kms_status commit_recover(struct committer *c, const struct 
 KMS_MUST_CHECK enum kms_status committer_start(struct committer *c, struct kms_error *reterr);
 /* Hands a job over; any thread. The job belongs to the committer until `done`. */
 void commit_submit(struct committer *c, struct commit_job *job);
-/* Submits and waits (jobs, start-up, tools). */
+/* Submits and waits (jobs, start-up, tools). `ret_untouched` (may be NULL) as in struct commit_job. */
 KMS_MUST_CHECK enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
-                                           struct kms_error *reterr);
+                                           bool *ret_untouched, struct kms_error *reterr);
 /* Finishes what is queued and ends the thread. */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c);

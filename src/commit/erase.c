@@ -155,18 +155,18 @@ enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **
     return KMS_OK;
 }
 
-void commit_erase(struct committer *c, struct commit_job **jobs, const bool *durable, size_t n)
+void commit_erase(struct committer *c, struct commit_job **jobs, size_t n)
 {
     size_t total = 0;
 
     for (size_t i = 0; i < n; i++)
-        total += durable[i] ? jobs[i]->change.n_rows : 0;
+        total += jobs[i]->durable ? jobs[i]->change.n_rows : 0;
     CLEANUP(freep) struct tombstone **stones = calloc(total + 1, sizeof *stones);
     struct kms_error                  err;
     size_t                            m = 0;
 
     for (size_t i = 0; i < n && stones != NULL; i++) {
-        for (size_t k = 0; durable[i] && k < jobs[i]->change.n_rows; k++) {
+        for (size_t k = 0; jobs[i]->durable && k < jobs[i]->change.n_rows; k++) {
             if (jobs[i]->change.rows[k].kind == ROW_TOMBSTONE_INSERT)
                 stones[m++] = jobs[i]->change.rows[k].tombstone;
         }
@@ -181,7 +181,7 @@ void commit_erase(struct committer *c, struct commit_job **jobs, const bool *dur
     log_error("erase: %s (the material is unusable; erasing is tried again at start)", err.detail);
     c->counts.failures++;
     for (size_t i = 0; i < n; i++) {
-        if (durable[i] && jobs[i]->status == KMS_OK) {
+        if (jobs[i]->durable && jobs[i]->status == KMS_OK) {
             jobs[i]->status = err.status;
             jobs[i]->error = err;
         }

@@ -43,7 +43,7 @@ KMS_MUST_CHECK enum kms_status commit_write_intent(struct committer *c, const st
                                                    struct kms_error *reterr);
 /* Drain, erase, scrub, receipt for every tombstone of the durable jobs. A job whose erasure failed gets
  * the error as its answer: the material is unusable already, the erasure is tried again at start. */
-void commit_erase(struct committer *c, struct commit_job **jobs, const bool *durable, size_t n);
+void commit_erase(struct committer *c, struct commit_job **jobs, size_t n);
 /* The same for tombstones found unfinished at start. */
 KMS_MUST_CHECK enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **stones,
                                                        size_t n, struct kms_error *reterr);

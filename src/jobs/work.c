@@ -116,6 +116,7 @@ enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *r
     struct sealed                         spare = { 0 };
     enum kms_status                       status = KMS_OK;
     enum work                             work = WORK_NOTHING;
+    bool                                  untouched = true;
 
     epoch_enter(j->parts.epoch, j->reader);
     const struct key_record *key = directory_key(j->parts.directory, bytes_str(d->account),
@@ -131,11 +132,11 @@ enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *r
     if (doubtful)
         return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
     if (status == KMS_OK && change.n_rows > 0) {
-        status = commit_wait(j->committer, &change, true, reterr);
+        status = commit_wait(j->committer, &change, true, &untouched, reterr);
         if (status == KMS_OK)
             count(j, work);
     }
-    if (status != KMS_OK && spare.wrapped.len > 0)
+    if (untouched && spare.wrapped.len > 0)
         vault_release(j->parts.vault, &spare);
     return status;
 }
@@ -159,7 +160,7 @@ enum kms_status job_import_key(struct jobs *j, const struct due *d, struct kms_e
         return KMS_OK;
     if (!clock_certain(j->parts.clock))
         return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
-    TRY(commit_wait(j->committer, &change, true, reterr));
+    TRY(commit_wait(j->committer, &change, true, NULL, reterr));
     pthread_mutex_lock(&j->lock);
     j->counts.import_keys++;
     pthread_mutex_unlock(&j->lock);
