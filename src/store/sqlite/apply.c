@@ -253,9 +253,7 @@ static enum kms_status run_batch(struct sqlite_store *s, struct store_batch *bat
 
     enum kms_status status = statement_run(s, STMT_COMMIT, NULL, reterr);
     if (status != KMS_OK) {
-        /* The commit may be in the WAL and unsynced: the next start could see it. A full disk is
-         * different, the commit's last page did not get there. */
-        s->in_doubt = (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
+        sqlite_commit_failed(s);
         return status;
     }
     s->base.meta = m.meta;
@@ -269,7 +267,7 @@ static void roll_back(struct sqlite_store *s)
     if (sqlite3_get_autocommit(s->db) != 0)
         return; /* SQLite has done so by itself, as after many failures */
     if (statement_run(s, STMT_ROLLBACK, NULL, NULL) != KMS_OK)
-        s->in_doubt = true; /* or the next batch would be part of this one */
+        s->unsettled = true; /* or the next batch would be part of this one */
 }
 
 enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,

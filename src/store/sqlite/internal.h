@@ -93,8 +93,10 @@ struct sqlite_store {
     sqlite3_stmt  *statements[STMT_COUNT];
     struct buf     mac_input; /* reused for every row */
     struct serials serials;
+    int            last_failure; /* SQLite's code for the last statement that failed */
     bool batch_lost; /* apply: what failed concerns the whole transaction, not one change */
-    bool in_doubt;   /* a commit failed in the file system: only a restart tells its outcome */
+    bool broken;     /* a commit failed in the file system: only a restart tells its outcome */
+    bool unsettled;  /* a commit failed otherwise: the WAL may hold it until the next commit */
     struct page_wiper wiper;
     uint8_t           page[PAGE_BYTES];
 };
@@ -234,9 +236,11 @@ KMS_MUST_CHECK enum kms_status sqlite_scrub(struct store *store, bool *ret_clean
 KMS_MUST_CHECK enum kms_status sqlite_set_clock_floor(struct store *store, int64_t ms,
                                                       struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_check(struct store *store, struct kms_error *reterr);
-/* KMS_E_INTERNAL once a commit's outcome is unknown. */
-KMS_MUST_CHECK enum kms_status sqlite_usable(const struct sqlite_store *s,
-                                             struct kms_error          *reterr);
+/* What every operation asks first: KMS_E_INTERNAL when an earlier commit failed in a way that only a
+ * restart can settle. What can be settled is, here. */
+KMS_MUST_CHECK enum kms_status sqlite_usable(struct sqlite_store *s, struct kms_error *reterr);
+/* After a failed commit: sets `broken` or `unsettled` by last_failure. */
+void sqlite_commit_failed(struct sqlite_store *s);
 
 /* --- page.c -------------------------------------------------------------------------------------- */
 

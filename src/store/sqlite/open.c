@@ -96,6 +96,30 @@ static enum kms_status apply_switches(sqlite3 *db, const char *path, struct kms_
 
 /* --- the file ------------------------------------------------------------------------------------ */
 
+/* `path` with a suffix. */
+static enum kms_status path_with(char out[FILE_PATH_MAX], const char *path, const char *suffix,
+                                 struct kms_error *reterr)
+{
+    int len = snprintf(out, FILE_PATH_MAX, "%s%s", path, suffix);
+
+    if (len < 0 || len >= FILE_PATH_MAX)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the path '%.100s...' is too long", path);
+    return KMS_OK;
+}
+
+/* Makes the names of the files in the folder of `path` durable. */
+static enum kms_status sync_folder(const char *path, struct kms_error *reterr)
+{
+    char folder[FILE_PATH_MAX];
+
+    TRY(path_with(folder, path, "", reterr));
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL)
+        return file_sync_dir(".", reterr);
+    slash[slash == folder ? 1 : 0] = '\0';
+    return file_sync_dir(folder, reterr);
+}
+
 static enum kms_status check_file(const char *path, struct kms_error *reterr)
 {
     struct stat st;
@@ -336,6 +360,8 @@ enum kms_status store_sqlite_open(const char *path, const uint8_t instance_id[16
     TRY(schema_migrate(s, schema_steps, schema_newest, reterr));
     TRY(statements_prepare(s, reterr));
     TRY(read_meta(s, reterr));
+    /* SQLite syncs the folder when it has made the WAL, but would not tell if that failed. */
+    TRY(sync_folder(path, reterr));
     TRY(close_checkpoints(s->db, path, reterr));
     *ret = &TAKE(s)->base;
     return KMS_OK;
@@ -344,17 +370,6 @@ enum kms_status store_sqlite_open(const char *path, const uint8_t instance_id[16
 /* --- creating ------------------------------------------------------------------------------------ */
 
 static const char *const beside[] = { "", "-wal", "-journal", "-shm" };
-
-/* `path` with a suffix. */
-static enum kms_status path_with(char out[FILE_PATH_MAX], const char *path, const char *suffix,
-                                 struct kms_error *reterr)
-{
-    int len = snprintf(out, FILE_PATH_MAX, "%s%s", path, suffix);
-
-    if (len < 0 || len >= FILE_PATH_MAX)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the path '%.100s...' is too long", path);
-    return KMS_OK;
-}
 
 /* A WAL left beside a removed database would be taken for the new one's. */
 static enum kms_status check_absent(const char *path, struct kms_error *reterr)
@@ -436,23 +451,17 @@ static enum kms_status create_at(const char *path, const uint8_t instance_id[16]
                         strerror(errno));
     closep(&fd); /* before SQLite locks the file */
     TRY(open_database(path, &s->db, reterr));
+    TRY(page_wiper_install(s, reterr));
     TRY(fill_new(s, instance_id, reterr));
     return finish_file(s->db, path, reterr);
 }
 
 static enum kms_status publish(const char *unfinished, const char *path, struct kms_error *reterr)
 {
-    char folder[FILE_PATH_MAX];
-
     if (renameat2(AT_FDCWD, unfinished, AT_FDCWD, path, RENAME_NOREPLACE) != 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create database '%.120s': %s", path,
                         strerror(errno));
-    TRY(path_with(folder, path, "", reterr));
-    char *slash = strrchr(folder, '/');
-    if (slash == NULL)
-        return file_sync_dir(".", reterr);
-    slash[slash == folder ? 1 : 0] = '\0';
-    return file_sync_dir(folder, reterr);
+    return sync_folder(path, reterr);
 }
 
 enum kms_status store_sqlite_create(const char *path, const uint8_t instance_id[16],

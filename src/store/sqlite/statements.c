@@ -178,6 +178,7 @@ void statements_finalize(struct sqlite_store *s)
 /* What a failed statement means for the change it belongs to. */
 static enum kms_status run_fail(struct sqlite_store *s, int rc, struct kms_error *reterr)
 {
+    s->last_failure = rc;
     switch (rc) {
     case SQLITE_CONSTRAINT_PRIMARYKEY:
     case SQLITE_CONSTRAINT_ROWID:

@@ -7,9 +7,45 @@
 
 enum { SCRUB_TRIES = 5, SCRUB_WAIT_NS = 2 * 1000 * 1000 };
 
-enum kms_status sqlite_usable(const struct sqlite_store *s, struct kms_error *reterr)
+/* A commit that failed may be complete in the WAL all the same: SQLite forgets it, but after a crash the
+ * next start would find it.
+ *
+ * Full disk: it is not. The last thing to be written is the page that makes it a commit.
+ * Write or sync error: nobody knows what the disk has. The process has to end (trust-model 6.2).
+ * Anything else, such as memory that ran out: the next commit goes to the same place in the WAL and so
+ * overwrites it. */
+void sqlite_commit_failed(struct sqlite_store *s)
 {
-    if (s->in_doubt)
+    int primary = s->last_failure & 0xff;
+
+    if (primary == SQLITE_IOERR && s->last_failure != SQLITE_IOERR_NOMEM)
+        s->broken = true;
+    else if (primary != SQLITE_FULL)
+        s->unsettled = true;
+}
+
+/* Ends what could not be rolled back, and commits something that changes nothing. */
+static enum kms_status settle(struct sqlite_store *s, struct kms_error *reterr)
+{
+    struct meta_row m = { .meta = s->base.meta, .serials = s->serials };
+
+    if (sqlite3_get_autocommit(s->db) == 0)
+        TRY(statement_run(s, STMT_ROLLBACK, NULL, reterr));
+    s->last_failure = SQLITE_OK;
+    enum kms_status status = row_put(s, STMT_META_UPDATE, &row_meta, &m, reterr);
+
+    if (status == KMS_OK)
+        s->unsettled = false;
+    else
+        sqlite_commit_failed(s);
+    return status;
+}
+
+enum kms_status sqlite_usable(struct sqlite_store *s, struct kms_error *reterr)
+{
+    if (s->unsettled)
+        TRY(settle(s, reterr));
+    if (s->broken)
         return KMS_FAIL(
             reterr, KMS_E_INTERNAL,
             "database '%.120s': a write failed and its outcome is unknown until the next "
@@ -54,9 +90,10 @@ enum kms_status sqlite_set_clock_floor(struct store *store, int64_t ms, struct k
     if (ms <= m.meta.clock_floor)
         return KMS_OK;
     m.meta.clock_floor = ms;
+    s->last_failure = SQLITE_OK;
     enum kms_status status = row_put(s, STMT_META_UPDATE, &row_meta, &m, reterr);
     if (status != KMS_OK) { /* the statement is a transaction of its own */
-        s->in_doubt = (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR;
+        sqlite_commit_failed(s);
         return status;
     }
     s->base.meta = m.meta;

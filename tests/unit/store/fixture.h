@@ -28,6 +28,8 @@ void fixture_mac(void *ctx, struct bytes row, uint8_t ret[32]);
 
 /* For cmocka_unit_test_setup_teardown: *state is the fixture with a new, open store. */
 int fixture_setup(void **state);
+/* Likewise, without the database. */
+int fixture_setup_closed(void **state);
 int fixture_teardown(void **state);
 
 void fixture_open(struct fixture *f); /* asserts that it opens */
@@ -103,5 +105,7 @@ void loaded_from(struct fixture *f, struct loaded *ret);
 void loaded_release(struct loaded *l);
 /* The loaded key of this name; NULL if there is none. */
 const struct key_record *loaded_key(const struct loaded *l, const struct key_record *like);
+/* Loads and forgets. */
+enum kms_status fixture_load(struct fixture *f);
 /* Loading must fail; returns the detail. */
 const char *fixture_load_refused(struct fixture *f);
