@@ -231,6 +231,7 @@ enum kms_status audit_open(const struct audit_config *config, struct audit **ret
                                      .commit = a->chain.commit,
                                      .dropped = tail.dropped };
     memcpy(ret_head->hash, tail.chain.head, sizeof ret_head->hash);
+    memcpy(ret_head->slot_generation, tail.chain.slot_generation, sizeof ret_head->slot_generation);
     *ret = TAKE(a);
     return KMS_OK;
 }

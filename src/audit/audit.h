@@ -67,6 +67,7 @@ struct audit_head {
     uint8_t  hash[32]; /* chain head */
     int64_t  time;     /* time of the last record */
     uint64_t commit;   /* highest "commit" of a change record */
+    uint64_t slot_generation[2]; /* of the slot files, as the last checkpoint has them */
     uint64_t dropped;  /* bytes of a torn last line that were cut off (no answer had left for it) */
 };
 /* Opens for appending: finds the head, checks the chain back to the last checkpoint; refuses with one

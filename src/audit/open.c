@@ -279,6 +279,7 @@ enum kms_status audit_peek(const char *dir, struct audit_head *ret_head, struct 
                                      .commit = tail.chain.commit,
                                      .dropped = tail.dropped };
     memcpy(ret_head->hash, tail.chain.head, sizeof ret_head->hash);
+    memcpy(ret_head->slot_generation, tail.chain.slot_generation, sizeof ret_head->slot_generation);
     return KMS_OK;
 }
 

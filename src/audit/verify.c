@@ -91,10 +91,11 @@ static void unusable(struct verifier *v, const char *why)
 
 /* --- witness ------------------------------------------------------------------------------------------------ */
 
-/* Takes the next saved checkpoint out of the witness file; false if it is not one of this key's. */
+/* Takes the next saved checkpoint out of the witness file, past repetitions of the one before; false
+ * if it is not one of this key's, oldest first. */
 static bool next_witness(struct verifier *v)
 {
-    uint64_t before = v->witness_seq;
+    struct bytes before = v->witness_line;
 
     v->witness_line = bytes_of(NULL, 0);
     while (v->witness_left.len > 0) {
@@ -107,10 +108,10 @@ static bool next_witness(struct verifier *v)
         }
         if (line.len > 0 && line.ptr[line.len - 1] == '\r')
             line.len--;
-        if (line.len == 0)
+        if (line.len == 0 || bytes_eq(line, before))
             continue;
         if (!audit_link_parse(line, &link) || !audit_checkpoint_parse(link.event, &c) ||
-            !audit_signature_ok(link.event, v->public_key) || link.seq <= before)
+            !audit_signature_ok(link.event, v->public_key) || link.seq <= v->witness_seq)
             return false;
         v->witness_seq = link.seq;
         v->witness_line = line;

@@ -217,8 +217,10 @@ static void test_a_batch_is_one_unit(void **state)
 
 enum { WRITERS = 4, EACH = 400 };
 
+/* Returns NULL, or what is wrong. */
 static void *write_some(void *arg)
 {
+    static char                     failed[] = "append failed";
     struct fixture                  f = *(struct fixture *)arg; /* its own event counter */
     CLEANUP(buf_release) struct buf text = BUF_INIT(65536);
     struct kms_error                err;
@@ -228,7 +230,7 @@ static void *write_some(void *arg)
         fixture_event(&f, &text);
         struct bytes event = buf_bytes(&text);
         if (audit_append(f.audit, &event, 1, i % 10 == 0, false, &err) != KMS_OK)
-            return "append failed";
+            return failed;
     }
     return NULL;
 }
