@@ -108,7 +108,7 @@ void http_preflight_add(struct buf *out, const struct http_request *rq, const ch
     static const char usual[] = "authorization,content-type,x-amz-date,x-amz-target,"
                                 "x-amz-security-token,x-amz-user-agent,x-amz-content-sha256,"
                                 "amz-sdk-invocation-id,amz-sdk-request";
-    struct bytes asked = http_header(rq, "access-control-request-headers");
+    struct bytes      asked = http_header(rq, "access-control-request-headers");
 
     add_start(out, 200, date);
     buf_add(out, BYTES_LIT("Access-Control-Allow-Origin: *\r\n"
@@ -136,6 +136,7 @@ void http_error_body(struct buf *out, const struct kms_error *err)
     json_open_object(&w, NULL);
     json_put_str(&w, "__type", kms_status_wire(err->status));
     if (err->message_len > 0)
-        json_put_string(&w, upper ? "Message" : "message", bytes_of(err->message, err->message_len));
+        json_put_string(&w, upper ? "Message" : "message",
+                        bytes_of(err->message, err->message_len));
     json_close_object(&w);
 }

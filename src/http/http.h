@@ -22,12 +22,12 @@ enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_OPTIONS, HTTP_OTHER };
 struct http_request {
     enum http_method   method;
     struct bytes       method_text;
-    struct bytes       target;  /* as sent: path and query */
+    struct bytes       target; /* as sent: path and query */
     struct bytes       path;
-    struct bytes       query;   /* without '?'; len 0 if none */
+    struct bytes       query; /* without '?'; len 0 if none */
     struct http_header headers[LIMIT_HEADERS];
     size_t             n_headers;
-    uint8_t           *body;    /* followed by JSON_PADDING writable bytes (json/read.h) */
+    uint8_t           *body; /* followed by JSON_PADDING writable bytes (json/read.h) */
     size_t             body_len;
     bool               keep_alive; /* false: say so in the answer (http_answer.close)       */
 };
@@ -38,13 +38,13 @@ bool http_name_is(struct bytes name, const char *want);
 
 struct http_parser;
 struct http_parser *http_parser_new(void);
-void                http_parser_free(struct http_parser *p);
+void http_parser_free(struct http_parser *p);
 
 enum http_progress {
-    HTTP_MORE,     /* needs more bytes                                            */
-    HTTP_HEAD_READ,/* head complete, body still coming (reported once): ret->body_len is set */
-    HTTP_COMPLETE, /* one request read; *ret_used bytes belong to it               */
-    HTTP_REFUSED,  /* answer with *ret_status (400, 405, 411, 413, 414, 417, 431, 501, 503, 505)
+    HTTP_MORE,      /* needs more bytes                                            */
+    HTTP_HEAD_READ, /* head complete, body still coming (reported once): ret->body_len is set */
+    HTTP_COMPLETE,  /* one request read; *ret_used bytes belong to it               */
+    HTTP_REFUSED,   /* answer with *ret_status (400, 405, 411, 413, 414, 417, 431, 501, 503, 505)
                     * and close                                                            */
 };
 /* Looks at the input buffer from its start; called again with the same buffer grown. `in` must keep
@@ -65,12 +65,12 @@ bool http_wants_continue(const struct http_parser *p);
 
 struct http_answer {
     int          status;
-    const char  *content_type;  /* NULL: none                                            */
-    char         request_id[37];/* x-amzn-RequestId, and nothing may cache; empty: none   */
-    bool         close;         /* Connection: close                                     */
-    bool         head;          /* answer to HEAD: as with the body, without it          */
-    bool         cors;          /* Access-Control-Allow-Origin: * and the exposed headers */
-    const char  *extra;         /* further header lines, each ending in CRLF; NULL: none  */
+    const char  *content_type;   /* NULL: none                                            */
+    char         request_id[37]; /* x-amzn-RequestId, and nothing may cache; empty: none   */
+    bool         close;          /* Connection: close                                     */
+    bool         head;           /* answer to HEAD: as with the body, without it          */
+    bool         cors;           /* Access-Control-Allow-Origin: * and the exposed headers */
+    const char  *extra;          /* further header lines, each ending in CRLF; NULL: none  */
     struct bytes body;
 };
 /* Appends head and body. `date` is 29 characters (date_http_write), kept by the caller per second. */

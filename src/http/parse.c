@@ -38,9 +38,9 @@ struct span {
 
 struct http_parser {
     llhttp_t       ll;
-    const uint8_t *base;      /* the input buffer during one call of llhttp               */
-    size_t         fed;       /* bytes of it that llhttp has seen, or that were skipped   */
-    size_t         head_len;  /* 0 until the head is complete                             */
+    const uint8_t *base;     /* the input buffer during one call of llhttp               */
+    size_t         fed;      /* bytes of it that llhttp has seen, or that were skipped   */
+    size_t         head_len; /* 0 until the head is complete                             */
     size_t         body_len;
     struct span    method;
     struct span    target;
@@ -50,7 +50,7 @@ struct http_parser {
     bool           in_header; /* a name has begun whose value is not complete             */
     bool           keep_alive;
     bool           wants_continue;
-    int            refusal;   /* status to answer with, once something was wrong          */
+    int            refusal; /* status to answer with, once something was wrong          */
     struct {
         struct span name, value;
     } headers[LIMIT_HEADERS + 1]; /* the name of one too many is read and then refused       */
@@ -356,7 +356,8 @@ static bool token_char(uint8_t c)
 /* Which refusal an error of llhttp at in[bad] is. A word that could be a method but is none is "not
  * implemented" (RFC 9110 section 9.1), other numbers than 1.0 and 1.1 are other versions, and what is
  * left is not HTTP. */
-static int status_of_error(const struct http_parser *p, enum llhttp_errno err, size_t bad, size_t end)
+static int status_of_error(const struct http_parser *p, enum llhttp_errno err, size_t bad,
+                           size_t end)
 {
     uint8_t before = bad > 0 ? p->base[bad - 1] : 0;
 
@@ -414,8 +415,7 @@ static enum http_progress read_head(struct http_parser *p, const struct buf *in)
     }
     size_t end = in->len < LIMIT_HEAD_BYTES ? in->len : LIMIT_HEAD_BYTES; /* P1 */
     p->base = in->ptr;
-    enum llhttp_errno err =
-        llhttp_execute(&p->ll, (const char *)in->ptr + p->fed, end - p->fed);
+    enum llhttp_errno err = llhttp_execute(&p->ll, (const char *)in->ptr + p->fed, end - p->fed);
     if (err == HPE_OK)
         return head_goes_on(p, in, end);
 

@@ -241,18 +241,12 @@ enum kms_status json_parse(struct json_doc *doc, uint8_t *text, size_t len, stru
 enum json_type json_type(struct json v)
 {
     switch (yyjson_get_type(node(v))) {
-    case YYJSON_TYPE_BOOL:
-        return JSON_BOOL;
-    case YYJSON_TYPE_NUM:
-        return yyjson_is_real(node(v)) ? JSON_REAL : JSON_INT;
-    case YYJSON_TYPE_STR:
-        return JSON_STRING;
-    case YYJSON_TYPE_ARR:
-        return JSON_ARRAY;
-    case YYJSON_TYPE_OBJ:
-        return JSON_OBJECT;
-    default:
-        return JSON_NULL;
+    case YYJSON_TYPE_BOOL: return JSON_BOOL;
+    case YYJSON_TYPE_NUM:  return yyjson_is_real(node(v)) ? JSON_REAL : JSON_INT;
+    case YYJSON_TYPE_STR:  return JSON_STRING;
+    case YYJSON_TYPE_ARR:  return JSON_ARRAY;
+    case YYJSON_TYPE_OBJ:  return JSON_OBJECT;
+    default:               return JSON_NULL;
     }
 }
 

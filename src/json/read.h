@@ -20,8 +20,8 @@ struct json {
 
 /* A reusable parser: keeps its memory between documents, so that parsing does not allocate. */
 struct json_doc *json_doc_new(void);
-void             json_doc_free(struct json_doc *doc);
-void             json_doc_freep(struct json_doc **doc);
+void json_doc_free(struct json_doc *doc);
+void json_doc_freep(struct json_doc **doc);
 
 /* Parses `text`, whose buffer must have 4 writable bytes after `len` (yyjson's padding; what was in
  * them is put back). The text is modified. KMS_E_SERIALIZATION without message for anything that is
@@ -33,16 +33,20 @@ enum { JSON_PADDING = 4 };
 enum json_type json_type(struct json v);
 /* Member of an object by name; node NULL if absent or v is not an object. */
 struct json json_member(struct json v, const char *name);
-size_t      json_count(struct json v); /* elements of an array, members of an object */
+size_t json_count(struct json v); /* elements of an array, members of an object */
 
 /* Iterating arrays and objects: names are set for objects only, {NULL, 0} for arrays; ret_name may be
  * NULL. Other values have nothing to iterate. */
-struct json_iter { void *at; size_t left; bool object; };
+struct json_iter {
+    void  *at;
+    size_t left;
+    bool   object;
+};
 struct json_iter json_iterate(struct json v);
 bool json_next(struct json_iter *it, struct bytes *ret_name, struct json *ret_value);
 
-struct bytes json_string(struct json v);  /* JSON_STRING only */
-bool         json_bool(struct json v);    /* JSON_BOOL only   */
+struct bytes json_string(struct json v); /* JSON_STRING only */
+bool json_bool(struct json v);           /* JSON_BOOL only   */
 /* JSON_INT: exact value if it fits int64; false otherwise. (Integers beyond 64 bits are JSON_REAL.) */
 KMS_MUST_CHECK bool json_int(struct json v, int64_t *ret);
-double       json_number(struct json v);  /* JSON_INT or JSON_REAL */
+double json_number(struct json v); /* JSON_INT or JSON_REAL */

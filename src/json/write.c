@@ -98,7 +98,7 @@ static size_t utf8_sequence(struct bytes in)
     if (c == 0xe0)
         return second >= 0xa0 ? 3 : 0; /* shorter forms exist  */
     if (c == 0xed)
-        return second < 0xa0 ? 3 : 0;  /* surrogates           */
+        return second < 0xa0 ? 3 : 0; /* surrogates           */
     if (c >= 0xe1 && c <= 0xef)
         return 3;
     if (!tail_byte(in, 3))
@@ -106,14 +106,14 @@ static size_t utf8_sequence(struct bytes in)
     if (c == 0xf0)
         return second >= 0x90 ? 4 : 0;
     if (c == 0xf4)
-        return second < 0x90 ? 4 : 0;  /* beyond U+10FFFF      */
+        return second < 0x90 ? 4 : 0; /* beyond U+10FFFF      */
     return c >= 0xf1 && c <= 0xf3 ? 4 : 0;
 }
 
 static void add_escape(struct buf *out, uint8_t c)
 {
     static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: byte, letter */
-    char text[6] = { '\\', 'u', '0', '0' };
+    char              text[6] = { '\\', 'u', '0', '0' };
 
     for (size_t i = 0; i + 1 < sizeof short_forms; i += 2) {
         if (c == (uint8_t)short_forms[i]) {

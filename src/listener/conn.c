@@ -77,6 +77,16 @@ static int64_t body_deadline(const struct work *w, const struct listener_limits 
     return behind < whole ? behind : whole;
 }
 
+/* With TLS, the first deadline is that of OpenSSL's buffers. */
+static int64_t idle_deadline(struct conn *c, int64_t now)
+{
+    const struct listener_limits *limits = &c->loop->listener->config.limits;
+
+    c->idle_until_ms = now + (c->fresh ? limits->head_ms : limits->keepalive_ms);
+    c->trimmed = c->tls == NULL;
+    return c->trimmed || c->idle_until_ms < now + TRIM_MS ? c->idle_until_ms : now + TRIM_MS;
+}
+
 void conn_deadline(struct conn *c)
 {
     const struct listener_limits *limits = &c->loop->listener->config.limits;
@@ -84,26 +94,13 @@ void conn_deadline(struct conn *c)
     int64_t                       due = now;
 
     switch (c->state) {
-    case CONN_HANDSHAKE:
-        due = now + limits->handshake_ms;
-        break;
-    case CONN_IDLE:
-        due = now + (c->fresh ? limits->head_ms : limits->keepalive_ms);
-        break;
-    case CONN_HEAD:
-        due = c->work->began_ms + limits->head_ms;
-        break;
-    case CONN_BODY:
-        due = body_deadline(c->work, limits);
-        break;
-    case CONN_PENDING:
-        due = c->work->began_ms + limits->request_ms;
-        break;
-    case CONN_LINGER:
-        due = now + limits->linger_ms;
-        break;
-    case CONN_DEAD:
-        return;
+    case CONN_HANDSHAKE: due = now + limits->handshake_ms; break;
+    case CONN_IDLE:      due = idle_deadline(c, now); break;
+    case CONN_HEAD:      due = c->work->began_ms + limits->head_ms; break;
+    case CONN_BODY:      due = body_deadline(c->work, limits); break;
+    case CONN_PENDING:   due = c->work->began_ms + limits->request_ms; break;
+    case CONN_LINGER:    due = now + limits->linger_ms; break;
+    case CONN_DEAD:      return;
     }
     if (c->blocked && c->state != CONN_PENDING)
         due = now + limits->request_ms;
@@ -250,20 +247,15 @@ static bool conn_read_once(struct conn *c)
     case IO_OK:
         w->in.len += n;
         exchange_advance(c);
-        /* a short read has emptied the socket; a TLS connection may hold more itself */
-        return exchange_reads(c) && (c->tls != NULL || n == room);
-    case IO_WANT_READ:
-        return false;
+        /* a short read has emptied the socket; OpenSSL may hold more, of which libuv knows nothing */
+        return exchange_reads(c) && (c->tls != NULL ? tls_pending(c->tls) : n == room);
+    case IO_WANT_READ: return false;
     case IO_WANT_WRITE: /* TLS has something of its own to say first */
         c->read_blocked = true;
         return false;
-    case IO_END:
-        conn_ended(c);
-        return false;
+    case IO_END:        conn_ended(c); return false;
     case IO_FAILED:
-    case IO_PLAIN_HTTP:
-        conn_drop(c);
-        return false;
+    case IO_PLAIN_HTTP: conn_drop(c); return false;
     }
     return false;
 }
@@ -281,7 +273,7 @@ static void conn_read(struct conn *c)
     }
     for (unsigned round = 0; more && round < READ_ROUNDS; round++)
         more = conn_read_once(c);
-    if (more && c->tls != NULL) /* libuv does not know of what OpenSSL holds */
+    if (more && c->tls != NULL)
         loop_ready(c->loop, c);
     conn_settle(c);
 }
@@ -295,12 +287,8 @@ static void conn_handshake(struct conn *c)
         conn_deadline(c);
         conn_read(c);
         return;
-    case IO_WANT_READ:
-        conn_watch(c, UV_READABLE);
-        return;
-    case IO_WANT_WRITE:
-        conn_watch(c, UV_WRITABLE);
-        return;
+    case IO_WANT_READ:  conn_watch(c, UV_READABLE); return;
+    case IO_WANT_WRITE: conn_watch(c, UV_WRITABLE); return;
     case IO_PLAIN_HTTP: /* told so in plain HTTP, or nobody understands it */
         atomic_fetch_add_explicit(&c->loop->counts.tls_errors, 1, memory_order_relaxed);
         tls_free(c->tls);
@@ -313,8 +301,7 @@ static void conn_handshake(struct conn *c)
             exchange_refuse(c, 400);
         return;
     case IO_END:
-    case IO_FAILED:
-        break;
+    case IO_FAILED: break;
     }
     atomic_fetch_add_explicit(&c->loop->counts.tls_errors, 1, memory_order_relaxed);
     tls_free(c->tls); /* it has said what is wrong, if anything could be said */
@@ -335,7 +322,7 @@ static bool conn_flush(struct conn *c)
         size_t  n = 0;
         enum io io = conn_send(c, bytes_of(w->out.ptr + w->sent, w->out.len - w->sent), &n);
         if (io == IO_WANT_WRITE) {
-            bool before = c->blocked != 0;
+            bool before = c->blocked;
             c->blocked = true;
             if (!before)
                 conn_deadline(c);
@@ -400,9 +387,7 @@ static void conn_event(uv_poll_t *poll, int status, int events)
         return;
     }
     switch (c->state) {
-    case CONN_HANDSHAKE:
-        conn_handshake(c);
-        break;
+    case CONN_HANDSHAKE: conn_handshake(c); break;
     case CONN_IDLE:
     case CONN_HEAD:
     case CONN_BODY:
@@ -411,19 +396,28 @@ static void conn_event(uv_poll_t *poll, int status, int events)
         else if (exchange_reads(c))
             conn_read(c);
         break;
-    case CONN_PENDING:
-        conn_event_pending(c, events);
-        break;
-    case CONN_LINGER:
-        conn_linger(c);
-        break;
-    case CONN_DEAD:
-        break;
+    case CONN_PENDING: conn_event_pending(c, events); break;
+    case CONN_LINGER:  conn_linger(c); break;
+    case CONN_DEAD:    break;
     }
+}
+
+/* The first of the two deadlines of an idle connection with TLS. */
+static bool conn_trim(struct conn *c)
+{
+    if (c->state != CONN_IDLE || c->blocked || c->trimmed ||
+        c->idle_until_ms <= (int64_t)uv_now(&c->loop->uv))
+        return false;
+    tls_trim(c->tls);
+    c->trimmed = true;
+    wheel_set(&c->loop->wheel, &c->timer, c->idle_until_ms);
+    return true;
 }
 
 void conn_timeout(struct conn *c)
 {
+    if (conn_trim(c))
+        return;
     bool waiting = c->state == CONN_LINGER || (c->state == CONN_IDLE && !c->blocked);
 
     if (!waiting)

@@ -47,7 +47,7 @@ static void exchange_init(struct exchange *ex, struct work *w, const struct conn
 {
     ex->out = &w->answer;
     ex->loop = c->loop->number;
-    ex->local = c->local != 0;
+    ex->local = c->local;
     ex->secure = c->tls != NULL;
     memcpy(ex->source, c->source, sizeof ex->source);
     ex->tls_version = c->tls == NULL ? NULL : tls_version(c->tls);
@@ -176,18 +176,13 @@ static bool advance_once(struct conn *c)
         w->ex.received_ns = (int64_t)clock_monotonic_ns();
     }
     switch (http_parse(w->parser, &w->in, &w->ex.in, &w->used, &status)) {
-    case HTTP_COMPLETE:
-        hand_out(c);
-        return true;
-    case HTTP_HEAD_READ:
-        head_read(c);
-        break;
+    case HTTP_COMPLETE:  hand_out(c); return true;
+    case HTTP_HEAD_READ: head_read(c); break;
     case HTTP_REFUSED:
         atomic_fetch_add_explicit(&c->loop->counts.refused_request, 1, memory_order_relaxed);
         exchange_refuse(c, status);
         break;
-    case HTTP_MORE:
-        break;
+    case HTTP_MORE: break;
     }
     return false;
 }

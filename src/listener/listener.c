@@ -101,9 +101,9 @@ static struct listener *new_listener(const struct listener_config *config)
 static enum kms_status open_loops(struct listener *l, const int *fds, int local_fd,
                                   struct kms_error *reterr)
 {
-    unsigned       n = l->config.loops;
+    unsigned        n = l->config.loops;
     enum kms_status status = KMS_OK;
-    unsigned       i = 0;
+    unsigned        i = 0;
 
     for (; i < n && status == KMS_OK; i++) {
         status = loop_init(&l->loops[i], l, i, fds[i], i == 0 ? local_fd : -1, reterr);

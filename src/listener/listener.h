@@ -15,18 +15,18 @@ struct listener;
 /* One request on its way, embedded in its connection. Valid from `request` until listener_answer. */
 struct exchange {
     struct http_request in;
-    struct buf         *out;        /* empty; append the complete answer here (http_answer_add) */
-    unsigned            loop;       /* number of the loop thread that owns it            */
-    bool                local;      /* came through the local socket of the data directory */
-    bool                secure;     /* came over TLS                                      */
-    bool                close;      /* set to close the connection after the answer       */
-    bool                authenticated; /* set when the signature was good: see the per-address limit */
-    bool                secret;     /* set when the answer holds a plaintext: wiped once written */
-    char                source[46]; /* client address as text, "local" for the socket       */
-    const char         *tls_version; /* "TLSv1.3"; NULL without TLS                        */
-    const char         *tls_cipher;
-    int64_t             received_ns; /* clock_monotonic_ns when the head began             */
-    void               *user;       /* the handler's                                      */
+    struct buf         *out;    /* empty; append the complete answer here (http_answer_add) */
+    unsigned            loop;   /* number of the loop thread that owns it            */
+    bool                local;  /* came through the local socket of the data directory */
+    bool                secure; /* came over TLS                                      */
+    bool                close;  /* set to close the connection after the answer       */
+    bool        authenticated;  /* set when the signature was good: see the per-address limit */
+    bool        secret;         /* set when the answer holds a plaintext: wiped once written */
+    char        source[46];     /* client address as text, "local" for the socket       */
+    const char *tls_version;    /* "TLSv1.3"; NULL without TLS                        */
+    const char *tls_cipher;
+    int64_t     received_ns; /* clock_monotonic_ns when the head began             */
+    void       *user;        /* the handler's                                      */
 };
 
 struct listener_hooks {
@@ -56,10 +56,10 @@ struct listener_limits {
 };
 
 struct listener_config {
-    const char *address;      /* "127.0.0.1:8080", "[::1]:0", ":8080"; port 0 picks a free one  */
-    const char *local_path;   /* UNIX socket, mode 0600; NULL: none                              */
-    unsigned    loops;        /* 0: one per core                                                 */
-    const char *tls_cert;     /* PEM chain; NULL: plain HTTP                                     */
+    const char *address;    /* "127.0.0.1:8080", "[::1]:0", ":8080"; port 0 picks a free one  */
+    const char *local_path; /* UNIX socket, mode 0600; NULL: none                              */
+    unsigned    loops;      /* 0: one per core                                                 */
+    const char *tls_cert;   /* PEM chain; NULL: plain HTTP                                     */
     const char *tls_key;
     unsigned    max_connections, max_per_address, max_unauthenticated; /* 0: base/limits.h       */
     struct listener_limits limits;
@@ -68,11 +68,11 @@ struct listener_config {
 
 /* Binds and loads certificates; nothing is accepted yet. One clear line in detail when the address is
  * taken or a file cannot be used. */
-KMS_MUST_CHECK enum kms_status listener_open(const struct listener_config *config, struct listener **ret,
-                                             struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status listener_open(const struct listener_config *config,
+                                             struct listener **ret, struct kms_error *reterr);
 /* "http://127.0.0.1:8080" with the real port, valid as long as the listener. */
 const char *listener_url(const struct listener *l);
-unsigned    listener_loops(const struct listener *l);
+unsigned listener_loops(const struct listener *l);
 /* Starts the loop threads and accepts. */
 KMS_MUST_CHECK enum kms_status listener_start(struct listener *l, struct kms_error *reterr);
 

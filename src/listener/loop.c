@@ -222,8 +222,8 @@ void listener_post(struct listener *l, unsigned number, struct listener_task *ta
 
 static void run_tasks(struct loop *loop)
 {
-    struct listener_task *newest =
-        atomic_exchange_explicit(&loop->tasks, NULL, memory_order_acquire);
+    struct listener_task *newest = atomic_exchange_explicit(&loop->tasks, NULL,
+                                                            memory_order_acquire);
     struct listener_task *oldest = NULL;
 
     while (newest != NULL) { /* turn the list round */
@@ -333,8 +333,8 @@ static int init_handles(struct loop *loop)
     return 0;
 }
 
-enum kms_status loop_init(struct loop *loop, struct listener *l, unsigned number, int fd, int local_fd,
-                          struct kms_error *reterr)
+enum kms_status loop_init(struct loop *loop, struct listener *l, unsigned number, int fd,
+                          int local_fd, struct kms_error *reterr)
 {
     *loop = (struct loop){ .listener = l, .number = number };
     acceptor_init(loop, &loop->acceptors[0], fd, false);
@@ -377,7 +377,7 @@ void loop_done(struct loop *loop)
     for (size_t i = 0; loop->handles && i < sizeof handles / sizeof *handles; i++)
         uv_close(handles[i], NULL);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT); /* until all are closed */
-    while (!link_empty(&loop->dead)) { /* those whose exchange nobody has answered */
+    while (!link_empty(&loop->dead)) {       /* those whose exchange nobody has answered */
         struct conn *c = LINK_OWNER(loop->dead.next, struct conn, link);
         work_free(c->work);
         c->work = NULL;

@@ -84,7 +84,8 @@ static uint64_t key_of(const struct sockaddr *address, bool *ret_ipv6)
 
 static struct peer **bucket_of(struct peers *p, uint64_t key)
 {
-    return &p->buckets[(key * 0x9e3779b97f4a7c15u) >> 54]; /* 54: the upper 10 bits, of 1024 buckets */
+    return &p->buckets[(key * 0x9e3779b97f4a7c15u) >>
+                       54]; /* 54: the upper 10 bits, of 1024 buckets */
 }
 
 static struct peer *find_or_add(struct peers *p, uint64_t key, bool ipv6)
@@ -122,8 +123,8 @@ struct peer *peers_enter(struct peers *p, const struct sockaddr *address)
 
     (void)pthread_mutex_lock(&p->lock);
     struct peer *peer = find_or_add(p, key, ipv6);
-    if (peer != NULL && (peer->total >= p->max_per_address ||
-                         peer->unauthenticated >= p->max_unauthenticated)) {
+    if (peer != NULL &&
+        (peer->total >= p->max_per_address || peer->unauthenticated >= p->max_unauthenticated)) {
         if (peer->total == 0)
             forget(p, peer);
         peer = NULL;

@@ -11,8 +11,9 @@
 struct peers;
 struct peer; /* one address that has connections */
 
-struct peers *peers_new(unsigned max_per_address, unsigned max_unauthenticated); /* NULL: no memory */
-void          peers_free(struct peers *p);
+struct peers *peers_new(unsigned max_per_address,
+                        unsigned max_unauthenticated); /* NULL: no memory */
+void peers_free(struct peers *p);
 
 /* Counts one more connection of this address: an IPv4 address, or an IPv6 /64, since that is what one
  * host gets. NULL when that is one too many (or for lack of memory): refuse it. */

@@ -105,7 +105,7 @@ static enum kms_status resolve(const char *host, const char *port, const char *a
         .ai_family = host[0] == '\0' ? AF_INET6 : AF_UNSPEC,
     };
     struct addrinfo *found = NULL;
-    int err = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
+    int              err = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
 
     if (err != 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot listen on '%s': %s", address,
@@ -145,19 +145,15 @@ static int bind_one(const struct place *place, bool first, bool shared)
 static const char *bind_reason(int err)
 {
     switch (err) {
-    case EADDRINUSE:
-        return "the address is in use by another program";
-    case EACCES:
-        return "ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE)";
-    case EADDRNOTAVAIL:
-        return "this machine does not have the address";
-    default:
-        return strerror(err);
+    case EADDRINUSE:    return "the address is in use by another program";
+    case EACCES:        return "ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE)";
+    case EADDRNOTAVAIL: return "this machine does not have the address";
+    default:            return strerror(err);
     }
 }
 
-enum kms_status socket_listen(const char *address, unsigned n, bool secure, int *ret_fds, char *ret_url,
-                              size_t url_size, struct kms_error *reterr)
+enum kms_status socket_listen(const char *address, unsigned n, bool secure, int *ret_fds,
+                              char *ret_url, size_t url_size, struct kms_error *reterr)
 {
     struct place place = { 0 };
     char         host[HOST_MAX];
@@ -165,7 +161,8 @@ enum kms_status socket_listen(const char *address, unsigned n, bool secure, int 
 
     if (!split(address, host, port))
         return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                        "cannot listen on '%s': write it as HOST:PORT, [IPV6]:PORT or :PORT", address);
+                        "cannot listen on '%s': write it as HOST:PORT, [IPV6]:PORT or :PORT",
+                        address);
     TRY(resolve(host, port, address, &place, reterr));
     ret_fds[0] = bind_one(&place, true, n > 1);
     if (ret_fds[0] < 0 && errno == EAFNOSUPPORT && host[0] == '\0') { /* a machine without IPv6 */
@@ -177,15 +174,16 @@ enum kms_status socket_listen(const char *address, unsigned n, bool secure, int 
                         bind_reason(errno));
 
     place.len = sizeof place.address;
-    (void)getsockname(ret_fds[0], (struct sockaddr *)&place.address, &place.len); /* the real port */
+    (void)getsockname(ret_fds[0], (struct sockaddr *)&place.address,
+                      &place.len); /* the real port */
     for (unsigned i = 1; i < n; i++) {
         ret_fds[i] = bind_one(&place, false, true);
         if (ret_fds[i] < 0) {
             int err = errno;
             while (i-- > 0)
                 (void)close(ret_fds[i]);
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot listen on '%s' %u times: %s", address, n,
-                            bind_reason(err));
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot listen on '%s' %u times: %s", address,
+                            n, bind_reason(err));
         }
     }
     write_url(ret_url, url_size, secure, host, &place.address);
@@ -211,14 +209,15 @@ enum kms_status socket_listen_local(const char *path, int *ret_fd, struct kms_er
     CLEANUP(closep) int fd = -1;
 
     if (strlen(path) >= sizeof address.sun_path)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                        "local socket '%s': the path is longer than the %zu characters a socket may have",
-                        path, sizeof address.sun_path - 1);
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "local socket '%s': the path is longer than the %zu characters a socket may have", path,
+            sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, strlen(path) + 1);
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode))
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "local socket '%s': something else has this name",
-                            path);
+            return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                            "local socket '%s': something else has this name", path);
         if (is_served(&address))
             return KMS_FAIL(reterr, KMS_E_INTERNAL,
                             "local socket '%s': another server is running on this data", path);

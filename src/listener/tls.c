@@ -1,8 +1,9 @@
 /* listener/tls.c - see tls_internal.h.
  *
  * OpenSSL reads and writes the descriptor itself: one system call fills its buffer with all records
- * that have come (read ahead), an answer of up to 16 KiB leaves as one record in one write. The
- * buffers go back to the heap whenever they are empty, so that an idle connection does not hold 34 KiB.
+ * that have come (read ahead), an answer of up to 16 KiB leaves as one record in one write. Its buffers
+ * of 34 KiB stay between requests that follow each other closely (giving them back after every one,
+ * as SSL_MODE_RELEASE_BUFFERS does, means wiping them every time) and go when a connection falls idle.
  */
 #include "listener/tls_internal.h"
 
@@ -12,10 +13,9 @@
 #include <openssl/ssl.h>
 
 /* TLS 1.2: ephemeral keys and AEAD only. (The suites of TLS 1.3 are all of that kind.) */
-static const char suites[] =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+static const char suites[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                             "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                             "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
 /* struct tls_context and struct tls are OpenSSL's SSL_CTX and SSL under our names. */
 static SSL_CTX *ctx_of(struct tls_context *c)
@@ -35,8 +35,8 @@ static enum kms_status unusable(struct kms_error *reterr, const char *what, cons
 
     if (ERR_SYSTEM_ERROR(code))
         reason = strerror(ERR_GET_REASON(code));
-    enum kms_status status = KMS_FAIL(reterr, KMS_E_INTERNAL, "%s '%s' cannot be used: %s", what, file,
-                                      reason == NULL ? "unknown error" : reason);
+    enum kms_status status = KMS_FAIL(reterr, KMS_E_INTERNAL, "%s '%s' cannot be used: %s", what,
+                                      file, reason == NULL ? "unknown error" : reason);
     ERR_clear_error();
     return status;
 }
@@ -78,8 +78,8 @@ static bool set_rules(SSL_CTX *ctx)
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                        SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                        SSL_OP_PRIORITIZE_CHACHA);
-    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    (void)SSL_CTX_set_mode(ctx,
+                           SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(ctx, 1);
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets need no memory here */
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
@@ -137,14 +137,10 @@ void tls_free(struct tls *t)
 static enum io outcome(SSL *ssl, int result)
 {
     switch (SSL_get_error(ssl, result)) {
-    case SSL_ERROR_WANT_READ:
-        return IO_WANT_READ;
-    case SSL_ERROR_WANT_WRITE:
-        return IO_WANT_WRITE;
-    case SSL_ERROR_ZERO_RETURN:
-        return IO_END;
-    default:
-        break;
+    case SSL_ERROR_WANT_READ:   return IO_WANT_READ;
+    case SSL_ERROR_WANT_WRITE:  return IO_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN: return IO_END;
+    default:                    break;
     }
     /* Many clients just close. Nothing can be cut off that way: a request has its length. */
     bool ended = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
@@ -189,6 +185,12 @@ void tls_shutdown(struct tls *t)
 bool tls_pending(struct tls *t)
 {
     return SSL_has_pending(ssl_of(t)) == 1;
+}
+
+void tls_trim(struct tls *t)
+{
+    (void)SSL_free_buffers(ssl_of(t)); /* refuses if they hold something */
+    ERR_clear_error();
 }
 
 const char *tls_version(struct tls *t)

@@ -26,7 +26,7 @@ void tls_context_free(struct tls_context *c); /* connections that use it go on; 
 
 /* Server side on a non-blocking descriptor, which stays the caller's. NULL: no memory. */
 struct tls *tls_new(struct tls_context *c, int fd);
-void        tls_free(struct tls *t); /* NULL is fine */
+void tls_free(struct tls *t); /* NULL is fine */
 
 enum io tls_handshake(struct tls *t);
 enum io tls_read(struct tls *t, uint8_t *out, size_t room, size_t *ret_n);
@@ -35,6 +35,9 @@ enum io tls_write(struct tls *t, struct bytes in, size_t *ret_n);
 void tls_shutdown(struct tls *t);
 /* Something was read from the descriptor already: do not wait for it before the next tls_read. */
 bool tls_pending(struct tls *t);
+
+/* Gives back buffers that hold nothing; they come again with the next byte. */
+void tls_trim(struct tls *t);
 
 const char *tls_version(struct tls *t); /* "TLSv1.3"                */
 const char *tls_cipher(struct tls *t);  /* "TLS_AES_128_GCM_SHA256" */

@@ -97,8 +97,10 @@ static void refusals_have_their_reason_and_no_body(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf text = { .ptr = (uint8_t *)want, .cap = sizeof want, .limit = sizeof want };
-        buf_addf(&text, "HTTP/1.1 %s\r\nDate: " DATE "\r\nConnection: close\r\n"
-                        "Content-Length: 0\r\n\r\n", cases[i].line);
+        buf_addf(&text,
+                 "HTTP/1.1 %s\r\nDate: " DATE "\r\nConnection: close\r\n"
+                 "Content-Length: 0\r\n\r\n",
+                 cases[i].line);
         http_refusal_add(*state, cases[i].status, DATE);
         is(*state, want);
     }
@@ -120,7 +122,9 @@ static void preflight_echoes_names_only(void **state)
         .n_headers = 1,
         .headers = { { BYTES_LIT("access-control-request-HEADERS"), { NULL, 0 } } },
     };
-    static const char *const bad[] = { "", "a\r\nX: 1", "a:b", "a\tb", "caf\xc3\xa9", "<x>", "a\"" };
+    static const char *const bad[] = {
+        "", "a\r\nX: 1", "a:b", "a\tb", "caf\xc3\xa9", "<x>", "a\""
+    };
 
     rq.headers[0].value = BYTES_LIT("X-Amz-Date, x-custom_1,authorization");
     http_preflight_add(*state, &rq, DATE);

@@ -95,9 +95,10 @@ static struct outcome *complete(struct bytes text, size_t piece, size_t used)
 
 static void a_request_is_read_in_any_pieces(void **state)
 {
-    static const char text[] = "POST /a/b?x=1&y HTTP/1.1\r\nHost: kms.example:8080\r\n"
-                               "X-Amz-Target: \t TrentService.Encrypt \t\r\nEmpty:\r\nBlank: \t \r\n"
-                               "content-LENGTH: 12\r\n\r\n{\"a\":\"\r\n\r\n\"}GET / HTTP/1.1\r\n";
+    static const char text[] =
+        "POST /a/b?x=1&y HTTP/1.1\r\nHost: kms.example:8080\r\n"
+        "X-Amz-Target: \t TrentService.Encrypt \t\r\nEmpty:\r\nBlank: \t \r\n"
+        "content-LENGTH: 12\r\n\r\n{\"a\":\"\r\n\r\n\"}GET / HTTP/1.1\r\n";
     struct bytes all = bytes_of(text, sizeof text - 1);
     size_t       used = all.len - strlen("GET / HTTP/1.1\r\n");
 
@@ -170,8 +171,8 @@ static void methods_targets_and_persistence(void **state)
 
 static void a_body_without_post_is_read_too(void **state)
 {
-    struct outcome *o = complete(BYTES_LIT("GET / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nabc"), 1,
-                                 strlen("GET / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nab"));
+    struct outcome *o = complete(BYTES_LIT("GET / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nabc"),
+                                 1, strlen("GET / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nab"));
 
     (void)state;
     assert_int_equal(o->rq.body_len, 2);
@@ -183,10 +184,10 @@ static void a_body_without_post_is_read_too(void **state)
 
 static void requests_follow_each_other(void **state)
 {
-    static const char text[] = "POST /1 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
-                               "GET /2 HTTP/1.1\r\n" H "\r\n"
-                               "\r\nPOST /3 HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n"
-                               "BAD\r\n";
+    static const char   text[] = "POST /1 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
+                                 "GET /2 HTTP/1.1\r\n" H "\r\n"
+                                 "\r\nPOST /3 HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n"
+                                 "BAD\r\n";
     struct http_parser *p = http_parser_new();
     struct buf          in = BUF_INIT(INPUT_MAX);
     struct http_request rq;
@@ -254,15 +255,18 @@ static void smuggling_shapes_are_refused(void **state)
         const char *text;
     } cases[] = {
         /* two lengths */
-        { 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
-        { 400, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" },
+        { 400, "POST / HTTP/1.1\r\n" H
+               "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
+        { 400, "POST / HTTP/1.1\r\n" H
+               "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n" },
         { 400, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\n" },
         { 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
         { 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n" },
         { 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n" },
         { 501, "GET / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n" },
         { 501, "GET / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n" },
-        { 400, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, x\r\nTransfer-Encoding : chunked\r\n\r\n" },
+        { 400, "POST / HTTP/1.1\r\n" H
+               "Transfer-Encoding: chunked, x\r\nTransfer-Encoding : chunked\r\n\r\n" },
         { 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc" },
         { 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\ncontent-length: 4\r\n\r\nabc" },
         { 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3, 3\r\n\r\nabc" },
@@ -445,9 +449,10 @@ static void the_body_has_a_limit(void **state)
  * the request ends without changing Content-Length: that would be a second reading. */
 static void damaged_requests_do_no_harm(void **state)
 {
-    static const char text[] = "POST /?a HTTP/1.1\r\n" H "X-Amz-Target: T.E\r\nContent-Length: 2\r\n\r\n{}";
-    size_t            len = sizeof text - 1;
-    char              copy[sizeof text];
+    static const char text[] = "POST /?a HTTP/1.1\r\n" H
+                               "X-Amz-Target: T.E\r\nContent-Length: 2\r\n\r\n{}";
+    size_t len = sizeof text - 1;
+    char   copy[sizeof text];
 
     (void)state;
     for (size_t n = 0; n < len; n++) {

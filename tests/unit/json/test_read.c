@@ -70,8 +70,21 @@ static struct json must(struct fixture *f, const char *text)
 static void strict_json_is_read(void **state)
 {
     static const char *const texts[] = {
-        "{}", "[]", "0", "-1", "true", "null", "\"\"", " { } ", "\t[\r\n]\n", "1.5e3", "[[],{}]",
-        "{\"a\":{\"a\":{\"a\":1}}}", "{\"a\":1,\"A\":2}", "\"\\u00e9\\ud83d\\ude00\"", "[1,[2,[3]]]",
+        "{}",
+        "[]",
+        "0",
+        "-1",
+        "true",
+        "null",
+        "\"\"",
+        " { } ",
+        "\t[\r\n]\n",
+        "1.5e3",
+        "[[],{}]",
+        "{\"a\":{\"a\":{\"a\":1}}}",
+        "{\"a\":1,\"A\":2}",
+        "\"\\u00e9\\ud83d\\ude00\"",
+        "[1,[2,[3]]]",
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -81,14 +94,65 @@ static void strict_json_is_read(void **state)
 static void anything_else_is_refused(void **state)
 {
     static const char *const texts[] = {
-        "", " ", "{", "}", "[", "]", "{]", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}", "{\"a\"}",
-        "{\"a\":}", "{\"a\" 1}", "{1:1}", "[1 2]", "01", "+1", ".5", "1.", "1e", "0x10", "-", "--1",
-        "NaN", "nan", "Infinity", "-inf", "1e999", "tru", "TRUE", "nul", "// c\n1", "/* c */ 1",
-        "[1] 2", "{} {}", "{}x", "\"a", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"",
-        "\"\\ud800\\u0041\"", "\"\t\"", "\"\n\"", "\"\x01\"", "\"\xff\"", "\"\xc0\x80\"",
-        "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", "\"\xc3\"", "\xef\xbb\xbf{}", "undefined",
-        "\"a\\u0000b\"", "{\"\\u0000\":1}", "[\"\\u0000\"]",
-        "{\"a\":1,\"a\":2}", "{\"a\":1,\"b\":[],\"\\u0061\":2}", "[{\"x\":{\"y\":1,\"y\":1}}]",
+        "",
+        " ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "{]",
+        "[1,]",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{'a':1}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\" 1}",
+        "{1:1}",
+        "[1 2]",
+        "01",
+        "+1",
+        ".5",
+        "1.",
+        "1e",
+        "0x10",
+        "-",
+        "--1",
+        "NaN",
+        "nan",
+        "Infinity",
+        "-inf",
+        "1e999",
+        "tru",
+        "TRUE",
+        "nul",
+        "// c\n1",
+        "/* c */ 1",
+        "[1] 2",
+        "{} {}",
+        "{}x",
+        "\"a",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\ud800\"",
+        "\"\\udc00\"",
+        "\"\\ud800\\u0041\"",
+        "\"\t\"",
+        "\"\n\"",
+        "\"\x01\"",
+        "\"\xff\"",
+        "\"\xc0\x80\"",
+        "\"\xed\xa0\x80\"",
+        "\"\xf5\x80\x80\x80\"",
+        "\"\xc3\"",
+        "\xef\xbb\xbf{}",
+        "undefined",
+        "\"a\\u0000b\"",
+        "{\"\\u0000\":1}",
+        "[\"\\u0000\"]",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":1,\"b\":[],\"\\u0061\":2}",
+        "[{\"x\":{\"y\":1,\"y\":1}}]",
         "{\"\":1,\"\":2}",
     };
     struct json root = { 0 };
@@ -171,8 +235,9 @@ static void number_of_values_has_a_limit(void **state)
 
 static void members_come_out_as_they_were(void **state)
 {
-    struct json root = must(*state, "{\"s\":\"\\u00e9\\n\",\"i\":-42,\"r\":1.5,\"t\":true,\"f\":false,"
-                                    "\"n\":null,\"a\":[1,\"x\"],\"o\":{\"k\":\"v\"},\"e\":\"\"}");
+    struct json root = must(*state,
+                            "{\"s\":\"\\u00e9\\n\",\"i\":-42,\"r\":1.5,\"t\":true,\"f\":false,"
+                            "\"n\":null,\"a\":[1,\"x\"],\"o\":{\"k\":\"v\"},\"e\":\"\"}");
     int64_t     i = 0;
 
     assert_int_equal(json_type(root), JSON_OBJECT);
@@ -201,11 +266,11 @@ static void members_come_out_as_they_were(void **state)
 /* Asking a value for what it is not is answered with nothing, never with a crash. */
 static void wrong_types_give_nothing(void **state)
 {
-    struct json   root = must(*state, "[\"12\",12,true,null,{}]");
-    struct json   none = { NULL };
-    struct json   v;
-    struct bytes  name;
-    int64_t       i = 7;
+    struct json      root = must(*state, "[\"12\",12,true,null,{}]");
+    struct json      none = { NULL };
+    struct json      v;
+    struct bytes     name;
+    int64_t          i = 7;
     struct json_iter it = json_iterate(root);
 
     assert_true(json_next(&it, &name, &v));
@@ -215,7 +280,8 @@ static void wrong_types_give_nothing(void **state)
     assert_int_equal(json_count(v), 0);
     assert_true(json_next(&it, NULL, &v));
     assert_null(json_string(v).ptr);
-    assert_true(json_next(&it, &name, &v) && json_next(&it, &name, &v) && json_next(&it, &name, &v));
+    assert_true(json_next(&it, &name, &v) && json_next(&it, &name, &v) &&
+                json_next(&it, &name, &v));
     assert_false(json_next(&it, &name, &v));
     assert_int_equal(json_type(none), JSON_NULL);
     assert_int_equal(json_count(none), 0);
@@ -278,11 +344,12 @@ static void integers_are_exact_or_refused(void **state)
  * same shape as before only if the text is still JSON. Run with the address sanitizer in mind. */
 static void damaged_texts_do_no_harm(void **state)
 {
-    static const char text[] = "{\"KeyId\":\"alias/x\",\"Tags\":[{\"TagKey\":\"\\u00e9\",\"V\":-1.5e3}],"
-                               "\"DryRun\":true}";
-    size_t            len = sizeof text - 1;
-    char              copy[sizeof text];
-    struct json       root;
+    static const char text[] =
+        "{\"KeyId\":\"alias/x\",\"Tags\":[{\"TagKey\":\"\\u00e9\",\"V\":-1.5e3}],"
+        "\"DryRun\":true}";
+    size_t      len = sizeof text - 1;
+    char        copy[sizeof text];
+    struct json root;
 
     for (size_t n = 0; n < len; n++)
         assert_int_equal(parse(*state, text, n, &root), KMS_E_SERIALIZATION);
@@ -314,7 +381,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(strict_json_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(anything_else_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(duplicates_are_found_in_objects_of_any_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(duplicates_are_found_in_objects_of_any_size, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(depth_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(number_of_values_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(members_come_out_as_they_were, setup, teardown),

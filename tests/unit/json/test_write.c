@@ -85,9 +85,13 @@ static void invalid_utf8_is_replaced(void **state)
 {
     static const char *const cases[][2] = {
         { "\x80", BAD },
-        { "\xff" "a", BAD "a" },
+        { "\xff"
+          "a",
+          BAD "a" },
         { "\xc3", BAD },
-        { "\xc3" "a", BAD "a" },
+        { "\xc3"
+          "a",
+          BAD "a" },
         { "\xc0\x80", BAD BAD },
         { "\xe0\x80\x80", BAD BAD BAD },
         { "\xed\xa0\x80", BAD BAD BAD },

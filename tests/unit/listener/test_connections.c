@@ -16,8 +16,10 @@ static void unused(void *ctx, struct exchange *ex)
 static enum kms_status open_on(const char *address, const char *local, unsigned loops,
                                struct listener **ret, struct kms_error *reterr)
 {
-    return listener_open(&(struct listener_config){ .address = address, .local_path = local,
-                                                    .loops = loops, .hooks = { .request = unused } },
+    return listener_open(&(struct listener_config){ .address = address,
+                                                    .local_path = local,
+                                                    .loops = loops,
+                                                    .hooks = { .request = unused } },
                          ret, reterr);
 }
 
@@ -43,8 +45,10 @@ static void addresses_as_text(void **state)
         { ":0", "http://localhost:" },
         { "[::1]:0", "http://[::1]:" },
     };
-    static const char *const bad[] = { "", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "::1:8080",
-                                       "127.0.0.1:-1", "127.0.0.1:123456", "8080" };
+    static const char *const bad[] = {
+        "",         "127.0.0.1",    "127.0.0.1:",       "127.0.0.1:x",
+        "::1:8080", "127.0.0.1:-1", "127.0.0.1:123456", "8080"
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -117,8 +121,10 @@ static void the_local_socket_is_ours_alone(void **state)
     assert_true(file != NULL && fclose(file) == 0);
     refused("127.0.0.1:0", other, "something else has this name");
     assert_int_equal(stat(other, &st), 0);
-    refused("127.0.0.1:0", "/tmp/0123456789012345678901234567890123456789012345678901234567890123456789"
-                           "0123456789012345678901234567890123456789", "longer than");
+    refused("127.0.0.1:0",
+            "/tmp/0123456789012345678901234567890123456789012345678901234567890123456789"
+            "0123456789012345678901234567890123456789",
+            "longer than");
     refused("127.0.0.1:0", "/no/such/folder/socket", "No such file");
     toy_dir_remove(dir);
 }
@@ -173,14 +179,22 @@ static void clients_may_go_while_a_request_is_pending(void **state)
 
 static void clients_may_go_in_the_middle_of_anything(void **state)
 {
-    static const char *const parts[] = { "", "\r", "G", "GET / HTTP/1.1\r\n", "GET /echo HTTP/1.1\r\n" HOST,
+    static const char *const parts[] = { "",
+                                         "\r",
+                                         "G",
+                                         "GET / HTTP/1.1\r\n",
+                                         "GET /echo HTTP/1.1\r\n" HOST,
                                          "POST / HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n",
                                          "POST / HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nabc",
-                                         GET("/echo"), GET("/turn") GET("/turn"), GET("/thread?n=1"),
-                                         GET("/big?n=4000000"), GET("/big?n=4000000") GET("/turn"),
-                                         "NONSENSE", GET("/close") };
-    struct toy *t = toy_start(&(struct listener_config){ .max_unauthenticated = 1000,
-                                                         .max_per_address = 1000 });
+                                         GET("/echo"),
+                                         GET("/turn") GET("/turn"),
+                                         GET("/thread?n=1"),
+                                         GET("/big?n=4000000"),
+                                         GET("/big?n=4000000") GET("/turn"),
+                                         "NONSENSE",
+                                         GET("/close") };
+    struct toy              *t = toy_start(
+        &(struct listener_config){ .max_unauthenticated = 1000, .max_per_address = 1000 });
 
     (void)state;
     for (int round = 0; round < 6; round++) {

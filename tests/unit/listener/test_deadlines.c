@@ -7,8 +7,12 @@ enum { SHORT = 150, LONG = 60 * 1000 };
 /* All deadlines are out of reach but those that a test sets. */
 static struct listener_limits far_away(void)
 {
-    return (struct listener_limits){ .handshake_ms = LONG, .head_ms = LONG, .request_ms = LONG,
-                                     .keepalive_ms = LONG, .body_grace_ms = LONG, .linger_ms = LONG };
+    return (struct listener_limits){ .handshake_ms = LONG,
+                                     .head_ms = LONG,
+                                     .request_ms = LONG,
+                                     .keepalive_ms = LONG,
+                                     .body_grace_ms = LONG,
+                                     .linger_ms = LONG };
 }
 
 static struct toy *start(const struct listener_limits *limits)
@@ -23,7 +27,7 @@ static void check_timeouts(struct toy *t, uint64_t n)
 
 static void a_slow_head_is_answered_408(void **state)
 {
-    static const char      head[] = "GET /echo HTTP/1.1\r\n" HOST "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char head[] = "GET /echo HTTP/1.1\r\n" HOST "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     struct listener_limits limits = far_away();
 
     (void)state;
@@ -226,8 +230,9 @@ static void slow_clients_do_not_hinder_others(void **state)
     struct toy *t = start(&limits);
     for (int i = 0; i < SLOW; i++) {
         slow[i] = client_new(t);
-        client_send(slow[i], i % 2 == 0 ? "GET / HT" : "POST / HTTP/1.1\r\n" HOST
-                                                       "Content-Length: 100\r\n\r\nabc");
+        client_send(slow[i], i % 2 == 0 ? "GET / HT"
+                                        : "POST / HTTP/1.1\r\n" HOST
+                                          "Content-Length: 100\r\n\r\nabc");
     }
     struct client *c = client_new(t);
     for (int i = 0; i < 100; i++) {

@@ -123,7 +123,8 @@ static void the_local_socket_does_not_count(void **state)
     (void)state;
     toy_dir_make(dir);
     (void)snprintf(path, sizeof path, "%s/socket", dir);
-    struct toy    *t = toy_start(&(struct listener_config){ .max_connections = 1, .local_path = path });
+    struct toy *t = toy_start(
+        &(struct listener_config){ .max_connections = 1, .local_path = path });
     struct client *c = is_served(t, "/auth");
     is_refused(t);
     assert_int_equal(stat(path, &st), 0);
@@ -177,7 +178,7 @@ static void without_descriptors_it_waits(void **state)
     client_expect(c, 200, "/turn");
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     toy_wait_open(t, 2);
-    if (used > 350)
+    if (used > 60) /* a busy machine lets even a spinning thread have no more than its share */
         fail_msg("%d ms of CPU while waiting 700 ms", (int)used);
 
     struct client waiting = { .fd = fd };

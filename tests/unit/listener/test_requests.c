@@ -60,9 +60,11 @@ static void pipelined_requests_are_answered_in_order(void **state)
     struct client *c = client_new(*state);
 
     for (int round = 0; round < 20; round++) {
-        client_send(c, GET("/thread?n=20") GET("/echo?1") GET("/turn?2") GET("/thread?n=0")
-                       "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc"
-                       GET("/turn?3") GET("/turn?4") GET("/big?n=70000") GET("/echo?5"));
+        client_send(c,
+                    GET("/thread?n=20") GET("/echo?1") GET("/turn?2")
+                        GET("/thread?n=0") "POST /echo HTTP/1.1\r\n" HOST
+                                           "Content-Length: 3\r\n\r\nabc" GET("/turn?3")
+                                               GET("/turn?4") GET("/big?n=70000") GET("/echo?5"));
         client_expect(c, 200, "/thread?n=20");
         client_expect(c, 200, "/echo?1");
         client_expect(c, 200, "/turn?2");
@@ -139,7 +141,7 @@ static void large_answers_wait_for_a_slow_reader(void **state)
     struct client *c = client_new_narrow(*state);
 
     client_send(c, GET("/big?n=4000000") GET("/big?n=4000000") GET("/turn"));
-    toy_sleep_ms(100); /* the socket is full by now */
+    toy_sleep_ms(100);                         /* the socket is full by now */
     assert_int_equal(toy_requests(*state), 1); /* the next one waits until the first is written */
     client_expect_big(c, SIZE);
     client_expect_big(c, SIZE);
@@ -151,13 +153,15 @@ static void clients_that_wait_for_continue_get_it(void **state)
 {
     struct client *c = client_new(*state);
 
-    client_send(c, "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    client_send(c,
+                "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     client_expect(c, 100, "");
     client_send(c, "body");
     client_expect(c, 200, "body");
     /* and those that do not wait get none */
-    client_send(c, "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
-                   "body");
+    client_send(c,
+                "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+                "body");
     client_expect(c, 200, "body");
     client_free(c);
 }
@@ -183,6 +187,27 @@ static void a_client_may_stop_sending(void **state)
     client_expect_end(c, false);
     client_free(c);
     toy_wait_open(*state, 0);
+}
+
+/* The end may be seen in the same turn as the request before it, if that fills the buffer. */
+static void the_end_may_come_with_the_request(void **state)
+{
+    struct buf text = BUF_INIT(16 * 1024);
+
+    for (size_t len = 8150; len < 8200; len++) {
+        buf_reset(&text);
+        buf_add_str(&text, "GET /echo HTTP/1.1\r\n" HOST "X: ");
+        while (text.len < len - 4)
+            buf_add_byte(&text, 'x');
+        buf_add_str(&text, "\r\n\r\n");
+        struct client *c = client_new(*state);
+        client_send_bytes(c, buf_bytes(&text));
+        client_finish_sending(c);
+        client_expect(c, 200, "/echo");
+        client_expect_end(c, false);
+        client_free(c);
+    }
+    buf_release(&text);
 }
 
 static void the_last_request_of_a_connection_says_so(void **state)
@@ -224,7 +249,8 @@ static void refused(struct toy *t, struct bytes text, int status)
 
     client_send_bytes(c, text);
     struct bytes head = client_head(c);
-    assert_non_null(memmem(head.ptr, head.len, "Connection: close\r\nContent-Length: 0\r\n\r\n", 40));
+    assert_non_null(
+        memmem(head.ptr, head.len, "Connection: close\r\nContent-Length: 0\r\n\r\n", 40));
     client_expect(c, status, "");
     client_expect_end(c, false);
     client_free(c);
@@ -239,10 +265,12 @@ static void refused(struct toy *t, struct bytes text, int status)
  * and nothing behind it is read as a request. */
 static void what_is_not_one_reading_is_refused(void **state)
 {
-    REFUSED(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-                 "0\r\n\r\n" SMUGGLED);
+    REFUSED(400,
+            "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "0\r\n\r\n" SMUGGLED);
     REFUSED(501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED);
-    REFUSED(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\nContent-Length: 39\r\n\r\n" SMUGGLED);
+    REFUSED(400,
+            "POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\nContent-Length: 39\r\n\r\n" SMUGGLED);
     REFUSED(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: +0\r\n\r\n" SMUGGLED);
     REFUSED(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1 0\r\n\r\n" SMUGGLED);
     REFUSED(411, "POST / HTTP/1.1\r\n" HOST "\r\n" SMUGGLED);
@@ -327,12 +355,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_answers_wait_for_a_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(clients_that_wait_for_continue_get_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_client_may_stop_sending, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_end_may_come_with_the_request, setup, teardown),
         cmocka_unit_test(the_last_request_of_a_connection_says_so),
         cmocka_unit_test_setup_teardown(an_answer_that_does_not_fit_is_a_bare_500, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_one_reading_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(refusals_come_after_the_answers_before_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(refusals_come_after_the_answers_before_them, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(heads_and_bodies_have_limits, setup, teardown),
-        cmocka_unit_test_setup_teardown(turn_is_called_once_for_what_was_handed_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(turn_is_called_once_for_what_was_handed_out, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,25 +67,39 @@ static void requests_in_progress_are_answered(void **state)
     assert_true(s.took_ms < PATIENCE_MS);
 }
 
-/* A request that is on its way when the stop comes, not yet read, is one in progress. */
+/* Who has connected, or sent a request, before the loop learns of the stop is served: also those it
+ * has not accepted or not read yet. */
 static void what_has_arrived_is_answered(void **state)
 {
     enum { CLIENTS = 20 };
     struct client  *c[CLIENTS];
     struct toy     *t = toy_start(&(struct listener_config){ 0 });
+    struct client  *busy = client_new(t);
     struct stopping s;
 
     (void)state;
-    for (int i = 0; i < CLIENTS; i++) {
+    for (int i = 0; i < CLIENTS / 2; i++) {
         c[i] = client_new(t);
         client_send(c[i], GET("/turn"));
+        client_expect(c[i], 200, "/turn");
     }
+    client_send(busy, GET("/block"));
+    toy_wait_held(t, 1);
     begin(&s, t, PATIENCE_MS);
+    toy_sleep_ms(50); /* the stop is the first thing that waits for the loop */
+    for (int i = 0; i < CLIENTS; i++) {
+        if (i >= CLIENTS / 2)
+            c[i] = client_new(t);
+        client_send(c[i], GET("/turn"));
+    }
+    toy_release(t);
     for (int i = 0; i < CLIENTS; i++) {
         client_expect(c[i], 200, "/turn");
-        client_expect_end(c[i], true);
+        client_expect_end(c[i], false);
         client_free(c[i]);
     }
+    client_expect(busy, 200, "/block");
+    client_free(busy);
     end(&s);
     assert_true(s.took_ms < PATIENCE_MS);
 }

@@ -18,8 +18,10 @@ static int setup(void **state)
     (void)snprintf(s->cert, sizeof s->cert, "%s/cert.pem", s->dir);
     (void)snprintf(s->key, sizeof s->key, "%s/cert.key", s->dir);
     toy_certificate(s->dir, "first.example");
-    s->toy = toy_start(&(struct listener_config){
-        .tls_cert = s->cert, .tls_key = s->key, .limits = { .handshake_ms = 300, .linger_ms = 5000 } });
+    s->toy = toy_start(
+        &(struct listener_config){ .tls_cert = s->cert,
+                                   .tls_key = s->key,
+                                   .limits = { .handshake_ms = 300, .linger_ms = 5000 } });
     *state = s;
     return 0;
 }
@@ -142,7 +144,7 @@ static void refused(struct toy *t, const struct tls_wish *wish)
 static void old_versions_and_suites_are_refused(void **state)
 {
     static const char *const weak[] = {
-        "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA",    "AES128-GCM-SHA256",
         "ECDHE-ECDSA-AES128-CCM8",   "DHE-RSA-AES128-GCM-SHA256",
     };
     struct site *s = *state;
@@ -255,12 +257,13 @@ static void certificates_change_while_connections_are_open(void **state)
 
 static void unusable_files_are_named(void **state)
 {
-    struct site     *s = *state;
-    struct listener *l = NULL;
-    struct kms_error err = { 0 };
-    char             other[64];
-    char             other_key[96];
-    struct listener_config config = { .address = "127.0.0.1:0", .tls_cert = s->cert,
+    struct site           *s = *state;
+    struct listener       *l = NULL;
+    struct kms_error       err = { 0 };
+    char                   other[64];
+    char                   other_key[96];
+    struct listener_config config = { .address = "127.0.0.1:0",
+                                      .tls_cert = s->cert,
                                       .tls_key = s->key };
 
     toy_dir_make(other);
@@ -315,7 +318,8 @@ static void sessions_resume(void **state)
     assert_true(session != NULL && ctx != NULL);
     assert_int_equal(SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION), 1);
     d->ssl = SSL_new(ctx);
-    assert_true(d->ssl != NULL && SSL_set_session(d->ssl, session) == 1 && SSL_set_fd(d->ssl, d->fd) == 1);
+    assert_true(d->ssl != NULL && SSL_set_session(d->ssl, session) == 1 &&
+                SSL_set_fd(d->ssl, d->fd) == 1);
     assert_int_equal(SSL_connect(d->ssl), 1);
     assert_int_equal(SSL_session_reused(d->ssl), 1);
     client_send(d, GET("/echo"));
@@ -338,7 +342,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(plain_http_is_told_in_plain_http, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_handshake_is_cut_off, setup, teardown),
         cmocka_unit_test_setup_teardown(garbage_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(certificates_change_while_connections_are_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(certificates_change_while_connections_are_open, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(unusable_files_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(clients_may_go_in_the_middle_of_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(sessions_resume, setup, teardown),

@@ -40,8 +40,16 @@ static void timed_init(struct timed *t)
 
 static void fires_on_time_from_near_to_beyond_the_wheel(void **state)
 {
-    static const int64_t after[] = { 0, 1, 9, 10, 11, 100, 1000, TICK * WHEEL_SLOTS - 1,
-                                     TICK * WHEEL_SLOTS, TICK * WHEEL_SLOTS * 3 + 7 };
+    static const int64_t after[] = { 0,
+                                     1,
+                                     9,
+                                     10,
+                                     11,
+                                     100,
+                                     1000,
+                                     TICK * WHEEL_SLOTS - 1,
+                                     TICK * WHEEL_SLOTS,
+                                     TICK * WHEEL_SLOTS * 3 + 7 };
     (void)state;
     for (size_t i = 0; i < sizeof after / sizeof *after; i++) {
         struct wheel w;

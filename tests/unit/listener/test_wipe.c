@@ -35,8 +35,8 @@ static size_t count_in(const uint8_t *at, size_t len)
     size_t            n = sizeof shifted - 1;
     size_t            found = 0;
 
-    for (const uint8_t *end = at + len; (at = memchr(at, shifted[0] - 1, (size_t)(end - at))) != NULL;
-         at++) {
+    for (const uint8_t *end = at + len;
+         (at = memchr(at, shifted[0] - 1, (size_t)(end - at))) != NULL; at++) {
         size_t k = 0;
         while (k < n && at + k < end && at[k] == (uint8_t)(shifted[k] - 1))
             k++;
@@ -87,8 +87,10 @@ static void talk(struct client *c)
 
     for (unsigned i = 0; i < ROUNDS; i++) {
         canary(word, i);
-        (void)snprintf(text, sizeof text, "POST /secret HTTP/1.1\r\n" HOST "X-Secret: %s\r\n"
-                       "Content-Length: %d\r\n\r\n%s", word, CANARY - 1, word);
+        (void)snprintf(text, sizeof text,
+                       "POST /secret HTTP/1.1\r\n" HOST "X-Secret: %s\r\n"
+                       "Content-Length: %d\r\n\r\n%s",
+                       word, CANARY - 1, word);
         client_send(c, text);
         if (i % 2 == 0) { /* in pieces, and with another request behind it */
             client_send(c, "POST /secret HTTP/1.1\r\n" HOST "Content-Length: 31\r\n\r\ncanary-");
@@ -184,8 +186,23 @@ static void nothing_remains_of_requests_over_tls(void **state)
     nothing_remains(true);
 }
 
-int main(void)
+/* Binding a function at its first call saves the vector registers on the stack, with what the last
+ * memcpy left in them. trentd binds all at its start; this program has itself started that way. */
+static void bind_at_start(char **argv)
 {
+    if (getenv("LD_BIND_NOW") != NULL)
+        return;
+    if (setenv("LD_BIND_NOW", "1", 1) == 0)
+        (void)execv("/proc/self/exe", argv);
+    perror("test_wipe");
+    exit(1);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    bind_at_start(argv);
+
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_search_finds_what_is_there),
         cmocka_unit_test(nothing_remains_of_plain_requests),

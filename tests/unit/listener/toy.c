@@ -28,7 +28,7 @@ struct toy {
     struct listener *listener;
     unsigned         descriptors; /* open before it was started */
     pthread_t        thread;
-    pthread_mutex_t  lock;        /* guards what follows */
+    pthread_mutex_t  lock; /* guards what follows */
     pthread_cond_t   changed;
     bool             ending;
     bool             release;
@@ -98,8 +98,8 @@ static void info(struct exchange *ex)
 {
     struct buf text = BUF_INIT(1024);
 
-    buf_addf(&text, "local=%d secure=%d source=%s tls=%s cipher=%s", ex->local, ex->secure, ex->source,
-             ex->tls_version == NULL ? "-" : ex->tls_version,
+    buf_addf(&text, "local=%d secure=%d source=%s tls=%s cipher=%s", ex->local, ex->secure,
+             ex->source, ex->tls_version == NULL ? "-" : ex->tls_version,
              ex->tls_cipher == NULL ? "-" : ex->tls_cipher);
     give(ex, buf_bytes(&text));
     buf_release(&text);
@@ -119,6 +119,22 @@ static void delay(struct toy *t, struct exchange *ex, bool hold)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
+static void block(struct toy *t)
+{
+    bool released = false;
+
+    (void)pthread_mutex_lock(&t->lock);
+    t->held++;
+    (void)pthread_cond_broadcast(&t->changed);
+    while (!released) {
+        released = t->release;
+        (void)pthread_mutex_unlock(&t->lock);
+        toy_sleep_ms(1);
+        (void)pthread_mutex_lock(&t->lock);
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
 static void on_request(void *ctx, struct exchange *ex)
 {
     struct toy  *t = ctx;
@@ -130,6 +146,8 @@ static void on_request(void *ctx, struct exchange *ex)
     ex->authenticated = bytes_eq_str(path, "/auth");
     ex->secret = bytes_eq_str(path, "/secret");
     ex->close = bytes_eq_str(path, "/close");
+    if (bytes_eq_str(path, "/block"))
+        block(t);
     if (bytes_eq_str(path, "/turn")) {
         t->batch[ex->loop][t->n_batch[ex->loop]++] = ex;
     } else if (bytes_eq_str(path, "/thread") || bytes_eq_str(path, "/hold")) {
@@ -179,7 +197,7 @@ static void post_due(struct toy *t)
 
     for (size_t i = 0; i < BATCH_MAX; i++) {
         struct delayed *d = &t->delayed[i];
-        bool due = d->due_ms <= now || (d->due_ms == INT64_MAX && t->release);
+        bool            due = d->due_ms <= now || (d->due_ms == INT64_MAX && t->release);
         if (!d->used || d->ex == NULL || d->task.fn != NULL || !due)
             continue;
         d->task = (struct listener_task){ .fn = on_task, .arg = d };
@@ -227,7 +245,8 @@ struct toy *toy_start(const struct listener_config *config)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)pthread_mutex_init(&t->lock, NULL);
     (void)pthread_cond_init(&t->changed, NULL);
-    assert_int_equal(uv_loop_init(&first), 0); /* libuv keeps some descriptors of its own for ever */
+    assert_int_equal(uv_loop_init(&first),
+                     0); /* libuv keeps some descriptors of its own for ever */
     assert_int_equal(uv_loop_close(&first), 0);
     t->descriptors = toy_descriptors();
     filled.address = config->address == NULL ? "127.0.0.1:0" : config->address;

@@ -6,6 +6,7 @@
  *   /turn      the same from the turn hook
  *   /thread    the same from another thread, n ms later (listener_post)
  *   /hold      the same when toy_release is called
+ *   /block     the same, and keeps its loop busy until then
  *   /big       answers with n bytes
  *   /auth      as /echo, the signature counts as good
  *   /secret    as /echo, the answer counts as secret
@@ -33,9 +34,9 @@ struct toy;
 
 /* Starts a server; address and hooks are filled in, the rest is the caller's. The test fails if it
  * does not start. Signals are set up as main.c does. */
-struct toy      *toy_start(const struct listener_config *config);
+struct toy *toy_start(const struct listener_config *config);
 struct listener *toy_listener(struct toy *t);
-unsigned         toy_port(const struct toy *t);
+unsigned toy_port(const struct toy *t);
 /* Stops with `ms` of grace, checks that nothing is left open, frees. */
 void toy_stop(struct toy *t, int64_t ms);
 /* The same in two steps. */
@@ -58,8 +59,8 @@ void toy_dir_make(char out[64]);
 void toy_dir_remove(const char *dir);
 /* Number of open descriptors of this process. */
 unsigned toy_descriptors(void);
-int64_t  toy_now_ms(void);
-void     toy_sleep_ms(int64_t ms);
+int64_t toy_now_ms(void);
+void toy_sleep_ms(int64_t ms);
 
 /* --- clients ------------------------------------------------------------------------------------- */
 
@@ -73,9 +74,9 @@ struct client *client_new(struct toy *t);
 /* One whose kernel takes little, so that the server soon has to wait for it to read. */
 struct client *client_new_narrow(struct toy *t);
 struct client *client_local(const char *path);
-void           client_free(struct client *c);
-void           client_send(struct client *c, const char *text);
-void           client_send_bytes(struct client *c, struct bytes in);
+void client_free(struct client *c);
+void client_send(struct client *c, const char *text);
+void client_send_bytes(struct client *c, struct bytes in);
 /* No more sending (FIN), or gone at once (RST). */
 void client_finish_sending(struct client *c);
 void client_reset(struct client *c);

@@ -34,8 +34,8 @@ static struct client *connect_to(unsigned port, int receive_buffer)
 
     assert_true(fd >= 0);
     if (receive_buffer > 0)
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer,
-                                    sizeof receive_buffer), 0);
+        assert_int_equal(
+            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer), 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
     return client_on(fd);
 }
@@ -275,8 +275,8 @@ void client_server_name(struct client *c, char *out, size_t size)
     X509 *cert = SSL_get1_peer_certificate(c->ssl);
 
     assert_non_null(cert);
-    assert_true(X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, out,
-                                          (int)size) > 0);
+    assert_true(
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, out, (int)size) > 0);
     X509_free(cert);
 }
 
@@ -289,7 +289,8 @@ void toy_certificate(const char *dir, const char *name)
     assert_true(key != NULL && cert != NULL);
     X509_NAME *subject = X509_get_subject_name(cert);
     assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-                                                (const unsigned char *)name, -1, -1, 0), 1);
+                                                (const unsigned char *)name, -1, -1, 0),
+                     1);
     assert_int_equal(X509_set_issuer_name(cert, subject), 1);
     assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(cert), 1), 1);
     assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), -3600));
