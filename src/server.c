@@ -331,7 +331,7 @@ void request_to_loop(struct request *rq)
 
 static void resume_on_pool(struct pool_task *task, unsigned worker)
 {
-    struct request *rq = (struct request *)((char *)task - offsetof(struct request, pool_task));
+    struct request *rq = (void *)((char *)task - offsetof(struct request, pool_task));
 
     rq->on_pool = true;
     rq->reader = rq->server->pool_readers[worker];

@@ -4,6 +4,7 @@
  * The first barrier waits for those that had it; then the opened material leaves the cache, a second
  * barrier waits for those that found it there, and its bytes are wiped. Then the shred key goes.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ enum kms_status commit_write_intent(struct committer *c, const struct commit_job
     }
     json_close_array(&w);
     json_close_object(&w);
+    assert(first != NULL); /* a job without tombstones has no intent */
 
     service_event_text(&text, clock_now(c->parts.clock), "TrentEraseIntent", bytes_str(first->key_arn),
                        buf_bytes(&list));

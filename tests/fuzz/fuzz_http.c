@@ -33,11 +33,10 @@ static struct bytes without_blanks(struct bytes v)
 static struct bytes line_of(struct bytes *in)
 {
     struct bytes line;
-    struct bytes empty;
+    struct bytes lf;
 
-    if (!bytes_cut(in, '\r', &line) || in->len == 0 || in->ptr[0] != '\n')
+    if (!bytes_cut(in, '\r', &line) || !bytes_take(in, 1, &lf) || lf.ptr[0] != '\n')
         broken("a line that does not end in CRLF");
-    (void)bytes_take(in, 1, &empty);
     if (line.len > 0 && (memchr(line.ptr, '\n', line.len) != NULL || memchr(line.ptr, 0, line.len)))
         broken("a bare LF or NUL in a head");
     return line;
