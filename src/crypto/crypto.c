@@ -16,7 +16,9 @@
 #include "base/cleanup.h"
 
 enum {
-    SECURE_HEAP = 1 << 20, /* RSA keys of a few imports at a time, and a MAC key per thread */
+    SECURE_HEAP = 1 << 20, /* RSA keys of a few imports at a time                         */
+    MAC_KEY_MAX = 320,     /* "AWS4" and the longest secret access key; longer keys are copied
+                                  to the heap                                                     */
     SECURE_HEAP_MIN = 32,  /* its smallest block: an AES-256 or HMAC key                    */
 };
 
@@ -27,11 +29,24 @@ static pthread_key_t                       thread_end;
 static bool                                hooked; /* OpenSSL takes hooks once in a process */
 static _Thread_local struct crypto_thread *mine;
 
-/* --- memory: nothing OpenSSL frees keeps its content (a decrypted OAEP block is freed as it is) --- */
+/* --- memory ---------------------------------------------------------------------------------------
+ * Nothing OpenSSL frees keeps its content: a decrypted OAEP block, for one, is freed as it is. And the
+ * one key it copies on every use, that of a MAC, it gets to copy into a struct secret. */
+
+static _Thread_local struct {
+    uint8_t *ptr;
+    size_t   len;
+    bool     offered; /* for what is allocated next */
+    bool     taken;
+} room;
 
 static void *hook_malloc(size_t n, const char *file, int line)
 {
     (void)file, (void)line;
+    if (room.offered && !room.taken && n <= room.len) {
+        room.taken = true;
+        return room.ptr;
+    }
     return malloc(n);
 }
 
@@ -40,6 +55,11 @@ static void hook_free(void *p, const char *file, int line)
     (void)file, (void)line;
     if (p == NULL)
         return;
+    if (p == room.ptr) {
+        explicit_bzero(p, room.len);
+        room.taken = false;
+        return;
+    }
     explicit_bzero(p, malloc_usable_size(p));
     free(p);
 }
@@ -54,10 +74,15 @@ static void *hook_realloc(void *p, size_t n, const char *file, int line)
     void *fresh = malloc(n);
     if (fresh == NULL || p == NULL)
         return fresh;
-    size_t old = malloc_usable_size(p);
+    size_t old = p == room.ptr ? room.len : malloc_usable_size(p);
     memcpy(fresh, p, old < n ? old : n);
     hook_free(p, file, line);
     return fresh;
+}
+
+void crypto_offer_room(bool on)
+{
+    room.offered = on && room.ptr != NULL;
 }
 
 static void at_thread_end(void *thread)
@@ -112,6 +137,7 @@ void crypto_cleanup(void)
 
 /* --- threads ------------------------------------------------------------------------------------------- */
 
+/* In its own thread: the room is found by the thread. */
 static void thread_free(struct crypto_thread *t)
 {
     EVP_MD_CTX_free(t->sha256);
@@ -121,6 +147,8 @@ static void thread_free(struct crypto_thread *t)
     EVP_CIPHER_CTX_free(t->wrap);
     EVP_CIPHER_CTX_free(t->unwrap);
     crypto_random_block_free(t->random);
+    room.ptr = NULL;
+    secret_free(t->mac_key);
     free(t);
 }
 
@@ -153,9 +181,13 @@ static bool set_up(struct crypto_thread *t)
     t->open = EVP_CIPHER_CTX_new();
     t->wrap = EVP_CIPHER_CTX_new();
     t->unwrap = EVP_CIPHER_CTX_new();
-    if (t->sha256 == NULL || t->hmac == NULL || t->seal == NULL || t->open == NULL ||
-        t->wrap == NULL || t->unwrap == NULL)
+    t->mac_key = secret_new(MAC_KEY_MAX);
+    if (t->mac_key == NULL || t->sha256 == NULL || t->hmac == NULL || t->seal == NULL ||
+        t->open == NULL || t->wrap == NULL || t->unwrap == NULL)
         return false;
+    room.ptr = secret_data(t->mac_key);
+    room.len = MAC_KEY_MAX;
+    room.taken = false;
     EVP_CIPHER_CTX_set_flags(t->wrap, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
     EVP_CIPHER_CTX_set_flags(t->unwrap, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
     return EVP_DigestInit_ex2(t->sha256, crypto_alg.sha256, NULL) == 1 && set_up_mac(t) &&

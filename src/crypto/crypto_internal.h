@@ -23,13 +23,17 @@ struct crypto_thread {
     EVP_CIPHER_CTX      *open;
     EVP_CIPHER_CTX      *wrap;
     EVP_CIPHER_CTX      *unwrap;
-    struct random_block *random; /* made by crypto_random */
+    struct random_block *random;  /* made by crypto_random */
+    struct secret       *mac_key; /* where OpenSSL puts the key of `hmac` */
 };
 
 /* This thread's contexts, made at its first call; NULL when out of memory. */
 struct crypto_thread *crypto_thread(void);
 /* The same for functions that have no way to fail: aborts. */
 struct crypto_thread *crypto_thread_or_abort(void);
+
+/* While on, the next allocation OpenSSL makes in this thread comes from secret memory. */
+void crypto_offer_room(bool on);
 
 void crypto_random_block_free(struct random_block *b);
 

@@ -39,13 +39,16 @@ static bool mac_pieces(EVP_MAC_CTX *ctx, const struct bytes *pieces, size_t n,
 
 static bool mac_key(EVP_MAC_CTX *ctx, struct bytes key)
 {
+    crypto_offer_room(true); /* for the copy that the context keeps */
     /* a NULL key would mean "the same as before" */
-    return EVP_MAC_init(ctx, key.len == 0 ? crypto_zero_key : key.ptr, key.len, NULL) == 1;
+    bool ok = EVP_MAC_init(ctx, key.len == 0 ? crypto_zero_key : key.ptr, key.len, NULL) == 1;
+    crypto_offer_room(false);
+    return ok;
 }
 
 static bool mac_forget(EVP_MAC_CTX *ctx)
 {
-    return EVP_MAC_init(ctx, crypto_zero_key, sizeof crypto_zero_key, NULL) == 1;
+    return mac_key(ctx, bytes_of(crypto_zero_key, sizeof crypto_zero_key));
 }
 
 void crypto_hmac_sha256_pieces(struct bytes key, const struct bytes *pieces, size_t n,

@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -12,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "base/crash_point.h"
-#include "base/file.h"
 
 enum {
     CHUNK_SLOTS = SLOT_CHUNK / SLOT_BYTES,
@@ -195,9 +193,7 @@ static enum kms_status count_slots(struct slot_file *f, uint32_t *ret, struct km
 
 static enum kms_status open_fds(struct slot_file *f, const char *dir, struct kms_error *reterr)
 {
-    int len = snprintf(f->path, sizeof f->path, "%s/%s", dir, slot_file_name(f->slot_class));
-
-    if (len < 0 || (size_t)len >= sizeof f->path)
+    if (!file_join(f->path, dir, slot_file_name(f->slot_class)))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
     f->fd = open(f->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (f->fd < 0)

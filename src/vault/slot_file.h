@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 
+#include "base/file.h"
 #include "crypto/crypto.h"
 #include "vault/vault.h"
 
@@ -97,7 +98,7 @@ struct slot_file {
     struct slot_keys   keys; /* borrowed from the instance */
     int                fd;
     int                direct_fd; /* for reading back past the page cache; -1: not possible here */
-    char               path[256];
+    char               path[FILE_PATH_MAX];
     pthread_mutex_t    erase_lock; /* one erasure at a time; before `lock`            */
     pthread_mutex_t    lock;       /* everything below, and read-change-write of pages */
     bool               broken;     /* I3 */

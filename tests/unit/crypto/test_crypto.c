@@ -121,7 +121,7 @@ static void test_random_never_repeats(void **state)
 
 static void test_random_lengths(void **state)
 {
-    uint8_t out[70000];
+    static uint8_t out[70000];
 
     (void)state;
     for (size_t len = 0; len < sizeof out; len = len * 2 + 1) {

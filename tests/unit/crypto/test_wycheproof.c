@@ -37,9 +37,9 @@ static int stop(void **state)
 
 static void gcm(yyjson_val *group, yyjson_val *test, void *ctx)
 {
-    struct tally       *n = ctx;
-    struct vector_value key, iv, aad, msg, ct, tag;
-    uint8_t             out[VECTOR_MAX];
+    struct tally              *n = ctx;
+    static struct vector_value key, iv, aad, msg, ct, tag;
+    static uint8_t             out[VECTOR_MAX];
 
     if (vector_number(group, "keySize") != 256 || vector_number(group, "ivSize") != 96 ||
         vector_number(group, "tagSize") != 128)
@@ -82,10 +82,10 @@ static void test_gcm(void **state)
 
 static void kwp(yyjson_val *group, yyjson_val *test, void *ctx)
 {
-    struct tally       *n = ctx;
-    struct vector_value key, msg, ct;
-    uint8_t             out[VECTOR_MAX];
-    size_t              len = 0;
+    struct tally              *n = ctx;
+    static struct vector_value key, msg, ct;
+    static uint8_t             out[VECTOR_MAX];
+    size_t                     len = 0;
 
     if (vector_number(group, "keySize") != 256)
         return;
@@ -122,10 +122,10 @@ static void test_kwp(void **state)
 
 static void hmac(yyjson_val *group, yyjson_val *test, void *ctx)
 {
-    struct tally       *n = ctx;
-    struct vector_value key, msg, tag;
-    uint8_t             whole[SHA256_LEN], parts[SHA256_LEN];
-    size_t              tag_len = vector_number(group, "tagSize") / 8;
+    struct tally              *n = ctx;
+    static struct vector_value key, msg, tag;
+    uint8_t                    whole[SHA256_LEN], parts[SHA256_LEN];
+    size_t                     tag_len = vector_number(group, "tagSize") / 8;
 
     struct bytes k = vector_hex(test, "key", &key);
     struct bytes m = vector_hex(test, "msg", &msg);
@@ -166,7 +166,7 @@ struct oaep {
 static void oaep(yyjson_val *group, yyjson_val *test, void *ctx)
 {
     struct oaep                         *o = ctx;
-    struct vector_value                  key, msg, ct, label;
+    static struct vector_value           key, msg, ct, label;
     CLEANUP(secret_freep) struct secret *plain = NULL;
 
     struct bytes k = vector_hex(group, "privateKeyPkcs8", &key);
@@ -227,8 +227,8 @@ static void test_oaep_4096_sha256(void **state)
 
 static void ed25519(yyjson_val *group, yyjson_val *test, void *ctx)
 {
-    struct tally       *n = ctx;
-    struct vector_value key, msg, sig;
+    struct tally              *n = ctx;
+    static struct vector_value key, msg, sig;
 
     struct bytes k = vector_hex(yyjson_obj_get(group, "publicKey"), "pk", &key);
     struct bytes m = vector_hex(test, "msg", &msg);

@@ -20,7 +20,7 @@ static bool find(const char *file, char path[FILE_PATH_MAX])
                                    "../../../shared/vectors" };
 
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        (void)snprintf(path, FILE_PATH_MAX, "%.3000s/wycheproof/%s", places[i], file);
+        (void)snprintf(path, FILE_PATH_MAX, "%.300s/wycheproof/%.100s", places[i], file);
         if (file_exists(path))
             return true;
     }

@@ -14,7 +14,7 @@
 #include "crypto/crypto.h"
 #include "vault/vault_internal.h"
 
-static const char account[] = "111122223333";
+static const char        account[] = "111122223333";
 static const char *const regions[] = { "us-east-1", "us-west-2" };
 
 /* The wrapped domain keys of the instance under test, as the store would keep them. */
@@ -22,7 +22,7 @@ static struct buf stored_domains[ARRAY_LEN(regions)];
 
 /* One RSA key for all imports of a test program: making one takes a while. */
 static struct secret *rsa_private;
-static struct buf     rsa_public = BUF_INIT(1024);
+static struct buf     rsa_public; /* initialised when the key is made */
 
 static void check(enum kms_status status, const struct kms_error *err)
 {
@@ -50,6 +50,11 @@ int fixture_stop(void **state)
     return 0;
 }
 
+size_t fixture_own_secrets(void)
+{
+    return rsa_private == NULL ? 1 : 2;
+}
+
 static void load_domains(struct fixture *f)
 {
     struct kms_error err;
@@ -58,7 +63,8 @@ static void load_domains(struct fixture *f)
         if (stored_domains[i].len == 0) {
             stored_domains[i] = BUF_INIT(256);
             check(vault_new_domain(f->v, bytes_str(account), bytes_str(regions[i]), 1,
-                                   &stored_domains[i], &err), &err);
+                                   &stored_domains[i], &err),
+                  &err);
         }
         struct domain_key_record r = { bytes_str(account), bytes_str(regions[i]), 1,
                                        buf_bytes(&stored_domains[i]) };
@@ -80,8 +86,13 @@ void fixture_open(struct fixture *f)
     f->epoch = epoch_new();
     f->reader = epoch_register(f->epoch);
     f->config = (struct vault_config){
-        .data_dir = f->dir, .root_key_file = f->root_key, .allow_grade_c = true, .development = true,
-        .cache_idle_s = 60, .clock = f->clock, .epoch = f->epoch,
+        .data_dir = f->dir,
+        .root_key_file = f->root_key,
+        .allow_grade_c = true,
+        .development = true,
+        .cache_idle_s = 60,
+        .clock = f->clock,
+        .epoch = f->epoch,
     };
     for (size_t i = 0; i < ARRAY_LEN(regions); i++)
         buf_release(&stored_domains[i]);
@@ -171,8 +182,10 @@ void fixture_parameters(struct fixture *f, const struct key_record *key,
     struct kms_error  err;
     struct ready_key *ready = calloc(1, sizeof *ready);
 
-    if (rsa_private == NULL)
+    if (rsa_private == NULL) {
+        buf_init(&rsa_public, 1024);
         check(crypto_rsa_generate(2048, NULL, &rsa_private, &rsa_public, &err), &err);
+    }
     assert(ready != NULL);
     ready->pkcs8 = secret_copy(secret_view(rsa_private));
     buf_init(&ready->spki, 1024);
@@ -205,11 +218,10 @@ static void oaep(struct bytes spki, bool sha1, struct bytes plain, struct buf *o
 void fixture_wrap(struct bytes spki, enum wrapping_algorithm algorithm, struct bytes material,
                   struct buf *out)
 {
-    bool             sha1 = algorithm == WRAP_RSAES_OAEP_SHA_1 ||
-                            algorithm == WRAP_RSA_AES_KEY_WRAP_SHA_1;
-    uint8_t          kek[32];
-    uint8_t          wrapped[4096];
-    size_t           len = 0;
+    bool    sha1 = algorithm == WRAP_RSAES_OAEP_SHA_1 || algorithm == WRAP_RSA_AES_KEY_WRAP_SHA_1;
+    uint8_t kek[32];
+    uint8_t wrapped[4096];
+    size_t  len = 0;
     struct kms_error err;
 
     if (algorithm == WRAP_RSAES_OAEP_SHA_1 || algorithm == WRAP_RSAES_OAEP_SHA_256) {
@@ -226,11 +238,13 @@ struct key_material *fixture_import_until(struct fixture *f, struct key_record *
                                           struct bytes material, int64_t valid_to)
 {
     CLEANUP(vault_import_parameters_release) struct vault_import_parameters p = { 0 };
-    CLEANUP(vault_import_closep) struct vault_import *in = NULL;
+    CLEANUP(vault_import_closep) struct vault_import                       *in = NULL;
     CLEANUP(buf_release) struct buf wrapped = BUF_INIT(8192);
-    struct key_material fresh = { .role = MATERIAL_CURRENT, .present = true, .valid_to = valid_to,
-                                  .expiration = valid_to == 0 ? DOES_NOT_EXPIRE : EXPIRES };
-    struct kms_error    err;
+    struct key_material             fresh = { .role = MATERIAL_CURRENT,
+                                              .present = true,
+                                              .valid_to = valid_to,
+                                              .expiration = valid_to == 0 ? DOES_NOT_EXPIRE : EXPIRES };
+    struct kms_error                err;
 
     fixture_parameters(f, key, WRAP_RSAES_OAEP_SHA_256, clock_now(f->clock), &p);
     fixture_wrap(buf_bytes(&p.spki), WRAP_RSAES_OAEP_SHA_256, material, &wrapped);
@@ -242,7 +256,8 @@ struct key_material *fixture_import_until(struct fixture *f, struct key_record *
     return m;
 }
 
-struct key_material *fixture_import(struct fixture *f, struct key_record *key, struct bytes material)
+struct key_material *fixture_import(struct fixture *f, struct key_record *key,
+                                    struct bytes material)
 {
     return fixture_import_until(f, key, material, 0);
 }

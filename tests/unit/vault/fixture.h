@@ -17,6 +17,8 @@ struct fixture {
  * OpenSSL. For cmocka's group setup. */
 int fixture_start(void **state);
 int fixture_stop(void **state);
+/* Secrets that live on without a vault: this thread's MAC key and the test's RSA key. */
+size_t fixture_own_secrets(void);
 
 /* A new instance in a new folder, opened, with domain keys for account 111122223333 in us-east-1 and
  * us-west-2. No RSA keys are made. */
@@ -43,7 +45,8 @@ void fixture_parameters(struct fixture *f, const struct key_record *key,
 void fixture_wrap(struct bytes spki, enum wrapping_algorithm algorithm, struct bytes material,
                   struct buf *out);
 /* The whole import of a material that does not expire, appended to the key as current. */
-struct key_material *fixture_import(struct fixture *f, struct key_record *key, struct bytes material);
+struct key_material *fixture_import(struct fixture *f, struct key_record *key,
+                                    struct bytes material);
 /* The same with an expiry. */
 struct key_material *fixture_import_until(struct fixture *f, struct key_record *key,
                                           struct bytes material, int64_t valid_to);
