@@ -439,6 +439,8 @@ void conn_stop(struct conn *c)
     }
     if (exchange_reads(c) && c->state == CONN_IDLE)
         conn_read(c); /* a request that is there already is answered */
+    if (c->state == CONN_PENDING)
+        c->work->ex.close = true; /* the answer says so */
     if (c->state != CONN_IDLE)
         return;
     c->closing = true;

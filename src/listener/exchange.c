@@ -142,7 +142,7 @@ static void hand_out(struct conn *c)
     c->n_requests++;
     if (c->n_requests >= loop->listener->config.limits.requests || loop->stopping)
         ex->in.keep_alive = false;
-    ex->close = false;
+    ex->close = !ex->in.keep_alive;
     ex->authenticated = false;
     ex->secret = false;
     ex->user = NULL;
@@ -269,7 +269,7 @@ void listener_answer(struct exchange *ex)
         c->authenticated = true;
         peers_authenticated(c->loop->listener->peers, c->peer);
     }
-    c->closing = c->closing || ex->close || !ex->in.keep_alive || c->loop->stopping;
+    c->closing = c->closing || ex->close || c->loop->stopping;
     c->pending = false;
     c->fresh = false;
     c->state = CONN_IDLE;

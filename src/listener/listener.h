@@ -15,18 +15,20 @@ struct listener;
 /* One request on its way, embedded in its connection. Valid from `request` until listener_answer. */
 struct exchange {
     struct http_request in;
-    struct buf         *out;    /* empty; append the complete answer here (http_answer_add) */
-    unsigned            loop;   /* number of the loop thread that owns it            */
-    bool                local;  /* came through the local socket of the data directory */
-    bool                secure; /* came over TLS                                      */
-    bool                close;  /* set to close the connection after the answer       */
-    bool        authenticated;  /* set when the signature was good: see the per-address limit */
-    bool        secret;         /* set when the answer holds a plaintext: wiped once written */
-    char        source[46];     /* client address as text, "local" for the socket       */
-    const char *tls_version;    /* "TLSv1.3"; NULL without TLS                        */
+    struct buf         *out;    /* empty; append the complete answer here (http_answer_add)     */
+    unsigned            loop;   /* number of the loop thread that owns it                       */
+    bool                local;  /* came through the local socket of the data directory          */
+    bool                secure; /* came over TLS                                                */
+    bool                close;  /* the connection closes after the answer, which must say so: set
+                                 * already if the client, a limit or stopping wants it, may be
+                                 * set; look at it on the loop's thread, when answering         */
+    bool        authenticated;  /* to be set when the signature was good: per-address limits    */
+    bool        secret;         /* to be set when the answer holds a plaintext: it is wiped     */
+    char        source[46];     /* client address as text, "local" for the socket               */
+    const char *tls_version;    /* "TLSv1.3"; NULL without TLS                                  */
     const char *tls_cipher;
-    int64_t     received_ns; /* clock_monotonic_ns when the head began             */
-    void       *user;        /* the handler's                                      */
+    int64_t     received_ns; /* clock_monotonic_ns when the head began                       */
+    void       *user;        /* the handler's                                                */
 };
 
 struct listener_hooks {
@@ -78,8 +80,7 @@ KMS_MUST_CHECK enum kms_status listener_start(struct listener *l, struct kms_err
 
 /* Gives the answer that is in ex->out: on the loop's thread only. `ex` must not be touched afterwards.
  * An answer that did not fit (buf_ok) is replaced by a bare 500. The connection is closed after it if
- * ex->close is set or ex->in.keep_alive is not; the client may be gone already, then the answer is
- * wiped and forgotten. */
+ * ex->close is set. The client may be gone already: then the answer is forgotten. */
 void listener_answer(struct exchange *ex);
 
 /* Runs fn(arg) on a loop's thread, from any thread, in the order of the calls. `task` stays valid

@@ -59,6 +59,8 @@ static void requests_in_progress_are_answered(void **state)
     client_free(partial);
     client_expect_silence(held, 50);
     toy_release(t);
+    head = client_head(held);
+    assert_non_null(memmem(head.ptr, head.len, "Connection: close\r\n", 19));
     client_expect(held, 200, "/hold");
     client_expect_end(held, false); /* the second request of the pipeline is not begun */
     client_free(held);

@@ -68,7 +68,7 @@ static void give(struct exchange *ex, struct bytes body)
     char               date[29];
     struct http_answer a = {
         .status = 200,
-        .close = !ex->in.keep_alive || ex->close,
+        .close = ex->close,
         .head = ex->in.method == HTTP_HEAD,
         .body = body,
     };
@@ -145,7 +145,7 @@ static void on_request(void *ctx, struct exchange *ex)
     (void)pthread_mutex_unlock(&t->lock);
     ex->authenticated = bytes_eq_str(path, "/auth");
     ex->secret = bytes_eq_str(path, "/secret");
-    ex->close = bytes_eq_str(path, "/close");
+    ex->close = ex->close || bytes_eq_str(path, "/close");
     if (bytes_eq_str(path, "/block"))
         block(t);
     if (bytes_eq_str(path, "/turn")) {
