@@ -20,7 +20,9 @@ enum secret_grade {
 
 /* Probes what the machine can do, in that order, and keeps it. KMS_E_INTERNAL with one line of
  * detail (what, where, how to mend: LimitMEMLOCK) when memory cannot be locked and `allow_unlocked`
- * is false. Call once, before threads. Tests that never call it get SECRET_UNLOCKED. */
+ * is false. Call once, before threads. Tests that never call it get SECRET_UNLOCKED.
+ * In builds with KMS_CRASH_POINTS the environment variable TRENT_SECRET_MEMORY=mlock leaves
+ * memfd_secret out, so that a test can look for keys in the process's memory. */
 struct kms_error;
 KMS_MUST_CHECK
 enum kms_status secret_memory_init(bool allow_unlocked, struct kms_error *reterr);
