@@ -108,6 +108,27 @@ static enum kms_status open_audit(struct daemon *d, struct audit_head *ret_head,
     return audit_open(&config, &d->audit, ret_head, reterr);
 }
 
+/* The database knows the slot files that it was used with, the audit log all that there ever were: both
+ * files from an old backup would bring deleted material back. */
+static enum kms_status check_slots(struct daemon *d, struct kms_error *reterr)
+{
+    static const char *const names[] = { "erasable.slots", "durable.slots" };
+    struct audit_head        head;
+    struct vault_status      v;
+
+    TRY(audit_peek(d->paths.audit, &head, reterr));
+    vault_status(d->vault, &v);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (v.generation[i] < head.slot_generation[i])
+            return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                            "slot file '%s/%s' is an old copy: generation %llu, the audit log has seen %llu; put "
+                            "the newest one back",
+                            d->paths.data, names[i], (unsigned long long)v.generation[i],
+                            (unsigned long long)head.slot_generation[i]);
+    }
+    return KMS_OK;
+}
+
 /* The data directory: lock, vault, database, audit. */
 static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head, struct kms_error *reterr)
 {
@@ -133,6 +154,7 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head, 
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
 
     TRY(open_vault(d, &meta, reterr));
+    TRY(check_slots(d, reterr));
     TRY(store_sqlite_open(d->paths.database, vault_instance_id(d->vault), vault_row_mac, d->vault,
                           &d->store, reterr));
     TRY(open_audit(d, ret_head, reterr));

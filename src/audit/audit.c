@@ -135,8 +135,7 @@ enum kms_status audit_file_begin(struct audit *a, uint64_t first, int *ret_fd,
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create '%s': %s", path, strerror(errno));
     TRY(file_sync_dir(a->dir, reterr));
     *ret = file;
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = TAKE_FD(fd);
     return KMS_OK;
 }
 

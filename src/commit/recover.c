@@ -17,10 +17,10 @@
 
 enum { OUTBOX_SEARCH_LINES = 100000 };
 
+/* An erasable slot that a row names. */
 struct named_slot {
-    enum slot_class slot_class;
-    uint32_t        slot;
-    uint64_t        generation;
+    uint32_t slot;
+    uint64_t generation;
 };
 
 struct loading {
@@ -30,7 +30,6 @@ struct loading {
     size_t                  n_stones, cap_stones;
     struct named_slot      *slots;
     size_t                  n_slots, cap_slots;
-    enum slot_class         sweeping;
 };
 
 static void loading_release(struct loading *l)
@@ -55,10 +54,10 @@ static void *grow(void *list, size_t n, size_t *cap, size_t size)
 
 static void name_slot(struct loading *l, const struct sealed *s)
 {
-    if (s->wrapped.len == 0)
+    if (s->wrapped.len == 0 || s->slot_class != SLOT_ERASABLE)
         return;
     l->slots = grow(l->slots, l->n_slots, &l->cap_slots, sizeof *l->slots);
-    l->slots[l->n_slots++] = (struct named_slot){ s->slot_class, s->slot, s->slot_generation };
+    l->slots[l->n_slots++] = (struct named_slot){ s->slot, s->slot_generation };
 }
 
 /* --- visitors -------------------------------------------------------------------------------------- */
@@ -173,6 +172,23 @@ struct lost {
     struct change   change;
 };
 
+/* Only what a customer can bring again is given up. A generated material may be one misplaced
+ * durable.slots away from its shred key: its row stays, and until then its uses are refused. */
+static bool given_up(const struct key_record *key, const struct material_id *id, enum slot_class slot_class)
+{
+    char hex[65] = { 0 };
+
+    hex_write(hex, bytes_of(id->b, sizeof id->b));
+    if (slot_class == SLOT_ERASABLE)
+        log_warning("key %.*s: material %s has no shred key any more and counts as deleted",
+                    BYTES_FMT(key->name.arn), hex);
+    else
+        log_error("key %.*s: material %s cannot be used, its shred key is not in durable.slots: stop the "
+                  "server and put the right file back",
+                  BYTES_FMT(key->name.arn), hex);
+    return slot_class == SLOT_ERASABLE;
+}
+
 static void find_lost(const struct key_record *key, void *ctx)
 {
     struct lost       *lost = ctx;
@@ -180,19 +196,16 @@ static void find_lost(const struct key_record *key, void *ctx)
 
     for (size_t i = 0; i < key->n_materials; i++) {
         const struct sealed *s = &key->materials[i].sealed;
-        if (s->wrapped.len == 0 || vault_slot_alive(lost->l->c->parts.vault, s))
+        struct material_id   id = key->materials[i].id;
+        if (s->wrapped.len == 0 || vault_slot_alive(lost->l->c->parts.vault, s) ||
+            !given_up(key, &id, s->slot_class))
             continue;
-        struct material_id id = key->materials[i].id;
         if (edit == NULL)
             edit = key_record_clone(key);
         if (edit == NULL)
             abort();
         key_material_lost(edit, &id, clock_now(lost->l->c->parts.clock));
         lost->l->found->lost_materials++;
-        char hex[65] = { 0 };
-        hex_write(hex, bytes_of(id.b, sizeof id.b));
-        log_warning("key %.*s: material %s has no shred key any more and counts as deleted",
-                    BYTES_FMT(key->name.arn), hex);
     }
     if (edit != NULL) {
         edit->version = key->version + 1;
@@ -231,8 +244,6 @@ static int slot_order(const void *a, const void *b)
     const struct named_slot *x = a;
     const struct named_slot *y = b;
 
-    if (x->slot_class != y->slot_class)
-        return x->slot_class < y->slot_class ? -1 : 1;
     if (x->slot != y->slot)
         return x->slot < y->slot ? -1 : 1;
     return x->generation == y->generation ? 0 : (x->generation < y->generation ? -1 : 1);
@@ -241,7 +252,7 @@ static int slot_order(const void *a, const void *b)
 static bool slot_named(uint32_t slot, uint64_t generation, void *ctx)
 {
     struct loading   *l = ctx;
-    struct named_slot want = { l->sweeping, slot, generation };
+    struct named_slot want = { slot, generation };
 
     return bsearch(&want, l->slots, l->n_slots, sizeof want, slot_order) != NULL;
 }
@@ -255,12 +266,15 @@ static void slot_swept(uint32_t slot, uint64_t generation, void *ctx)
     l->found->orphans++;
 }
 
-static enum kms_status sweep(struct loading *l, enum slot_class slot_class, struct kms_error *reterr)
+/* Erasable slots only. A durable one that no row names may belong to a key that a newer database knows,
+ * with an older one in its place just now; one that a crash left protects nothing and costs 128 bytes. */
+static enum kms_status sweep(struct loading *l, struct kms_error *reterr)
 {
     size_t count = 0;
 
-    l->sweeping = slot_class;
-    return vault_sweep(l->c->parts.vault, slot_class, slot_named, slot_swept, l, &count, reterr);
+    if (l->n_slots > 0)
+        qsort(l->slots, l->n_slots, sizeof *l->slots, slot_order);
+    return vault_sweep(l->c->parts.vault, SLOT_ERASABLE, slot_named, slot_swept, l, &count, reterr);
 }
 
 enum kms_status commit_recover(struct committer *c, const struct audit_head *head,
@@ -289,17 +303,9 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
         commit_mark_erased(c);
     }
     TRY(repair_lost(&l, reterr));
-
-    if (l.n_slots > 0)
-        qsort(l.slots, l.n_slots, sizeof *l.slots, slot_order);
-    TRY(sweep(&l, SLOT_ERASABLE, reterr));
-    if (head->commit > stored) {
-        /* A restored database does not know today's generated keys. Their shred keys stay, so that
-         * bringing the newer database back loses nothing. */
+    if (head->commit > stored)
         log_warning("the database is older than the audit log (commit %llu, log has %llu): was a "
-                    "backup restored? Slots of generated keys that it does not know are kept",
+                    "backup restored? Shred keys of generated keys that it does not know are kept",
                     (unsigned long long)stored, (unsigned long long)head->commit);
-        return KMS_OK;
-    }
-    return sweep(&l, SLOT_DURABLE, reterr);
+    return sweep(&l, reterr);
 }

@@ -55,6 +55,9 @@ enum kms_status vault_run(struct vault *v, const struct vault_command *command,
         if (command->kind == VAULT_REENCRYPT && key_record_material(m->key, &m->material->id) != NULL &&
             vault_slot_alive(v, &m->material->sealed))
             m = &command->to;
+        if (m->key->origin != ORIGIN_EXTERNAL) /* nobody can import it: durable.slots is not the right one */
+            return KMS_FAIL(reterr, KMS_E_KEY_UNAVAILABLE, "the shred key of a generated material of %.*s is gone",
+                            BYTES_FMT(m->key->name.arn));
         return KMS_REFUSE(reterr, KMS_E_KEY_STATE, "%.*s is pending import.",
                           BYTES_FMT(m->key->name.arn));
     }

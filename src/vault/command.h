@@ -35,6 +35,7 @@ void vault_result_wipe(struct vault_result *r);
 void vault_result_release(struct vault_result *r);
 
 /* Runs the command in the calling thread, which must be inside an epoch section. A material past its
- * ValidTo or without its slot: KMS_E_KEY_STATE "<arn> is pending import." */
+ * ValidTo or without its slot: KMS_E_KEY_STATE "<arn> is pending import."; a generated material without
+ * its slot: KMS_E_KEY_UNAVAILABLE. */
 KMS_MUST_CHECK enum kms_status vault_run(struct vault *v, const struct vault_command *command,
                                          struct vault_result *ret, struct kms_error *reterr);
