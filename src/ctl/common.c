@@ -41,7 +41,8 @@ int ctl_print(struct ctl *c, const struct buf *text, int code)
         ctl_error(c, "out of memory");
         return EX_OSERR;
     }
-    if (fwrite(text->ptr, 1, text->len, c->world.out) != text->len || fflush(c->world.out) != 0) {
+    if ((text->len > 0 && fwrite(text->ptr, 1, text->len, c->world.out) != text->len) ||
+        fflush(c->world.out) != 0) {
         ctl_error(c, "cannot write the answer: %s", strerror(errno));
         return EX_IOERR;
     }
