@@ -91,7 +91,7 @@ void conn_deadline(struct conn *c)
 {
     const struct listener_limits *limits = &c->loop->listener->config.limits;
     int64_t                       now = (int64_t)uv_now(&c->loop->uv);
-    int64_t                       due = now;
+    int64_t                       due;
 
     switch (c->state) {
     case CONN_HANDSHAKE: due = now + limits->handshake_ms; break;
@@ -100,7 +100,8 @@ void conn_deadline(struct conn *c)
     case CONN_BODY:      due = body_deadline(c->work, limits); break;
     case CONN_PENDING:   due = c->work->began_ms + limits->request_ms; break;
     case CONN_LINGER:    due = now + limits->linger_ms; break;
-    case CONN_DEAD:      return;
+    case CONN_DEAD:
+    default:             return;
     }
     if (c->blocked && c->state != CONN_PENDING)
         due = now + limits->request_ms;
@@ -439,8 +440,10 @@ void conn_stop(struct conn *c)
     }
     if (exchange_reads(c) && c->state == CONN_IDLE)
         conn_read(c); /* a request that is there already is answered */
-    if (c->state == CONN_PENDING)
+    if (c->state == CONN_PENDING) {
+        assert(c->work != NULL);
         c->work->ex.close = true; /* the answer says so */
+    }
     if (c->state != CONN_IDLE)
         return;
     c->closing = true;

@@ -122,24 +122,27 @@ static bool set_option(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
-/* A bound socket; -1 with errno. The first one binds alone, so that an address in use is noticed even
- * if the other program (a second server of the same user) shares it with SO_REUSEPORT; after that it
- * lets its siblings join. */
+/* The first one binds alone, so that an address in use is noticed even if the other program (a second
+ * server of the same user) shares it with SO_REUSEPORT; after that it lets its siblings join. */
+static bool bind_and_listen(int fd, const struct place *place, bool first, bool shared)
+{
+    return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+           set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) && /* accepted sockets inherit it */
+           (place->family != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) &&
+           (!shared || first || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+           bind(fd, (const struct sockaddr *)&place->address, place->len) == 0 &&
+           (!shared || !first || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+           listen(fd, SOMAXCONN) == 0;
+}
+
+/* A listening socket; -1 with errno. */
 static int bind_one(const struct place *place, bool first, bool shared)
 {
-    CLEANUP(closep) int fd = socket(place->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(place->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || !set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
-        !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) || /* accepted sockets inherit it */
-        (place->family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) ||
-        (shared && !first && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
-        bind(fd, (const struct sockaddr *)&place->address, place->len) != 0 ||
-        (shared && first && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
-        listen(fd, SOMAXCONN) != 0)
-        return -1;
-    int bound = fd;
-    fd = -1;
-    return bound;
+    if (fd >= 0 && !bind_and_listen(fd, place, first, shared))
+        closep(&fd);
+    return fd;
 }
 
 static const char *bind_reason(int err)
@@ -202,39 +205,55 @@ static bool is_served(const struct sockaddr_un *address)
     return connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN;
 }
 
+/* Makes room for the name: nothing there, or a socket that nobody serves any more. */
+static enum kms_status clear_name(const struct sockaddr_un *address, struct kms_error *reterr)
+{
+    const char *path = address->sun_path;
+    struct stat st;
+
+    if (lstat(path, &st) != 0)
+        return KMS_OK;
+    if (!S_ISSOCK(st.st_mode))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "local socket '%s': something else has this name",
+                        path);
+    if (is_served(address))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "local socket '%s': another server is running on this data", path);
+    (void)unlink(path); /* left behind by a server that was killed */
+    return KMS_OK;
+}
+
+/* The mode before the name: it is never open to others. */
+static bool bind_local(int fd, const struct sockaddr_un *address)
+{
+    if (fchmod(fd, 0600) != 0 || bind(fd, (const struct sockaddr *)address, sizeof *address) != 0)
+        return false;
+    if (listen(fd, SOMAXCONN) == 0)
+        return true;
+    int err = errno;
+    (void)unlink(address->sun_path);
+    errno = err;
+    return false;
+}
+
 enum kms_status socket_listen_local(const char *path, int *ret_fd, struct kms_error *reterr)
 {
-    struct sockaddr_un  address = { .sun_family = AF_UNIX };
-    struct stat         st;
-    CLEANUP(closep) int fd = -1;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
 
     if (strlen(path) >= sizeof address.sun_path)
         return KMS_FAIL(
             reterr, KMS_E_INTERNAL,
-            "local socket '%s': the path is longer than the %zu characters a socket may have", path,
-            sizeof address.sun_path - 1);
+            "local socket '%s': the path is longer than the %zu characters that a socket "
+            "may have",
+            path, sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, strlen(path) + 1);
-    if (lstat(path, &st) == 0) {
-        if (!S_ISSOCK(st.st_mode))
-            return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                            "local socket '%s': something else has this name", path);
-        if (is_served(&address))
-            return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                            "local socket '%s': another server is running on this data", path);
-        (void)unlink(path); /* left behind by a server that was killed */
-    }
-    /* the mode before the name: it is never open to others */
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || fchmod(fd, 0600) != 0 ||
-        bind(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+    TRY(clear_name(&address, reterr));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && !bind_local(fd, &address))
+        closep(&fd);
+    if (fd < 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "local socket '%s': %s", path, strerror(errno));
-    if (listen(fd, SOMAXCONN) != 0) {
-        int err = errno;
-        (void)unlink(path);
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "local socket '%s': %s", path, strerror(err));
-    }
     *ret_fd = fd;
-    fd = -1;
     return KMS_OK;
 }
 

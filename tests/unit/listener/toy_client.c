@@ -113,7 +113,7 @@ static bool wait_for(struct client *c, int64_t ms)
 /* > 0 bytes, 0 at the end, -1 reset. The test fails if nothing comes at all. */
 static ssize_t receive(struct client *c)
 {
-    uint8_t part[16384];
+    uint8_t part[8192];
 
     if (!wait_for(c, PATIENCE_MS))
         fail_msg("nothing came in %d ms; so far: %.*s", PATIENCE_MS, BYTES_FMT(buf_bytes(&c->in)));
