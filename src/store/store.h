@@ -1,10 +1,10 @@
 /* store/store.h - the durable state, spoken of in records and conditional changes, not in SQL.
  *
- * A change is a list of rows and one audit event that commit as one, or not at all. Rows that update
- * repeat the version they expect; if it has moved on, the change is refused with KMS_E_CHANGED and
- * the request runs again. Only the committer (commit/) and start-up call the store: one connection,
- * one writer, no reads while requests run (the directory has everything), so no lock is held for long
- * and a truncating checkpoint never meets a reader (trust-model 2.7.1).
+ * A change is a list of rows and one audit event that commit as one, or not at all. Rows that
+ * update repeat the version they expect; if it has moved on, the change is refused with
+ * KMS_E_CHANGED and the request runs again. Only the committer (commit/) and start-up call the
+ * store: one connection, one writer, no reads while requests run (the directory has everything), so
+ * no lock is held for long and a truncating checkpoint never meets a reader (trust-model 2.7.1).
  *
  * Rows that decide rights carry a MAC over all their columns and their version (trust-model 2.4),
  * made by the function handed in and checked when rows are loaded.
@@ -59,13 +59,14 @@ void change_bury(struct change *change, struct bytes key_arn, const struct mater
                  const struct sealed *sealed, enum erase_reason reason, int64_t now);
 /* Frees rows and what they still own. */
 void change_release(struct change *c);
-/* A record with copies of its strings in one allocation: free() releases it. NULL when out of memory. */
+/* A record with copies of its strings in one allocation: free() releases it. NULL when out of
+ * memory. */
 struct domain_key_record *domain_key_new(struct bytes account, struct bytes region,
                                          uint32_t version, struct bytes wrapped);
 /* access_key_record_new of key/record.h. */
 struct access_key_record *access_key_new(struct bytes wrapped_secret);
 
-/* --- the interface an implementation fills in ------------------------------------------------------ */
+/* --- the interface an implementation fills in ------------------------------------------------- */
 
 struct store;
 
@@ -90,9 +91,9 @@ struct store_meta {
 /* Tombstones that were erased are loaded only if they are among the newest so many. */
 enum { STORE_TOMBSTONES_KEPT = 1024 };
 
-/* What loading calls, once per record; each record becomes the visitor's own (views of events and the
- * tombstone: valid during the call). A visitor may return an error to stop loading, and must not call the
- * store. NULL: those records are not wanted, and their tables are not read. */
+/* What loading calls, once per record; each record becomes the visitor's own (views of events and
+ * the tombstone: valid during the call). A visitor may return an error to stop loading, and must
+ * not call the store. NULL: those records are not wanted, and their tables are not read. */
 struct store_visitor {
     void *ctx;
     enum kms_status (*key)(void *ctx, struct key_record *key, struct kms_error *reterr);
@@ -110,21 +111,21 @@ struct store_visitor {
 typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
 
 struct store_ops {
-    /* All rows, MACs checked: a row whose MAC does not verify stops loading with one line that names
-     * table and row. Domains come first, then accounts, access keys, keys, aliases, import keys,
-     * tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
+    /* All rows, MACs checked: a row whose MAC does not verify stops loading with one line that
+     * names table and row. Domains come first, then accounts, access keys, keys, aliases, import
+     * keys, tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
     enum kms_status (*load)(struct store *s, const struct store_visitor *v,
                             struct kms_error *reterr);
     /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases and
-     * tombstones are written into their records (0 if the change is refused). KMS_OK: results say what
-     * became of each change; if one is KMS_E_INTERNAL, *reterr tells the last reason. KMS_E_INTERNAL,
-     * also as every result: the transaction as a whole failed and nothing of it is durable, except
-     * when the file system failed to write or sync the commit itself. Then only the next start shows its
-     * outcome, and until then every operation of this store fails. A full disk is not such a case:
-     * the store works again when there is space. */
+     * tombstones are written into their records (0 if the change is refused). KMS_OK: results say
+     * what became of each change; if one is KMS_E_INTERNAL, *reterr tells the last reason.
+     * KMS_E_INTERNAL, also as every result: the transaction as a whole failed and nothing of it is
+     * durable, except when the file system failed to write or sync the commit itself. Then only the
+     * next start shows its outcome, and until then every operation of this store fails. A full disk
+     * is not such a case: the store works again when there is space. */
     enum kms_status (*apply)(struct store *s, struct store_batch *batch, struct kms_error *reterr);
-    /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if it
-     * could not be completed now (busy). */
+    /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if
+     * it could not be completed now (busy). */
     enum kms_status (*scrub)(struct store *s, bool *ret_clean, struct kms_error *reterr);
     /* Records the highest time seen (trust-model 2.8). */
     enum kms_status (*set_clock_floor)(struct store *s, int64_t ms, struct kms_error *reterr);

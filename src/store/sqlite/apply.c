@@ -1,7 +1,8 @@
 /* store/sqlite/apply.c - a batch of changes in one transaction, each in a savepoint of its own.
  *
- * A change that meets another version of a row, or a row that is there already, is taken back alone and
- * reported as KMS_E_CHANGED. Anything else that goes wrong (disk full, I/O) takes back the whole batch.
+ * A change that meets another version of a row, or a row that is there already, is taken back alone
+ * and reported as KMS_E_CHANGED. Anything else that goes wrong (disk full, I/O) takes back the
+ * whole batch.
  *
  * I1  Serial numbers are given out here and written into the records. What is taken back gives its
  *     serials back, in the counters and (as 0) in the records.
@@ -11,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/crash_point.h"
 
-/* --- parts of a key ------------------------------------------------------------------------------ */
+/* --- parts of a key --------------------------------------------------------------------------- */
 
 static enum kms_status put_part(struct sqlite_store *s, enum statement id,
                                 const struct row_type *type, uint64_t key, size_t position,
@@ -64,7 +65,7 @@ static enum kms_status put_key(struct sqlite_store *s, enum statement id, struct
     return put_parts(s, k, reterr);
 }
 
-/* --- deletions ----------------------------------------------------------------------------------- */
+/* --- deletions -------------------------------------------------------------------------------- */
 
 /* Runs a deletion that must hit exactly one row. */
 static enum kms_status delete_one(struct sqlite_store *s, enum statement id,
@@ -114,9 +115,9 @@ static enum kms_status delete_import_key(struct sqlite_store *s, const uint8_t i
     return delete_one(s, STMT_IMPORT_KEY_DELETE, reterr);
 }
 
-/* --- rows ---------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
-/* Only the serial is given: the MAC covers the rest too, so the row is read, checked and written. */
+/* Only the serial is given, but the MAC covers the rest too: the row is read, checked, written. */
 static enum kms_status mark_erased(struct sqlite_store *s, uint64_t serial,
                                    struct kms_error *reterr)
 {
@@ -170,7 +171,7 @@ static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "row kind %d is unknown", (int)row->kind);
 }
 
-/* --- changes ------------------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static enum kms_status apply_rows(struct sqlite_store *s, struct change *change,
                                   struct kms_error *reterr)

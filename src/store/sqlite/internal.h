@@ -1,4 +1,5 @@
-/* store/sqlite/internal.h - what the files of this folder share. Only they and their tests include it.
+/* store/sqlite/internal.h - shared by the files of this folder; only they and their tests
+ * include it.
  *
  *   open.c        creating, opening, refusing; settings
  *   schema.c      the schema and its steps from version to version
@@ -23,13 +24,13 @@ enum {
     ROW_MAC_INPUT_MAX = 16 << 20, /* a key of 512 RSA-4096 materials with descriptions: 5 MiB */
 };
 
-/* Highest serial numbers given out. They never go back, so that a marker of a listing or an event of the
- * outbox never means something else later. */
+/* Highest serial numbers given out. They never go back, so that a marker of a listing or an event
+ * of the outbox never means something else later. */
 struct serials {
     uint64_t key, alias, tombstone, outbox;
 };
 
-/* --- statements ---------------------------------------------------------------------------------- */
+/* --- statements ------------------------------------------------------------------------------- */
 
 enum statement {
     STMT_BEGIN,
@@ -75,7 +76,7 @@ enum statement {
 
 extern const char *const statement_sql[STMT_COUNT];
 
-/* --- the store ----------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------- */
 
 /* The methods of the database file with our xWrite in front (page.c). SQLite has its address. */
 struct page_wiper {
@@ -101,7 +102,7 @@ struct sqlite_store {
     uint8_t           page[PAGE_BYTES];
 };
 
-/* --- statements.c -------------------------------------------------------------------------------- */
+/* --- statements.c ----------------------------------------------------------------------------- */
 
 /* Turns an SQLite failure into KMS_E_INTERNAL with one line: in use, damaged, full, or what SQLite
  * says. `doing` completes "cannot <doing> database '<path>'". */
@@ -112,26 +113,27 @@ void statements_finalize(struct sqlite_store *s);
 /* Resets and clears: for CLEANUP of a borrowed statement. */
 void statement_resetp(sqlite3_stmt **stmt);
 void statement_finalizep(sqlite3_stmt **stmt);
-/* Runs a bound statement that returns no rows, and resets it. *ret_changed (may be NULL) is the number of
- * rows it inserted, updated or deleted itself. KMS_E_CHANGED when it hits a row that exists already or
- * misses one that it refers to; any other failure is KMS_E_INTERNAL, and sets batch_lost unless it is
- * about this row alone. */
+/* Runs a bound statement that returns no rows, and resets it. *ret_changed (may be NULL) is the
+ * number of rows it inserted, updated or deleted itself. KMS_E_CHANGED when it hits a row that
+ * exists already or misses one that it refers to; any other failure is KMS_E_INTERNAL, and sets
+ * batch_lost unless it is about this row alone. */
 KMS_MUST_CHECK enum kms_status statement_run(struct sqlite_store *s, enum statement id,
                                              int *ret_changed, struct kms_error *reterr);
 /* Runs SQL text that returns no rows (schema steps). */
 KMS_MUST_CHECK enum kms_status database_exec(sqlite3 *db, const char *path, const char *sql,
                                              const char *doing, struct kms_error *reterr);
-/* First column of the first row of a PRAGMA as text; empty if there is no row. `size` bytes at `ret`. */
+/* First column of the first row of a PRAGMA as text; empty if there is no row. `size` bytes at
+ * `ret`. */
 KMS_MUST_CHECK enum kms_status database_ask(sqlite3 *db, const char *path, const char *sql,
                                             char *ret, size_t size, struct kms_error *reterr);
 /* PRAGMA quick_check or integrity_check: KMS_E_INTERNAL with the first problem. */
 KMS_MUST_CHECK enum kms_status database_check(sqlite3 *db, const char *path, const char *pragma,
                                               struct kms_error *reterr);
 
-/* --- schema.c ------------------------------------------------------------------------------------ */
+/* --- schema.c --------------------------------------------------------------------------------- */
 
-/* From one version to the next: SQL, then (may be NULL) what SQL cannot do. A step that changes what a row's
- * MAC covers makes the new MACs here. */
+/* From one version to the next: SQL, then (may be NULL) what SQL cannot do. A step that changes
+ * what a row's MAC covers makes the new MACs here. */
 struct schema_step {
     const char *sql;
     enum kms_status (*convert)(struct sqlite_store *s, struct kms_error *reterr);
@@ -144,13 +146,13 @@ extern const unsigned           schema_newest;
 /* user_version; KMS_E_INTERNAL with a line that says so if it is above `newest`. */
 KMS_MUST_CHECK enum kms_status schema_version(sqlite3 *db, const char *path, unsigned newest,
                                               unsigned *ret, struct kms_error *reterr);
-/* Brings the database to version `newest` in one transaction, after a full integrity check if there is
- * something in it. Either all steps happen or none. `steps` has `newest` entries. */
+/* Brings the database to version `newest` in one transaction, after a full integrity check if there
+ * is something in it. Either all steps happen or none. `steps` has `newest` entries. */
 KMS_MUST_CHECK enum kms_status schema_migrate(struct sqlite_store      *s,
                                               const struct schema_step *steps, unsigned newest,
                                               struct kms_error *reterr);
 
-/* --- row.c --------------------------------------------------------------------------------------- */
+/* --- row.c ------------------------------------------------------------------------------------ */
 
 struct row_io;
 
@@ -184,8 +186,8 @@ extern const struct row_type row_access_keys; /* struct access_key_record   */
 extern const struct row_type row_tombstones;  /* struct tombstone           */
 extern const struct row_type row_outbox;      /* struct outbox_row          */
 
-/* The columns of `meta` that every schema version has, under these names, and their values from a row of
- * PEEK_SQL (schema.c). */
+/* The columns of `meta` that every schema version has, under these names, and their values from a
+ * row of peek_sql (schema.c). */
 extern const char peek_sql[];
 KMS_MUST_CHECK enum kms_status row_read_peek(sqlite3_stmt *stmt, const char *path,
                                              struct store_meta *ret, struct kms_error *reterr);
@@ -194,12 +196,12 @@ KMS_MUST_CHECK enum kms_status row_read_peek(sqlite3_stmt *stmt, const char *pat
 KMS_MUST_CHECK enum kms_status row_mac(struct sqlite_store *s, const struct row_type *type,
                                        void *record, uint8_t ret[ROW_MAC_LEN],
                                        struct kms_error *reterr);
-/* Binds the columns from parameter `first` on. Strings are borrowed until the statement is reset. */
+/* Binds the columns from parameter `first` on. Borrows strings until the statement is reset. */
 KMS_MUST_CHECK enum kms_status row_bind(struct sqlite_store *s, sqlite3_stmt *stmt, int first,
                                         const struct row_type *type, void *record,
                                         struct kms_error *reterr);
-/* Binds columns and MAC from parameter 1 on and runs the statement, which must change exactly one row:
- * KMS_E_CHANGED otherwise. */
+/* Binds columns and MAC from parameter 1 on and runs the statement, which must change exactly one
+ * row: KMS_E_CHANGED otherwise. */
 KMS_MUST_CHECK enum kms_status row_put(struct sqlite_store *s, enum statement id,
                                        const struct row_type *type, void *record,
                                        struct kms_error *reterr);
@@ -223,7 +225,7 @@ KMS_MUST_CHECK enum kms_status row_step(struct sqlite_store *s, sqlite3_stmt *st
 enum kms_status row_damaged(struct sqlite_store *s, sqlite3_stmt *stmt, const struct row_type *type,
                             const char *why, struct kms_error *reterr);
 
-/* --- load.c, apply.c, upkeep.c: the operations of store.h ---------------------------------------- */
+/* --- load.c, apply.c, upkeep.c: the operations of store.h ------------------------------------- */
 
 KMS_MUST_CHECK enum kms_status sqlite_load(struct store *store, const struct store_visitor *v,
                                            struct kms_error *reterr);
@@ -236,16 +238,16 @@ KMS_MUST_CHECK enum kms_status sqlite_scrub(struct store *store, bool *ret_clean
 KMS_MUST_CHECK enum kms_status sqlite_set_clock_floor(struct store *store, int64_t ms,
                                                       struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_check(struct store *store, struct kms_error *reterr);
-/* What every operation asks first: KMS_E_INTERNAL when an earlier commit failed in a way that only a
- * restart can settle. What can be settled is, here. */
+/* What every operation asks first: KMS_E_INTERNAL when an earlier commit failed in a way that only
+ * a restart can settle. What can be settled is, here. */
 KMS_MUST_CHECK enum kms_status sqlite_usable(struct sqlite_store *s, struct kms_error *reterr);
 /* After a failed commit: sets `broken` or `unsettled` by last_failure. */
 void sqlite_commit_failed(struct sqlite_store *s);
 
-/* --- page.c -------------------------------------------------------------------------------------- */
+/* --- page.c ----------------------------------------------------------------------------------- */
 
 /* Puts our xWrite in front of the database file's. Call once, before anything is written. */
 KMS_MUST_CHECK enum kms_status page_wiper_install(struct sqlite_store *s, struct kms_error *reterr);
-/* Zeroes what a b-tree page (at file offset `at`) does not use between its cell pointers and its cells.
- * Other pages are left alone. */
+/* Zeroes what a b-tree page (at file offset `at`) does not use between its cell pointers and its
+ * cells. Other pages are left alone. */
 void page_wipe_gap(uint8_t page[PAGE_BYTES], sqlite3_int64 at);

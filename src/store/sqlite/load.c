@@ -1,8 +1,8 @@
 /* store/sqlite/load.c - every row out, in the order that the visitor needs, MACs checked.
  *
- * Keys, materials and tags are three tables in the same order, read side by side: one pass over each, no
- * search per key. A material or tag that no key claims, or that is missing from its key's row of
- * positions, stops loading like a bad MAC does.
+ * Keys, materials and tags are three tables in the same order, read side by side: one pass over
+ * each, no search per key. A material or tag that no key claims, or that is missing from its key's
+ * row of positions, stops loading like a bad MAC does.
  */
 #include "store/sqlite/internal.h"
 
@@ -30,7 +30,7 @@ static enum kms_status no_memory(struct kms_error *reterr)
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to load the database");
 }
 
-/* --- keys ---------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 /* True if the next row belongs to the key; it must then be the part number `position`. */
 static enum kms_status parts_next(struct loading *l, struct parts *p, uint64_t key, size_t position,
@@ -121,7 +121,7 @@ static enum kms_status load_keys(struct loading *l, struct kms_error *reterr)
     return KMS_OK;
 }
 
-/* --- the other tables ---------------------------------------------------------------------------- */
+/* --- the other tables ------------------------------------------------------------------------- */
 
 static enum kms_status load_domains(struct loading *l, struct kms_error *reterr)
 {
@@ -232,14 +232,21 @@ static enum kms_status load_import_keys(struct loading *l, struct kms_error *ret
     return KMS_OK;
 }
 
+/* The first serial whose tombstone is loaded although it is erased. */
+static uint64_t tombstones_from(const struct loading *l)
+{
+    uint64_t last = l->s->serials.tombstone;
+
+    if (l->verify || last < STORE_TOMBSTONES_KEPT)
+        return 0;
+    return last - STORE_TOMBSTONES_KEPT + 1;
+}
+
 static enum kms_status load_tombstones(struct loading *l, struct kms_error *reterr)
 {
     CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_TOMBSTONES];
-    uint64_t                                last = l->s->serials.tombstone;
-    uint64_t                                from = l->verify || last < STORE_TOMBSTONES_KEPT ? 0
-                                                                                             : last - STORE_TOMBSTONES_KEPT + 1;
 
-    if (sqlite3_bind_int64(stmt, 1, (sqlite3_int64)from) != SQLITE_OK)
+    if (sqlite3_bind_int64(stmt, 1, (sqlite3_int64)tombstones_from(l)) != SQLITE_OK)
         return no_memory(reterr);
     for (bool more = l->visitor->tombstone != NULL || l->verify; more;) {
         struct tombstone row = { 0 };

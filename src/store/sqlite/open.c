@@ -1,7 +1,7 @@
 /* store/sqlite/open.c - creating a database, opening one, and every reason not to.
  *
- * Until all checks have passed, nothing is written: not the file, not its WAL. Each refusal is one line
- * that says what, where and how to mend it.
+ * Until all checks have passed, nothing is written: not the file, not its WAL. Each refusal is one
+ * line that says what, where and how to mend it.
  */
 #include "store/sqlite/internal.h"
 
@@ -17,7 +17,7 @@
 
 enum { HEADER_BYTES = 100, HEADER_APPLICATION_ID = 68 };
 
-/* --- settings (trust-model 4.9) ------------------------------------------------------------------ */
+/* --- settings (trust-model 4.9) --------------------------------------------------------------- */
 
 /* Set (unless NULL), then read back. `optional`: a library built without it answers nothing. */
 struct setting {
@@ -27,7 +27,7 @@ struct setting {
     bool        optional;
 };
 
-/* Before anything is read. Exclusive: no other process, and no shared memory file beside the WAL. */
+/* Before anything is read. Exclusive: no other process, no shared memory file beside the WAL. */
 static const struct setting first_settings[] = {
     { "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA main.locking_mode", "exclusive", false },
     { "PRAGMA busy_timeout=0", "PRAGMA busy_timeout", "0", false },
@@ -49,7 +49,7 @@ static const struct setting settings[] = {
     { "PRAGMA foreign_keys=ON", "PRAGMA foreign_keys", "1", false },
 };
 
-/* What a schema that somebody else put there could make us run is off; cascades are not triggers. */
+/* What a schema made by somebody else could make us run is off; cascades are not triggers. */
 static const struct db_switch {
     int option, want;
 } switches[] = {
@@ -94,7 +94,7 @@ static enum kms_status apply_switches(sqlite3 *db, const char *path, struct kms_
     return KMS_OK;
 }
 
-/* --- the file ------------------------------------------------------------------------------------ */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* `path` with a suffix. */
 static enum kms_status path_with(char out[FILE_PATH_MAX], const char *path, const char *suffix,
@@ -183,7 +183,7 @@ static void database_closep(sqlite3 **db)
     *db = NULL;
 }
 
-/* --- looking at it ------------------------------------------------------------------------------- */
+/* --- looking at it ---------------------------------------------------------------------------- */
 
 static enum kms_status read_peek(sqlite3 *db, const char *path, struct store_meta *ret,
                                  struct kms_error *reterr)
@@ -219,7 +219,7 @@ enum kms_status store_sqlite_peek(const char *path, struct store_meta *ret,
     return read_peek(db, path, ret, reterr);
 }
 
-/* --- a store ------------------------------------------------------------------------------------- */
+/* --- a store ---------------------------------------------------------------------------------- */
 
 static void sqlite_close(struct store *store)
 {
@@ -299,8 +299,8 @@ static bool meta_is_new(const struct meta_row *m)
            m->serials.alias == 0 && m->serials.tombstone == 0 && m->serials.outbox == 0;
 }
 
-/* The row has no MAC when the database was created, since there was no key to make it with; then it says
- * nothing either, and check_serials sees to it that there is nothing it should have counted. */
+/* The row has no MAC when the database was created, since there was no key to make it with; then it
+ * says nothing either, and check_serials sees to it that there is nothing it should count. */
 static enum kms_status read_meta(struct sqlite_store *s, struct kms_error *reterr)
 {
     CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[STMT_META];
@@ -320,7 +320,7 @@ static enum kms_status read_meta(struct sqlite_store *s, struct kms_error *reter
     return check_serials(s, reterr);
 }
 
-/* Takes the exclusive lock for good: in exclusive locking mode it stays when the transaction ends. */
+/* Takes the exclusive lock for good: in exclusive mode it stays when the transaction ends. */
 static enum kms_status lock_database(struct sqlite_store *s, struct kms_error *reterr)
 {
     TRY(database_exec(s->db, s->path, "BEGIN EXCLUSIVE", "lock", reterr));
@@ -367,7 +367,7 @@ enum kms_status store_sqlite_open(const char *path, const uint8_t instance_id[16
     return KMS_OK;
 }
 
-/* --- creating ------------------------------------------------------------------------------------ */
+/* --- creating --------------------------------------------------------------------------------- */
 
 static const char *const beside[] = { "", "-wal", "-journal", "-shm" };
 

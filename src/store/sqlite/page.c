@@ -1,15 +1,17 @@
 /* store/sqlite/page.c - what a page does not use is zero in the database file.
  *
- * secure_delete zeroes deleted rows where they lie. But when SQLite rebuilds a b-tree page to balance
- * the tree, rows are copied to a new place and the old bytes stay behind, between the page's cell
- * pointers and its cells; nothing wipes them when the row is deleted later. (Seen in about one deletion
- * of a thousand.) So that gap is zeroed whenever a page goes to the database file, which in WAL mode is
- * during a checkpoint. SQLite never reads it, and pages in the file carry no checksum. Together with a
- * truncating checkpoint, which empties the WAL, deleted bytes are then in neither file.
+ * secure_delete zeroes deleted rows where they lie. But when SQLite rebuilds a b-tree page to
+ * balance the tree, rows are copied to a new place and the old bytes stay behind, between the
+ * page's cell pointers and its cells; nothing wipes them when the row is deleted later. (Seen in
+ * about one deletion of a thousand.) So that gap is zeroed whenever a page goes to the database
+ * file, which in WAL mode is during a checkpoint. SQLite never reads it, and pages in the file
+ * carry no checksum. Together with a truncating checkpoint, which empties the WAL, deleted bytes
+ * are then in neither file.
  *
- * I1  A page is only touched if it is a b-tree page. Overflow and free-list pages begin with the number
- *     of another page: below PAGES_MAX its first byte is 0 or 1, which is no b-tree type. Pointer map
- *     pages exist only with auto_vacuum. open.c sets max_page_count and refuses auto_vacuum.
+ * I1  A page is only touched if it is a b-tree page. Overflow and free-list pages begin with the
+ *     number of another page; as long as there are less than 2^25 its first byte is 0 or 1, which
+ *     is no b-tree type. Pointer map pages exist only with auto_vacuum. open.c sets max_page_count
+ *     and refuses auto_vacuum.
  */
 #include "store/sqlite/internal.h"
 

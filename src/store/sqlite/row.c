@@ -1,12 +1,12 @@
 /* store/sqlite/row.c - records as rows: one list of columns per record, used three ways.
  *
- * A *_columns function walks a record in the order of its table's columns. The same walk binds the values
- * to a statement, reads them from one, and writes the input of the row's MAC. So what is stored, what is
- * loaded and what the MAC covers cannot come apart.
+ * A *_columns function walks a record in the order of its table's columns. The same walk binds the
+ * values to a statement, reads them from one, and writes the input of the row's MAC. So what is
+ * stored, what is loaded and what the MAC covers cannot come apart.
  *
- * Reading trusts nothing: a value of another type, outside its field's range, or too long for it is an
- * error, since two rows must never read as the same record. Values of 64 bits without sign are stored as
- * the same bits with sign.
+ * Reading trusts nothing: a value of another type, outside its field's range, or too long for it is
+ * an error, since two rows must never read as the same record. Values of 64 bits without sign are
+ * stored as the same bits with sign.
  */
 #include "store/sqlite/internal.h"
 
@@ -27,7 +27,7 @@ struct row_io {
     int           bad;   /* READ: the first column that is not as we write it; -1   */
 };
 
-/* --- columns ------------------------------------------------------------------------------------- */
+/* --- columns ---------------------------------------------------------------------------------- */
 
 static void io_result(struct row_io *io, int rc)
 {
@@ -44,49 +44,55 @@ static void io_bad(struct row_io *io, int column)
 
 static uint64_t io_integer(struct row_io *io, uint64_t value, uint64_t max)
 {
-    switch (io->mode) {
-    case ROW_BIND:   io_result(io, sqlite3_bind_int64(io->stmt, io->at, (sqlite3_int64)value)); break;
-    case ROW_ENCODE: buf_add_u64(io->out, value); break;
-    case ROW_READ:
-        value = (uint64_t)sqlite3_column_int64(io->stmt, io->at);
-        if (sqlite3_column_type(io->stmt, io->at) != SQLITE_INTEGER || value > max) {
-            io_bad(io, io->at);
-            value = 0;
-        }
-        io->at++;
-        break;
+    if (io->mode == ROW_ENCODE) {
+        buf_add_u64(io->out, value);
+        return value;
     }
+    if (io->mode == ROW_BIND) {
+        io_result(io, sqlite3_bind_int64(io->stmt, io->at, (sqlite3_int64)value));
+        return value;
+    }
+    value = (uint64_t)sqlite3_column_int64(io->stmt, io->at);
+    if (sqlite3_column_type(io->stmt, io->at) != SQLITE_INTEGER || value > max) {
+        io_bad(io, io->at);
+        value = 0;
+    }
+    io->at++;
     return value;
+}
+
+static int bind_bytes(sqlite3_stmt *stmt, int at, int type, struct bytes value)
+{
+    const void *from = value.ptr;
+
+    if (value.len == 0)
+        from = ""; /* NULL would bind NULL */
+    if (type == SQLITE_TEXT)
+        return sqlite3_bind_text64(stmt, at, from, value.len, SQLITE_STATIC, SQLITE_UTF8);
+    return sqlite3_bind_blob64(stmt, at, from, value.len, SQLITE_STATIC);
 }
 
 /* Text and blobs. Reading gives a view that lasts until the statement moves on. */
 static void io_bytes(struct row_io *io, int type, struct bytes *value, size_t max)
 {
-    switch (io->mode) {
-    case ROW_BIND: {
-        const void *from = value->len == 0 ? ""
-                                           : (const void *)value->ptr; /* NULL would bind NULL */
-        io_result(io, type == SQLITE_TEXT
-                          ? sqlite3_bind_text64(io->stmt, io->at, from, value->len, SQLITE_STATIC,
-                                                SQLITE_UTF8)
-                          : sqlite3_bind_blob64(io->stmt, io->at, from, value->len, SQLITE_STATIC));
-        break;
+    if (io->mode == ROW_ENCODE) {
+        buf_add_field(io->out, *value);
+        return;
     }
-    case ROW_ENCODE: buf_add_field(io->out, *value); break;
-    case ROW_READ:   {
-        /* the type comes first: asking for the bytes may change it */
-        bool        ok = sqlite3_column_type(io->stmt, io->at) == type;
-        const void *from = sqlite3_column_blob(io->stmt, io->at);
-        size_t      len = (size_t)sqlite3_column_bytes(io->stmt, io->at);
-        if (!ok || len > max || (len > 0 && from == NULL)) {
-            io_bad(io, io->at);
-            len = 0;
-        }
-        *value = len == 0 ? (struct bytes){ NULL, 0 } : bytes_of(from, len);
-        io->at++;
-        break;
+    if (io->mode == ROW_BIND) {
+        io_result(io, bind_bytes(io->stmt, io->at, type, *value));
+        return;
     }
+    /* the type comes first: asking for the bytes may change it */
+    bool        ok = sqlite3_column_type(io->stmt, io->at) == type;
+    const void *from = sqlite3_column_blob(io->stmt, io->at);
+    size_t      len = (size_t)sqlite3_column_bytes(io->stmt, io->at);
+    if (!ok || len > max || (len > 0 && from == NULL)) {
+        io_bad(io, io->at);
+        len = 0;
     }
+    *value = len == 0 ? (struct bytes){ NULL, 0 } : bytes_of(from, len);
+    io->at++;
 }
 
 static void column_u64(struct row_io *io, uint64_t *value)
@@ -115,7 +121,7 @@ static void column_bool(struct row_io *io, bool *value)
 }
 
 /* An enum whose highest value is `last`. */
-#define column_enum(io, field, last)                                                                \
+#define column_enum(io, field, last)                                                               \
     ((field) = (__typeof__(field))io_integer((io), (uint64_t)(field), (uint64_t)(last)))
 
 /* A part of a name: a view even when reading into an arena. */
@@ -200,7 +206,7 @@ static void column_key_name(struct row_io *io, struct key_name *name)
     column_name(io, &name->id, KEY_ID_MAX);
 }
 
-/* --- tables -------------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static void peek_columns(struct row_io *io, struct store_meta *m)
 {
@@ -378,7 +384,7 @@ const struct row_type row_access_keys = { "access_keys", 0, 1, access_key_column
 const struct row_type row_tombstones = { "tombstones", 0, 2, tombstone_columns, NULL };
 const struct row_type row_outbox = { "outbox", 0, 1, outbox_columns, NULL };
 
-/* --- what the other files call --------------------------------------------------------------------- */
+/* --- what the other files call ---------------------------------------------------------------- */
 
 enum kms_status row_mac(struct sqlite_store *s, const struct row_type *type, void *record,
                         uint8_t ret[ROW_MAC_LEN], struct kms_error *reterr)

@@ -1,7 +1,7 @@
 /* store/sqlite/schema.c - the tables, and the way from each version to the next.
  *
- * docs/storage-database.md describes every table. A new version appends a step and leaves the old ones
- * as they are: databases of every age are brought up to date by the steps they lack.
+ * docs/storage-database.md describes every table. A new version appends a step and leaves the old
+ * ones as they are: databases of every age are brought up to date by the steps they lack.
  */
 #include "store/sqlite/internal.h"
 
@@ -225,8 +225,8 @@ enum kms_status schema_migrate(struct sqlite_store *s, const struct schema_step 
     if (version > 0)
         TRY(database_check(s->db, s->path, "PRAGMA integrity_check(1)", reterr));
 
-    /* A step that rebuilds a table drops the old one, which must not take the rows along that refer to
-     * it; whether they still refer to something is checked at the end. */
+    /* A step that rebuilds a table drops the old one, which must not take the rows along that refer
+     * to it; whether they still refer to something is checked at the end. */
     TRY(database_exec(s->db, s->path, "PRAGMA foreign_keys=OFF", "migrate", reterr));
     enum kms_status status = run_steps(s, steps, version, newest, reterr);
     if (sqlite3_get_autocommit(s->db) == 0)

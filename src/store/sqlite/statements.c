@@ -1,34 +1,35 @@
-/* store/sqlite/statements.c - every statement the store runs on rows, prepared once, and how one is run. */
+/* store/sqlite/statements.c - every statement the store runs on rows, prepared once, and how one is
+ * run. */
 #include "store/sqlite/internal.h"
 
 #include "base/cleanup.h"
 
-/* The order of columns is that of the *_columns functions in row.c; parameters have the same numbers
- * (from 1). Materials and tags: key and position come first. */
-#define META_COLUMNS                                                                                \
-    "instance_id, commits, slot_generation_erasable, slot_generation_durable, clock_floor,"         \
+/* The order of columns is that of the *_columns functions in row.c; parameters have the same
+ * numbers (from 1). Materials and tags: key and position come first. */
+#define META_COLUMNS                                                                               \
+    "instance_id, commits, slot_generation_erasable, slot_generation_durable, clock_floor,"        \
     " last_key, last_alias, last_tombstone, last_outbox, mac"
-#define KEY_BODY                                                                                    \
-    "version, spec, usage, origin, multi_region, primary_region, created, state, deletion_date,"    \
-    " pending_window_days, description, policy, rotation_enabled, rotation_period_days,"            \
+#define KEY_BODY                                                                                   \
+    "version, spec, usage, origin, multi_region, primary_region, created, state, deletion_date,"   \
+    " pending_window_days, description, policy, rotation_enabled, rotation_period_days,"           \
     " next_rotation, on_demand_start, on_demand_count, mac"
 #define KEY_COLUMNS "serial, account, region, key_id, " KEY_BODY
-#define KEY_BODY_VALUES                                                                             \
+#define KEY_BODY_VALUES                                                                            \
     "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22"
-#define MATERIAL_BODY                                                                               \
-    "id, check_tag, role, present, expiration, valid_to, description, rotation_date,"               \
+#define MATERIAL_BODY                                                                              \
+    "id, check_tag, role, present, expiration, valid_to, description, rotation_date,"              \
     " rotation_type, created, wrapped, domain_version, slot, slot_generation, slot_class"
-#define MATERIAL_BODY_VALUES                                                                        \
+#define MATERIAL_BODY_VALUES                                                                       \
     "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17"
 #define ALIAS_BODY    "version, key_id, created, updated, mac"
 #define ALIAS_COLUMNS "serial, account, region, name, " ALIAS_BODY
-#define IMPORT_KEY_COLUMNS                                                                          \
-    "id, account, region, key_id, wrapping_algorithm, wrapping_spec, fingerprint, valid_to,"        \
+#define IMPORT_KEY_COLUMNS                                                                         \
+    "id, account, region, key_id, wrapping_algorithm, wrapping_spec, fingerprint, valid_to,"       \
     " wrapped, domain_version, slot, slot_generation, slot_class, mac"
 #define DOMAIN_COLUMNS "account, region, version, wrapped, mac"
-#define ACCESS_KEY_COLUMNS                                                                          \
+#define ACCESS_KEY_COLUMNS                                                                         \
     "id, account, principal_arn, principal_id, active, created, version, wrapped_secret, mac"
-#define TOMBSTONE_COLUMNS                                                                           \
+#define TOMBSTONE_COLUMNS                                                                          \
     "serial, key_arn, material, slot, slot_generation, slot_class, at, reason, erased, mac"
 
 const char *const statement_sql[STMT_COUNT] = {

@@ -7,13 +7,13 @@
 
 enum { SCRUB_TRIES = 5, SCRUB_WAIT_NS = 2 * 1000 * 1000 };
 
-/* A commit that failed may be complete in the WAL all the same: SQLite forgets it, but after a crash the
- * next start would find it.
+/* A commit that failed may be complete in the WAL all the same: SQLite forgets it, but after a
+ * crash the next start would find it.
  *
  * Full disk: it is not. The last thing to be written is the page that makes it a commit.
  * Write or sync error: nobody knows what the disk has. The process has to end (trust-model 6.2).
- * Anything else, such as memory that ran out: the next commit goes to the same place in the WAL and so
- * overwrites it. */
+ * Anything else, such as memory that ran out: the next commit goes to the same place in the WAL and
+ * so overwrites it. */
 void sqlite_commit_failed(struct sqlite_store *s)
 {
     int primary = s->last_failure & 0xff;
@@ -54,9 +54,9 @@ enum kms_status sqlite_usable(struct sqlite_store *s, struct kms_error *reterr)
     return KMS_OK;
 }
 
-/* What the checkpoint copies is all zero where rows were deleted (secure_delete, page.c), and the WAL with
- * the older pages is truncated. Then the page cache is emptied: its pages may hold what page.c kept out
- * of the file, and would carry it into the next WAL. */
+/* What the checkpoint copies is all zero where rows were deleted (secure_delete, page.c), and the
+ * WAL with the older pages is truncated. Then the page cache is emptied: its pages may hold what
+ * page.c kept out of the file, and would carry it into the next WAL. */
 enum kms_status sqlite_scrub(struct store *store, bool *ret_clean, struct kms_error *reterr)
 {
     struct sqlite_store *s = (struct sqlite_store *)store;

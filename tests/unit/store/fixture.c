@@ -106,18 +106,20 @@ void fixture_sql(const struct fixture *f, const char *sql)
 
 uint8_t *fixture_file(const char *path, size_t *ret_len)
 {
-    FILE    *in = fopen(path, "rb");
-    uint8_t *content = NULL;
-    size_t   len = 0;
+    FILE       *in = fopen(path, "rb");
+    struct stat st;
+    uint8_t    *content = NULL;
 
-    while (in != NULL && !feof(in) && !ferror(in)) {
-        content = realloc(content, len + 65536);
+    *ret_len = 0;
+    if (in == NULL)
+        return NULL;
+    assert_int_equal(fstat(fileno(in), &st), 0);
+    if (S_ISREG(st.st_mode) && st.st_size > 0) {
+        content = malloc((size_t)st.st_size);
         assert_non_null(content);
-        len += fread(content + len, 1, 65536, in);
+        *ret_len = fread(content, 1, (size_t)st.st_size, in);
     }
-    if (in != NULL)
-        (void)fclose(in);
-    *ret_len = len;
+    assert_int_equal(fclose(in), 0);
     return content;
 }
 
@@ -151,7 +153,7 @@ size_t fixture_occurrences(const struct fixture *f, struct bytes what)
     return found;
 }
 
-/* --- in and out ------------------------------------------------------------------------------------ */
+/* --- in and out ------------------------------------------------------------------------------- */
 
 enum kms_status fixture_apply(struct fixture *f, struct change *c)
 {

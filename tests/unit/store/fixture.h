@@ -1,5 +1,5 @@
-/* tests/unit/store/fixture.h - a database of its own for each test, random records to put in, and what
- * comes out again. */
+/* tests/unit/store/fixture.h - a database of its own for each test, random records to put in, and
+ * what comes out again. */
 #pragma once
 
 #include <setjmp.h>
@@ -45,7 +45,7 @@ size_t fixture_occurrences(const struct fixture *f, struct bytes what);
 uint8_t *fixture_file(const char *path, size_t *ret_len);
 void fixture_write(const char *path, const void *content, size_t len);
 
-#define assert_ok(f, expr)                                                                          \
+#define assert_ok(f, expr)                                                                         \
     do {                                                                                           \
         if ((expr) != KMS_OK)                                                                      \
             fail_msg("%s: %s", #expr, (f)->error.detail);                                          \
@@ -56,7 +56,7 @@ void fixture_write(const char *path, const void *content, size_t len);
             fail_msg("'%s' is not in '%s'", (part), (text));                                       \
     } while (0)
 
-/* --- random records; free() or *_free() unless a change takes them -------------------------------- */
+/* --- random records; free() or *_free() unless a change takes them ---------------------------- */
 
 uint64_t random_next(struct fixture *f);
 uint64_t random_below(struct fixture *f, uint64_t n);
@@ -81,7 +81,7 @@ void assert_tombstones_equal(const struct tombstone *a, const struct tombstone *
 void assert_domains_equal(const struct domain_key_record *a, const struct domain_key_record *b);
 void assert_access_keys_equal(const struct access_key_record *a, const struct access_key_record *b);
 
-/* --- in and out ------------------------------------------------------------------------------------ */
+/* --- in and out ------------------------------------------------------------------------------- */
 
 /* Applies one change; asserts that the batch succeeds and returns the change's result. */
 enum kms_status fixture_apply(struct fixture *f, struct change *c);

@@ -264,7 +264,7 @@ struct access_key_record *random_access_key(struct fixture *f)
     return k;
 }
 
-/* --- comparison: member by member, on purpose without the code under test -------------------------- */
+/* --- comparison: member by member, on purpose without the code under test --------------------- */
 
 static void same_bytes(struct bytes a, struct bytes b)
 {

@@ -1,4 +1,5 @@
-/* tests/unit/store/test_change.c - building changes, and that nothing of them is leaked (leak checker). */
+/* tests/unit/store/test_change.c - building changes, and that nothing of them is leaked (leak
+ * checker). */
 #include "fixture.h"
 
 #include "key/directory.h"

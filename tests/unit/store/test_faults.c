@@ -1,5 +1,5 @@
-/* tests/unit/store/test_faults.c - full disk, failing disk, memory that runs out, a crash: at every point of
- * a batch, either all of it happens or nothing, and what was reported is what is there. */
+/* tests/unit/store/test_faults.c - full disk, failing disk, memory that runs out, a crash: at every
+ * point of a batch, either all of it happens or nothing, and what was reported is what is there. */
 #include "fixture.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- faults ---------------------------------------------------------------------------------------- */
+/* --- faults ----------------------------------------------------------------------------------- */
 
 /* Counts calls down; fails the one at which it is zero, and all after it if `stays`. */
 struct fault {
@@ -92,9 +92,9 @@ static void install(void)
     (void)vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)failing_pwrite);
 }
 
-/* --- the scenario ---------------------------------------------------------------------------------- */
+/* --- the scenario ----------------------------------------------------------------------------- */
 
-/* A key is there; the batch changes it, and makes another with an alias, a tombstone and an event. */
+/* A key is there; the batch changes it and makes another with alias, tombstone and event. */
 struct scenario {
     struct fixture    *f;
     struct key_record *old;
@@ -169,7 +169,7 @@ static void assert_all_failed(const struct scenario *sc)
     assert_true(sc->insert.rows[2].tombstone->serial == 0);
 }
 
-/* What is in the database: true for all of the batch, false for nothing of it; else the test fails. */
+/* What is in the database: true for all of the batch, false for nothing; else the test fails. */
 static bool batch_is_there(struct scenario *sc)
 {
     CLEANUP(loaded_release) struct loaded l;
@@ -192,7 +192,7 @@ static bool batch_is_there(struct scenario *sc)
     return there;
 }
 
-/* --- full disk ------------------------------------------------------------------------------------- */
+/* --- full disk -------------------------------------------------------------------------------- */
 
 static void full_disk(bool stays)
 {
@@ -255,10 +255,10 @@ static void test_full_disk_elsewhere(void **state)
     end(&sc);
 }
 
-/* --- failing disk ---------------------------------------------------------------------------------- */
+/* --- failing disk ----------------------------------------------------------------------------- */
 
-/* A write or sync that fails in the commit leaves its outcome open: nothing is done any more until the
- * next start, which shows all or nothing. */
+/* A write or sync that fails in the commit leaves its outcome open: nothing is done any more until
+ * the next start, which shows all or nothing. */
 static void failing_disk(struct fault *fault, bool stays)
 {
     size_t failures = 0;
@@ -317,9 +317,9 @@ static void test_failing_sync(void **state)
     failing_disk(&syncs, true);
 }
 
-/* --- memory ---------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
-/* Whatever is reported is so, and the store goes on when there is memory. Returns how often it ran. */
+/* Whatever is reported is so, and the store goes on when there is memory. Returns the runs. */
 static long no_memory_to_apply(bool stays)
 {
     bool fired = true;
@@ -399,7 +399,7 @@ static void test_no_memory_to_load(void **state)
     end(&sc);
 }
 
-/* --- crash ----------------------------------------------------------------------------------------- */
+/* --- crash ------------------------------------------------------------------------------------ */
 
 /* Killed between the last row and the commit: nothing of it is there. */
 static void test_killed_before_commit(void **state)
@@ -418,9 +418,9 @@ static void test_killed_before_commit(void **state)
         (void)run(&sc);
 #else
         struct sqlite_store *s = (struct sqlite_store *)sc.f->store;
-        (void)statement_run(s, STMT_BEGIN, NULL, NULL);
-        (void)row_put(s, STMT_KEY_UPDATE, &row_keys, sc.update.rows[0].key, NULL);
-        (void)kill(getpid(), SIGKILL);
+        if (statement_run(s, STMT_BEGIN, NULL, NULL) == KMS_OK &&
+            row_put(s, STMT_KEY_UPDATE, &row_keys, sc.update.rows[0].key, NULL) == KMS_OK)
+            (void)kill(getpid(), SIGKILL);
 #endif
         _exit(0);
     }

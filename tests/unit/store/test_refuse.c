@@ -1,5 +1,5 @@
-/* tests/unit/store/test_refuse.c - every reason not to open or create a database, each with one clear line,
- * and nothing is written when opening is refused. */
+/* tests/unit/store/test_refuse.c - every reason not to open or create a database, each with one
+ * clear line, and nothing is written when opening is refused. */
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -198,7 +198,7 @@ static void test_settings(void **state)
         assert_true(statement_sql[i] != NULL && s->statements[i] != NULL);
 }
 
-/* --- in use ---------------------------------------------------------------------------------------- */
+/* --- in use ----------------------------------------------------------------------------------- */
 
 /* A child that opens the database, commits an account, and waits to be killed. */
 static pid_t child_in_use(struct fixture *f)
@@ -269,8 +269,8 @@ static void test_open_twice_in_one_process(void **state)
     struct store   *first = f->store;
 
     assert_contains(fixture_refused(f), "is in use");
-    /* and the first one's lock against other processes is still there: closing any descriptor of the
-     * file would have dropped it */
+    /* and the first one's lock against other processes is still there: closing any descriptor of
+     * the file would have dropped it */
     pid_t child = fork();
     if (child == 0) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -304,7 +304,7 @@ static void test_not_writable(void **state)
     assert_int_equal(status, 0);
 }
 
-/* --- damage ---------------------------------------------------------------------------------------- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 static void fill(struct fixture *f, struct key_record **keys, size_t n)
 {
@@ -372,7 +372,7 @@ static void test_random_damage(void **state)
     fixture_write(f->path, content, len);
 }
 
-/* --- creating -------------------------------------------------------------------------------------- */
+/* --- creating --------------------------------------------------------------------------------- */
 
 static const char *create_refused(struct fixture *f)
 {

@@ -1,5 +1,5 @@
-/* tests/unit/store/test_round_trip.c - what goes in comes out again, every field of every record, also
- * after closing and opening. */
+/* tests/unit/store/test_round_trip.c - what goes in comes out again, every field of every record,
+ * also after closing and opening. */
 #include "fixture.h"
 
 enum { KEYS = 60 };

@@ -1,4 +1,5 @@
-/* tests/unit/store/test_schema.c - from an older version to the newest, in one transaction or not at all. */
+/* tests/unit/store/test_schema.c - from an older version to the newest, in one transaction or not
+ * at all. */
 #include "fixture.h"
 
 /* A history of its own: three versions. */

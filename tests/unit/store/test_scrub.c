@@ -1,4 +1,5 @@
-/* tests/unit/store/test_scrub.c - deleted bytes are in no file after a scrub (trust-model 2.7.1, 6.9). */
+/* tests/unit/store/test_scrub.c - deleted bytes are in no file after a scrub
+ * (trust-model 2.7.1, 6.9). */
 #include "fixture.h"
 
 #include <sys/stat.h>
@@ -92,9 +93,10 @@ static void test_deleted_import_key_is_gone(void **state)
         assert_int_equal(fixture_occurrences(f, bytes_of(wrapped + i, 24)), 0);
 }
 
-/* --- churn ------------------------------------------------------------------------------------------
- * SQLite moves rows when it balances its trees, and leaves copies where they were (page.c). Wrapped bytes
- * here are a mark and a number, again and again, so that any 31 bytes of them tell whose they are. */
+/* --- churn ------------------------------------------------------------------------------------ */
+
+/* SQLite moves rows when it balances its trees, and leaves copies where they were (page.c). Wrapped
+ * bytes here are a mark and a number again and again, so that any 31 of them tell whose they are. */
 
 enum { MATERIALS = 6000, UNIT = 16 };
 static const uint8_t mark[8] = { 0xd1, 0xe5, 0x0f, 0xa7, 0x1b, 0xc3, 0x88, 0x2e };
@@ -103,8 +105,8 @@ struct churn {
     struct fixture    *f;
     struct key_record *keys[1200];
     size_t             n_keys;
-    uint32_t           n;               /* materials made so far                      */
-    uint32_t           died[MATERIALS]; /* scrub number after which it must be gone; 0: alive */
+    uint32_t           n;               /* materials made so far */
+    uint32_t           died[MATERIALS]; /* gone after this scrub; 0: alive */
     uint32_t           scrubs;
 };
 
@@ -229,7 +231,7 @@ static void test_churn_leaves_nothing(void **state)
         key_record_free(c->keys[i]);
 }
 
-/* --- the parts ------------------------------------------------------------------------------------- */
+/* --- the parts -------------------------------------------------------------------------------- */
 
 /* While a read is under way on this connection the WAL cannot be truncated; later it can. */
 static void test_busy(void **state)

@@ -1,5 +1,5 @@
-/* tests/unit/store/test_tamper.c - a database that somebody else changed is refused: every column of every
- * table, and rows that were moved, added or taken out of a key. */
+/* tests/unit/store/test_tamper.c - a database that somebody else changed is refused: every column
+ * of every table, and rows that were moved, added or taken out of a key. */
 #include "fixture.h"
 
 enum { KEYS = 3, COLUMNS_MAX = 24 };
