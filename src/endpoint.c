@@ -1,5 +1,6 @@
-/* endpoint.c - /_trent/...: health, readiness, metrics, status for the operator's tool, and the development
- * clock. Not part of the API: no signature; nothing here says anything about keys by name.
+/* endpoint.c - /_trent/...: health, readiness, metrics, status for the operator's tool, and the
+ * development clock. Not part of the API: no signature; nothing here says anything about keys by
+ * name.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 
 enum { PAGE_BYTES = 1024 * 1024 };
 
-static void give(struct exchange *ex, int status, const char *type, struct buf *body, const char date[29])
+static void give(struct exchange *ex, int status, const char *type, struct buf *body,
+                 const char date[29])
 {
     const struct http_answer a = {
         .status = status,
@@ -22,27 +24,28 @@ static void give(struct exchange *ex, int status, const char *type, struct buf *
     http_answer_add(ex->out, &a, date);
 }
 
-/* --- health and readiness ------------------------------------------------------------------------------ */
+/* --- health and readiness --------------------------------------------------------------------- */
 
 static void health(struct server *s, struct exchange *ex, const char date[29])
 {
     CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
     bool                            well = audit_healthy(s->parts.audit);
 
-    buf_add_str(&body, well ? "{\"status\":\"ok\"}\n" : "{\"status\":\"audit cannot be written\"}\n");
+    buf_add_str(&body,
+                well ? "{\"status\":\"ok\"}\n" : "{\"status\":\"audit cannot be written\"}\n");
     give(ex, well ? 200 : 503, "application/json", &body, date);
 }
 
 static void readiness(struct server *s, struct exchange *ex, const char date[29])
 {
     CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
-    bool ready = atomic_load(&s->ready) && audit_healthy(s->parts.audit);
+    bool                            ready = atomic_load(&s->ready) && audit_healthy(s->parts.audit);
 
     buf_add_str(&body, ready ? "{\"ready\":true}\n" : "{\"ready\":false}\n");
     give(ex, ready ? 200 : 503, "application/json", &body, date);
 }
 
-/* --- metrics -------------------------------------------------------------------------------------------- */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 static uint64_t sum_requests(struct server *s, size_t row, int status)
 {
@@ -58,7 +61,8 @@ static void metric_requests(struct server *s, struct buf *out)
     size_t                  n;
     const struct operation *rows = operation_rows(&n);
 
-    buf_add_str(out, "# HELP trent_requests_total API requests answered.\n# TYPE trent_requests_total counter\n");
+    buf_add_str(out, "# HELP trent_requests_total API requests answered.\n"
+                     "# TYPE trent_requests_total counter\n");
     for (size_t row = 0; row <= n; row++) {
         const char *name = row < n ? rows[row].name : "-";
         for (int st = 0; st < KMS_STATUS_COUNT; st++) {
@@ -81,7 +85,8 @@ static void metric_requests(struct server *s, struct buf *out)
     }
 }
 
-static void metric(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
+static void metric(struct buf *out, const char *name, const char *type, const char *help,
+                   uint64_t value)
 {
     buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
              (unsigned long long)value);
@@ -111,18 +116,25 @@ static void metric_parts(struct server *s, struct buf *out)
     metric(out, "trent_audit_failures_total", "counter", "Audit writes that failed.", a.failures);
     metric(out, "trent_audit_healthy", "gauge", "1 while audit records can be written.",
            audit_healthy(s->parts.audit));
-    metric(out, "trent_materials_expired_total", "counter", "Materials that reached their ValidTo.", j.expired);
-    metric(out, "trent_keys_deleted_total", "counter", "Keys whose deletion window ended.", j.deleted);
+    metric(out, "trent_materials_expired_total", "counter", "Materials that reached their ValidTo.",
+           j.expired);
+    metric(out, "trent_keys_deleted_total", "counter", "Keys whose deletion window ended.",
+           j.deleted);
     metric(out, "trent_connections", "gauge", "Open connections.", l.open);
     metric(out, "trent_connections_total", "counter", "Connections accepted.", l.accepted);
-    metric(out, "trent_connections_refused_total", "counter", "Connections over a limit.", l.refused_limit);
+    metric(out, "trent_connections_refused_total", "counter", "Connections over a limit.",
+           l.refused_limit);
     metric(out, "trent_requests_malformed_total", "counter", "Requests refused by the HTTP parser.",
            l.refused_request);
     metric(out, "trent_timeouts_total", "counter", "Connections closed at a deadline.", l.timeouts);
-    metric(out, "trent_materials_opened", "gauge", "Opened materials in secret memory.", v.cached_materials);
-    metric(out, "trent_wrapping_keys_ready_2048", "gauge", "RSA_2048 wrapping keys ready.", v.ready_keys[0]);
-    metric(out, "trent_wrapping_keys_ready_3072", "gauge", "RSA_3072 wrapping keys ready.", v.ready_keys[1]);
-    metric(out, "trent_wrapping_keys_ready_4096", "gauge", "RSA_4096 wrapping keys ready.", v.ready_keys[2]);
+    metric(out, "trent_materials_opened", "gauge", "Opened materials in secret memory.",
+           v.cached_materials);
+    metric(out, "trent_wrapping_keys_ready_2048", "gauge", "RSA_2048 wrapping keys ready.",
+           v.ready_keys[0]);
+    metric(out, "trent_wrapping_keys_ready_3072", "gauge", "RSA_3072 wrapping keys ready.",
+           v.ready_keys[1]);
+    metric(out, "trent_wrapping_keys_ready_4096", "gauge", "RSA_4096 wrapping keys ready.",
+           v.ready_keys[2]);
     metric(out, "trent_pool_waiting", "gauge", "Requests waiting for a pool thread.",
            pool_waiting(s->parts.pool));
 }
@@ -136,7 +148,7 @@ static void metrics(struct server *s, struct exchange *ex, const char date[29])
     give(ex, 200, "text/plain; version=0.0.4", &body, date);
 }
 
-/* --- status: for the operator's tool, through the local socket only ----------------------------------------- */
+/* --- status: for the operator's tool, through the local socket only --------------------------- */
 
 static void status_vault(struct server *s, struct json_writer *w)
 {
@@ -170,11 +182,11 @@ static void status_vault(struct server *s, struct json_writer *w)
 static void status(struct server *s, struct exchange *ex, const char date[29])
 {
     CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
-    struct directory_counts d = directory_counts(s->parts.directory);
-    struct audit_counts     a;
-    struct json_writer      w;
-    uint64_t                requests = 0;
-    size_t                  rows;
+    struct directory_counts         d = directory_counts(s->parts.directory);
+    struct audit_counts             a;
+    struct json_writer              w;
+    uint64_t                        requests = 0;
+    size_t                          rows;
 
     (void)operation_rows(&rows);
     for (size_t row = 0; row <= rows; row++) {
@@ -204,7 +216,7 @@ static void status(struct server *s, struct exchange *ex, const char date[29])
     give(ex, 200, "application/json", &body, date);
 }
 
-/* --- the development clock -------------------------------------------------------------------------------------- */
+/* --- the development clock -------------------------------------------------------------------- */
 
 static void clock_answer(struct server *s, struct exchange *ex, int code, const char *error,
                          const char date[29])
@@ -226,14 +238,15 @@ static void clock_answer(struct server *s, struct exchange *ex, int code, const 
 static void clock_move(struct server *s, struct exchange *ex, const char date[29])
 {
     CLEANUP(json_doc_freep) struct json_doc *doc = json_doc_new();
-    struct kms_error err;
-    struct json      root;
-    int64_t          seconds = 0;
+    struct kms_error                         err;
+    struct json                              root;
+    int64_t                                  seconds = 0;
 
     if (doc == NULL || json_parse(doc, ex->in.body, ex->in.body_len, &root, &err) != KMS_OK ||
         !json_int(json_member(root, "advanceSeconds"), &seconds) || seconds < 0 ||
         seconds > (int64_t)100 * 366 * 86400) {
-        clock_answer(s, ex, 400, "expected {\"advanceSeconds\": N} with N from 0 to a hundred years", date);
+        clock_answer(s, ex, 400,
+                     "expected {\"advanceSeconds\": N} with N from 0 to a hundred years", date);
         return;
     }
     (void)clock_advance(s->parts.clock, seconds * 1000);
@@ -241,7 +254,7 @@ static void clock_move(struct server *s, struct exchange *ex, const char date[29
     clock_answer(s, ex, 200, NULL, date);
 }
 
-/* --- which one ------------------------------------------------------------------------------------------------------ */
+/* --- which one -------------------------------------------------------------------------------- */
 
 static const struct endpoint {
     const char      *path;

@@ -29,16 +29,19 @@ enum kms_status harden_process(struct kms_error *reterr)
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot ignore SIGPIPE: %s", strerror(errno));
     if (setrlimit(RLIMIT_CORE, &no_core) != 0)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot switch core dumps off: %s", strerror(errno));
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot switch core dumps off: %s",
+                        strerror(errno));
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot make the process undumpable: %s", strerror(errno));
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot make the process undumpable: %s",
+                        strerror(errno));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot set no_new_privs: %s", strerror(errno));
     if (DENY_WRITE_EXECUTE)
         (void)prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); /* since Linux 6.3 */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files); /* fewer connections than configured, nothing worse */
+        /* or else fewer connections than configured, nothing worse */
+        (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     return KMS_OK;
 }

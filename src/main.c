@@ -1,8 +1,8 @@
 /* main.c - trentd: the order in which the server comes up, and how it goes down.
  *
- * Every refusal at start is one line that says what, where and how to mend it; the exit code follows
- * sysexits(3). Nothing listens before everything that a crash left undone is finished and everything
- * that fell due while the server was down is done.
+ * Every refusal at start is one line that says what, where and how to mend it; the exit code
+ * follows sysexits(3). Nothing listens before everything that a crash left undone is finished and
+ * everything that fell due while the server was down is done.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -45,7 +45,7 @@ static int refuse(int code, const struct kms_error *err)
     return code;
 }
 
-/* --- starting ---------------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 /* Development mode makes its data directory, with the access key test/test. */
 static enum kms_status create_if_missing(struct daemon *d, struct kms_error *reterr)
@@ -68,7 +68,8 @@ static enum kms_status create_if_missing(struct daemon *d, struct kms_error *ret
     return KMS_OK;
 }
 
-static enum kms_status open_vault(struct daemon *d, const struct store_meta *meta, struct kms_error *reterr)
+static enum kms_status open_vault(struct daemon *d, const struct store_meta *meta,
+                                  struct kms_error *reterr)
 {
     const struct config      *c = &d->config;
     const struct vault_config config = {
@@ -86,13 +87,15 @@ static enum kms_status open_vault(struct daemon *d, const struct store_meta *met
     TRY(vault_open(&config, meta->slot_generation, &d->vault, reterr));
     if (!bytes_eq(bytes_of(vault_instance_id(d->vault), sizeof meta->instance_id),
                   bytes_of(meta->instance_id, sizeof meta->instance_id)))
-        return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                        "%s belongs to another instance than %s: bring together the files of one backup",
-                        d->paths.database, d->paths.instance);
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "%s belongs to another instance than %s: bring together the files of one backup",
+            d->paths.database, d->paths.instance);
     return KMS_OK;
 }
 
-static enum kms_status open_audit(struct daemon *d, struct audit_head *ret_head, struct kms_error *reterr)
+static enum kms_status open_audit(struct daemon *d, struct audit_head *ret_head,
+                                  struct kms_error *reterr)
 {
     struct audit_config config = {
         .dir = d->paths.audit,
@@ -108,8 +111,8 @@ static enum kms_status open_audit(struct daemon *d, struct audit_head *ret_head,
     return audit_open(&config, &d->audit, ret_head, reterr);
 }
 
-/* The database knows the slot files that it was used with, the audit log all that there ever were: both
- * files from an old backup would bring deleted material back. */
+/* The database knows the slot files that it was used with, the audit log all that there ever were:
+ * both files from an old backup would bring deleted material back. */
 static enum kms_status check_slots(struct daemon *d, struct kms_error *reterr)
 {
     static const char *const names[] = { "erasable.slots", "durable.slots" };
@@ -121,7 +124,8 @@ static enum kms_status check_slots(struct daemon *d, struct kms_error *reterr)
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (v.generation[i] < head.slot_generation[i])
             return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                            "slot file '%s/%s' is an old copy: generation %llu, the audit log has seen %llu; put "
+                            "slot file '%s/%s' is an old copy: generation %llu, the audit log has "
+                            "seen %llu; put "
                             "the newest one back",
                             d->paths.data, names[i], (unsigned long long)v.generation[i],
                             (unsigned long long)head.slot_generation[i]);
@@ -130,16 +134,19 @@ static enum kms_status check_slots(struct daemon *d, struct kms_error *reterr)
 }
 
 /* The data directory: lock, vault, database, audit. */
-static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head, struct kms_error *reterr)
+static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
+                                 struct kms_error *reterr)
 {
     struct store_meta meta;
 
-    TRY(instance_paths(d->config.data, d->config.root_key_file[0] != '\0' ? d->config.root_key_file : NULL,
+    TRY(instance_paths(d->config.data,
+                       d->config.root_key_file[0] != '\0' ? d->config.root_key_file : NULL,
                        &d->paths, reterr));
     if (!d->config.dev && !file_exists(d->paths.database))
-        return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                        "there is no database '%s': make a data directory with 'trent init --data %s'",
-                        d->paths.database, d->paths.data);
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "there is no database '%s': make a data directory with 'trent init --data %s'",
+            d->paths.database, d->paths.data);
     TRY(instance_make_directory(&d->paths, reterr));
     TRY(instance_lock(&d->paths, &d->lock, reterr));
     TRY(create_if_missing(d, reterr));
@@ -160,27 +167,37 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head, 
     TRY(open_audit(d, ret_head, reterr));
     clock_raise_floor(d->clock, ret_head->time);
     if (ret_head->dropped > 0)
-        log_warning("audit: %llu bytes of an unfinished record were cut off; no answer had left for it",
-                    (unsigned long long)ret_head->dropped);
+        log_warning(
+            "audit: %llu bytes of an unfinished record were cut off; no answer had left for it",
+            (unsigned long long)ret_head->dropped);
     return KMS_OK;
 }
 
 static void report_recovery(const struct commit_recovery *r)
 {
     if (r->lost_materials + r->erased + r->orphans + r->outbox > 0)
-        log_warning("recovered: %zu erasures finished, %zu orphaned slots erased, %zu materials without "
-                    "shred key, %zu audit records brought up",
-                    r->erased, r->orphans, r->lost_materials, r->outbox);
+        log_warning(
+            "recovered: %zu erasures finished, %zu orphaned slots erased, %zu materials without "
+            "shred key, %zu audit records brought up",
+            r->erased, r->orphans, r->lost_materials, r->outbox);
 }
 
 /* What a crash left undone, then what fell due meanwhile. */
-static enum kms_status start_work(struct daemon *d, const struct audit_head *head, struct kms_error *reterr)
+static enum kms_status start_work(struct daemon *d, const struct audit_head *head,
+                                  struct kms_error *reterr)
 {
-    const int64_t    rotation_delay = d->config.rotation_delay_s * 1000;
-    struct jobs_parts jobs = { .directory = d->directory, .vault = d->vault, .epoch = d->epoch,
-                               .clock = d->clock, .rotation_delay = rotation_delay };
-    struct committer_parts parts = { .store = d->store, .audit = d->audit, .vault = d->vault,
-                                     .directory = d->directory, .epoch = d->epoch, .clock = d->clock };
+    const int64_t          rotation_delay = d->config.rotation_delay_s * 1000;
+    struct jobs_parts      jobs = { .directory = d->directory,
+                                    .vault = d->vault,
+                                    .epoch = d->epoch,
+                                    .clock = d->clock,
+                                    .rotation_delay = rotation_delay };
+    struct committer_parts parts = { .store = d->store,
+                                     .audit = d->audit,
+                                     .vault = d->vault,
+                                     .directory = d->directory,
+                                     .epoch = d->epoch,
+                                     .clock = d->clock };
     struct commit_recovery recovery;
     size_t                 done = 0;
 
@@ -209,9 +226,16 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
 {
     const struct config      *c = &d->config;
     const struct server_parts parts = {
-        .config = c, .clock = d->clock, .epoch = d->epoch, .directory = d->directory,
-        .vault = d->vault, .store = d->store, .audit = d->audit, .committer = d->committer,
-        .jobs = d->jobs, .pool = d->pool,
+        .config = c,
+        .clock = d->clock,
+        .epoch = d->epoch,
+        .directory = d->directory,
+        .vault = d->vault,
+        .store = d->store,
+        .audit = d->audit,
+        .committer = d->committer,
+        .jobs = d->jobs,
+        .pool = d->pool,
     };
     unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -234,7 +258,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
     return KMS_OK;
 }
 
-/* --- running and stopping -------------------------------------------------------------------------------- */
+/* --- running and stopping --------------------------------------------------------------------- */
 
 static void report_ready(struct daemon *d)
 {
@@ -244,9 +268,10 @@ static void report_ready(struct daemon *d)
     if (v.memory == SECRET_UNLOCKED)
         log_warning("memory for keys is not locked: keys may reach swap");
     if (v.grade == ERASE_GRADE_C)
-        log_warning("erase grade C (%s): deleted material is unusable, but copies may survive below the "
-                    "file system",
-                    v.grade_reason);
+        log_warning(
+            "erase grade C (%s): deleted material is unusable, but copies may survive below the "
+            "file system",
+            v.grade_reason);
     (void)printf("trentd: ready on %s\n", listener_url(d->listener));
     (void)fflush(stdout);
 }
@@ -294,7 +319,7 @@ static void stop(struct daemon *d)
     crypto_cleanup();
 }
 
-/* --- the command line ---------------------------------------------------------------------------------------- */
+/* --- the command line ------------------------------------------------------------------------- */
 
 static int print_and_exit(const struct config *config, enum config_action action)
 {
@@ -312,8 +337,8 @@ static int print_and_exit(const struct config *config, enum config_action action
     return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 
-/* Secrets may have come by the environment (credentials of a root provider): gone before anything else
- * runs. Test hooks of a test build stay. */
+/* Secrets may have come by the environment (credentials of a root provider): gone before anything
+ * else runs. Test hooks of a test build stay. */
 static void wipe_environment(void)
 {
 #ifndef KMS_CRASH_POINTS
@@ -372,7 +397,8 @@ int main(int argc, char **argv)
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* every thread inherits it; sigwait takes them */
+    (void)pthread_sigmask(SIG_BLOCK, &signals,
+                          NULL); /* every thread inherits it; sigwait takes them */
 
     int code = run(d, &signals);
     stop(d);

@@ -1,9 +1,10 @@
-/* request.c - the path of a request. Read the list `steps` first: it is the whole program in ten lines.
+/* request.c - the path of a request. Read the list `steps` first: it is the whole program.
  *
- * A step says DONE, or PENDING (the request is taken up at the next step when what it waits for has come),
- * or REFUSED (rq->error says why: straight to the answer). The first part runs on the loop thread of the
- * connection. At `key`, requests of the slow lane move to a pool thread; keys, rights and states are
- * looked at where the operation runs, in one epoch section, so what was checked is what is used.
+ * A step says DONE, or PENDING (the request is taken up at the next step when what it waits for has
+ * come), or REFUSED (rq->error says why: straight to the answer). The first part runs on the loop
+ * thread of the connection. At `key`, requests of the slow lane move to a pool thread; keys, rights
+ * and states are looked at where the operation runs, in one epoch section, so what was checked is
+ * what is used.
  */
 #include "request_internal.h"
 
@@ -20,6 +21,7 @@
 
 enum step_result { DONE, PENDING, REFUSED };
 
+// clang-format off
 static enum step_result step_sigv4(struct request *rq);     /* who signed this, and is it fresh?    */
 static enum step_result step_operation(struct request *rq); /* which row; is the input well-formed? */
 static enum step_result step_lane(struct request *rq);      /* slow operations move to the pool     */
@@ -45,6 +47,7 @@ static const struct {
     { "committed", step_committed },
     /* then, for every request: its audit record, and only after that its answer (server.c, turn) */
 };
+// clang-format on
 
 enum { STEP_KEY = 3 }; /* where a request goes on that changes threads or runs again */
 
@@ -98,8 +101,8 @@ static void key_ready(void *arg)
     request_to_pool(arg);
 }
 
-/* A pending request may be running on another thread before these lines are left: what is needed here
- * is read first, and handing over is the last thing done. */
+/* A pending request may be running on another thread before these lines are left: what is needed
+ * here is read first, and handing over is the last thing done. */
 void request_run(struct request *rq)
 {
     struct server   *s = rq->server;
@@ -122,7 +125,7 @@ void request_run(struct request *rq)
         request_finished(rq);
 }
 
-/* --- sigv4 ------------------------------------------------------------------------------------------ */
+/* --- sigv4 ------------------------------------------------------------------------------------ */
 
 static void remember_caller(struct request *rq, const struct access_key_record *key)
 {
@@ -132,12 +135,14 @@ static void remember_caller(struct request *rq, const struct access_key_record *
     (void)snprintf(rq->access_key_id, sizeof rq->access_key_id, "%s", key->id);
 }
 
-static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth, struct bytes string_to_sign,
-                                     uint8_t ret[32], bool *ret_known, struct kms_error *reterr)
+static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
+                                     struct bytes string_to_sign, uint8_t ret[32], bool *ret_known,
+                                     struct kms_error *reterr)
 {
     struct request                 *rq = ctx;
     const struct server_parts      *parts = &rq->server->parts;
-    const struct access_key_record *key = directory_access_key(parts->directory, auth->access_key_id);
+    const struct access_key_record *key = directory_access_key(parts->directory,
+                                                               auth->access_key_id);
     struct sigv4_scope_text         scope = { auth->date, auth->region, auth->service };
 
     if (key != NULL && !key->active)
@@ -162,8 +167,8 @@ static enum step_result step_sigv4(struct request *rq)
     const struct sigv4_hooks hooks = { rq, signature_mac, region_answered };
     struct sigv4_caller      caller;
 
-    enum kms_status status = sigv4_verify(&rq->ex->in, services, clock_wall_ms(), &hooks, &rq->scratch,
-                                          &caller, &rq->error);
+    enum kms_status status = sigv4_verify(&rq->ex->in, services, clock_wall_ms(), &hooks,
+                                          &rq->scratch, &caller, &rq->error);
     if (status != KMS_OK)
         return refused(rq, status);
     rq->authenticated = true;
@@ -172,7 +177,7 @@ static enum step_result step_sigv4(struct request *rq)
     return DONE;
 }
 
-/* --- operation ---------------------------------------------------------------------------------------- */
+/* --- operation -------------------------------------------------------------------------------- */
 
 static struct bytes single_header(const struct http_request *in, const char *name)
 {
@@ -191,8 +196,8 @@ static struct bytes single_header(const struct http_request *in, const char *nam
 static enum kms_status read_input(struct request *rq)
 {
     static uint8_t const nothing[2] = { '{', '}' };
-    struct exchange *ex = rq->ex;
-    struct json      root;
+    struct exchange     *ex = rq->ex;
+    struct json          root;
 
     if (ex->in.body_len == 0 && ex->in.body != NULL) {
         memcpy(ex->in.body, nothing, sizeof nothing); /* within JSON_PADDING */
@@ -201,7 +206,8 @@ static enum kms_status read_input(struct request *rq)
         TRY(json_parse(rq->doc, ex->in.body, ex->in.body_len, &root, &rq->error));
     }
     if (rq->op->shape == NULL)
-        return KMS_REFUSE(&rq->error, KMS_E_UNSUPPORTED, "Trent does not implement %s yet.", rq->op->name);
+        return KMS_REFUSE(&rq->error, KMS_E_UNSUPPORTED, "Trent does not implement %s yet.",
+                          rq->op->name);
     operation_audit_parameters(rq->op, root, &rq->parameters);
     return operation_read(rq->op, root, &rq->call.in, &rq->error);
 }
@@ -236,7 +242,7 @@ static enum step_result step_lane(struct request *rq)
     return rq->op->lane == LANE_SLOW && !rq->on_pool ? PENDING : DONE;
 }
 
-/* --- key ---------------------------------------------------------------------------------------------- */
+/* --- key -------------------------------------------------------------------------------------- */
 
 static struct resolve_from resolve_from(const struct request *rq, bool aliases)
 {
@@ -249,12 +255,13 @@ static struct resolve_from resolve_from(const struct request *rq, bool aliases)
     };
 }
 
-/* Decrypt and ReEncrypt: the blob names its key; a KeyId must name the same one (kms-behaviour 10). */
+/* Decrypt and ReEncrypt: the blob names its key; a KeyId must name the same one (kms-behaviour
+ * 10). */
 static enum kms_status key_of_blob(struct request *rq, struct bytes named)
 {
-    struct op_call           *call = &rq->call;
-    struct resolve_from       from = resolve_from(rq, true);
-    const struct key_record  *key = NULL;
+    struct op_call          *call = &rq->call;
+    struct resolve_from      from = resolve_from(rq, true);
+    const struct key_record *key = NULL;
 
     if (named.ptr != NULL)
         TRY(resolve_key(&from, named, &key, &rq->error));
@@ -269,9 +276,10 @@ static enum kms_status key_of_blob(struct request *rq, struct bytes named)
     if (key == NULL)
         key = resolve_material(&from, &call->blob.material);
     if (key == NULL)
-        return KMS_REFUSE(&rq->error, KMS_E_ACCESS_DENIED,
-                          "The ciphertext refers to a customer master key that does not exist, does not "
-                          "exist in this region, or you are not allowed to access.");
+        return KMS_REFUSE(
+            &rq->error, KMS_E_ACCESS_DENIED,
+            "The ciphertext refers to a customer master key that does not exist, does not "
+            "exist in this region, or you are not allowed to access.");
     call->key = key;
     return KMS_OK;
 }
@@ -283,19 +291,15 @@ static enum kms_status find_keys(struct request *rq)
     struct resolve_from any = resolve_from(rq, true);
 
     switch (rq->op->key) {
-    case OP_KEY_NONE:
-        return KMS_OK;
-    case OP_KEY_ID:
-        return resolve_key(&ids, call->in.key_id, &call->key, &rq->error);
-    case OP_KEY_ANY:
-        return resolve_key(&any, call->in.key_id, &call->key, &rq->error);
-    case OP_KEY_TARGET:
-        return resolve_key(&ids, call->in.target_key_id, &call->key, &rq->error);
+    case OP_KEY_NONE:   return KMS_OK;
+    case OP_KEY_ID:     return resolve_key(&ids, call->in.key_id, &call->key, &rq->error);
+    case OP_KEY_ANY:    return resolve_key(&any, call->in.key_id, &call->key, &rq->error);
+    case OP_KEY_TARGET: return resolve_key(&ids, call->in.target_key_id, &call->key, &rq->error);
     case OP_KEY_OPTIONAL:
-        return call->in.key_id.ptr == NULL ? KMS_OK
-                                           : resolve_key(&ids, call->in.key_id, &call->key, &rq->error);
-    case OP_KEY_BLOB:
-        return key_of_blob(rq, call->in.key_id);
+        return call->in.key_id.ptr == NULL
+                   ? KMS_OK
+                   : resolve_key(&ids, call->in.key_id, &call->key, &rq->error);
+    case OP_KEY_BLOB: return key_of_blob(rq, call->in.key_id);
     case OP_KEY_BLOB_AND_DESTINATION:
         TRY(key_of_blob(rq, call->in.source_key_id));
         return resolve_key(&any, call->in.destination_key_id, &call->key2, &rq->error);
@@ -335,7 +339,7 @@ static enum step_result step_key(struct request *rq)
     return DONE;
 }
 
-/* --- authz --------------------------------------------------------------------------------------------- */
+/* --- authz ------------------------------------------------------------------------------------ */
 
 static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key)
 {
@@ -360,7 +364,7 @@ static enum step_result step_authz(struct request *rq)
     return refused(rq, status);
 }
 
-/* --- state: usage before state, origin where the row asks for one (kms-behaviour 1.5, steps 7 and 8) ------ */
+/* --- state: usage before state, then origin (kms-behaviour 1.5, steps 7 and 8) ---------------- */
 
 static enum kms_status check_usage(struct request *rq, const struct key_record *key)
 {
@@ -368,8 +372,9 @@ static enum kms_status check_usage(struct request *rq, const struct key_record *
         return rq->op->usage(&rq->call, key, &rq->error);
     if (rq->op->usages == 0 || (rq->op->usages & 1u << key->usage) != 0)
         return KMS_OK;
-    return KMS_REFUSE(&rq->error, KMS_E_KEY_USAGE, "%.*s key usage is %s which is not valid for %s.",
-                      BYTES_FMT(key->name.arn), key_usage_name(key->usage), rq->op->name);
+    return KMS_REFUSE(&rq->error, KMS_E_KEY_USAGE,
+                      "%.*s key usage is %s which is not valid for %s.", BYTES_FMT(key->name.arn),
+                      key_usage_name(key->usage), rq->op->name);
 }
 
 static enum kms_status check_origin(struct request *rq, const struct key_record *key)
@@ -403,7 +408,7 @@ static enum step_result step_state(struct request *rq)
     return refused(rq, status);
 }
 
-/* --- run ------------------------------------------------------------------------------------------------- */
+/* --- run -------------------------------------------------------------------------------------- */
 
 static enum kms_status run_operation(struct request *rq)
 {
@@ -426,7 +431,8 @@ static enum kms_status run_operation(struct request *rq)
     if ((op->flags & OP_EMPTY_ANSWER) == 0)
         json_close_object(&rq->writer);
     if (!buf_ok(&rq->body))
-        return KMS_FAIL(&rq->error, KMS_E_INTERNAL, "the answer does not fit %d bytes", ANSWER_BYTES);
+        return KMS_FAIL(&rq->error, KMS_E_INTERNAL, "the answer does not fit %d bytes",
+                        ANSWER_BYTES);
     return KMS_OK;
 }
 
@@ -442,7 +448,7 @@ static enum step_result step_run(struct request *rq)
     return refused(rq, status);
 }
 
-/* --- commit ------------------------------------------------------------------------------------------------ */
+/* --- commit ----------------------------------------------------------------------------------- */
 
 /* On the committer thread. */
 static void committed(struct commit_job *job)
@@ -474,7 +480,8 @@ static enum step_result step_committed(struct request *rq)
     change_release(&rq->job.change);
     rq->job.done = NULL;
     if (!rq->job.untouched)
-        rq->call.n_spare = 0; /* committed rows name these slots, or may do so: start-up finds out */
+        /* committed rows name these slots, or may do so: start-up finds out */
+        rq->call.n_spare = 0;
     if (rq->job.status == KMS_OK) {
         rq->committed = true;
         return DONE;
@@ -486,6 +493,7 @@ static enum step_result step_committed(struct request *rq)
     }
     rq->error = rq->job.error;
     if (rq->job.status == KMS_E_CHANGED)
-        return refused(rq, KMS_FAIL(&rq->error, KMS_E_INTERNAL, "other requests kept changing the key"));
+        return refused(
+            rq, KMS_FAIL(&rq->error, KMS_E_INTERNAL, "other requests kept changing the key"));
     return refused(rq, rq->job.status);
 }

@@ -1,4 +1,4 @@
-/* request_internal.h - shared by request.c (the steps), server.c (loops, batches) and endpoint.c (/_trent). */
+/* request_internal.h - shared by request.c, server.c (loops, batches) and endpoint.c. */
 #pragma once
 
 #include <stdatomic.h>
@@ -7,6 +7,7 @@
 #include "json/read.h"
 #include "request.h"
 
+// clang-format off
 enum {
     ANSWER_BYTES   = 256 * 1024, /* longest answer body: a page of 1,000 materials               */
     EVENT_BYTES    = 256 * 1024, /* longest audit event: it may quote a whole request              */
@@ -16,17 +17,18 @@ enum {
     NOISE_SOURCES  = 64,         /* sources with failed authentication that are told apart          */
     NOISE_RECORDED = 20,         /* per source and minute; then they are only counted (TM 5.5)       */
 };
+// clang-format on
 
 struct request {
-    struct request  *next;       /* free list of its loop                                            */
+    struct request  *next; /* free list of its loop */
     struct server   *server;
     struct exchange *ex;
     unsigned         loop;
-    unsigned         step;       /* index into the list of steps: where it goes on                   */
-    int              reader;     /* epoch reader of the thread that runs it now                      */
+    unsigned         step;   /* index into the list of steps: where it goes on */
+    int              reader; /* epoch reader of the thread that runs it now */
     unsigned         tries;
     bool             on_pool;
-    bool             committed;  /* its audit event went with its change                             */
+    bool             committed; /* its audit event went with its change */
     bool             authenticated;
 
     /* who */
@@ -39,16 +41,16 @@ struct request {
 
     /* what */
     const struct operation *op;
-    struct json_doc *doc;
-    struct op_call   call;
-    struct json_writer writer;
-    struct buf       scratch;    /* of sigv4, then of the call                                       */
-    struct buf       body;       /* the answer                                                       */
-    struct buf       parameters; /* requestParameters for the audit                                  */
-    struct buf       event;      /* the audit record                                                 */
-    struct change    change;
-    struct bytes     arns[2];    /* keys for the audit record: copies, the snapshot may be gone       */
-    char             arn_text[2][KEY_ARN_MAX + 1];
+    struct json_doc        *doc;
+    struct op_call          call;
+    struct json_writer      writer;
+    struct buf              scratch;    /* of sigv4, then of the call */
+    struct buf              body;       /* the answer */
+    struct buf              parameters; /* requestParameters for the audit */
+    struct buf              event;      /* the audit record */
+    struct change           change;
+    struct bytes arns[2]; /* keys for the audit record: copies, the snapshot may be gone */
+    char         arn_text[2][KEY_ARN_MAX + 1];
 
     enum kms_status  status;
     struct kms_error error;
@@ -65,11 +67,11 @@ struct noise {
 };
 
 struct loop {
-    int             reader;      /* epoch reader */
+    int             reader; /* epoch reader */
     struct request *free;
-    struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn      */
+    struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn */
     size_t          n_batch;
-    struct bytes    events[BATCH_MAX + 1]; /* their records, for one append                       */
+    struct bytes    events[BATCH_MAX + 1]; /* their records, for one append */
     char            date[29];
     int64_t         date_second;
     struct noise    noise[NOISE_SOURCES];
@@ -98,7 +100,8 @@ void request_finished(struct request *rq);
 /* server.c: from any thread: request_run on the loop, or on the pool. */
 void request_to_loop(struct request *rq);
 void request_to_pool(struct request *rq);
-/* server.c: appends the audit event of a request: as it stands now, refused if rq->status says so. */
+/* server.c: appends the audit event of a request: as it stands now, refused if rq->status says
+ * so. */
 void request_event_write(struct request *rq, struct buf *out);
 /* Which row of the counters; the last for requests without an operation. */
 size_t operation_number(const struct operation *op);

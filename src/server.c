@@ -1,8 +1,8 @@
 /* server.c - what all requests share: loops, the batch that the audit settles, counters.
  *
- * A finished request is not answered: it joins the batch of its loop. At the end of the loop's turn the
- * audit records of the whole batch are written at once, and only then do the answers leave. If they
- * cannot be written, every answer of the batch becomes an error. No audit record, no answer.
+ * A finished request is not answered: it joins the batch of its loop. At the end of the loop's turn
+ * the audit records of the whole batch are written at once, and only then do the answers leave. If
+ * they cannot be written, every answer of the batch becomes an error. No audit record, no answer.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #include "request_internal.h"
 #include "sigv4/sigv4.h"
 
-/* --- requests: made once, reused ------------------------------------------------------------------- */
+/* --- requests: made once, reused -------------------------------------------------------------- */
 
 static void request_free(struct request *rq)
 {
@@ -106,7 +106,7 @@ size_t operation_number(const struct operation *op)
     return op == NULL ? n : (size_t)(op - rows);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------ */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 const char *server_date(struct loop *l)
 {
@@ -147,7 +147,7 @@ static void answer(struct request *rq)
     listener_answer(ex);
 }
 
-/* --- the audit record ------------------------------------------------------------------------------------ */
+/* --- the audit record ------------------------------------------------------------------------- */
 
 static void answer_elements(struct request *rq, struct buf *out)
 {
@@ -160,8 +160,9 @@ static void answer_elements(struct request *rq, struct buf *out)
 void request_event_write(struct request *rq, struct buf *out)
 {
     CLEANUP(buf_release) struct buf elements = BUF_INIT(EVENT_BYTES);
-    struct exchange   *ex = rq->ex;
-    bool               known = rq->account[0] != '\0' && rq->authenticated;
+    struct exchange                *ex = rq->ex;
+    bool                            known = rq->account[0] != '\0' && rq->authenticated;
+
     struct audit_event e = {
         .time = rq->call.now != 0 ? rq->call.now : clock_now(rq->server->parts.clock),
         .request_id = rq->id,
@@ -188,14 +189,15 @@ void request_event_write(struct request *rq, struct buf *out)
     e.response_elements = buf_bytes(&elements);
     if (rq->status != KMS_OK) {
         e.error_code = kms_status_wire(rq->status);
-        if (rq->status != KMS_E_INCOMPLETE_SIG) /* that text quotes the Authorization header (TM 5.2) */
+        /* that text quotes the Authorization header (TM 5.2) */
+        if (rq->status != KMS_E_INCOMPLETE_SIG)
             e.error_message = bytes_of(rq->error.message, rq->error.message_len);
     }
     audit_event_write(out, &e);
 }
 
-/* After NOISE_RECORDED failed authentications of one source in one minute the rest is only counted; the
- * count becomes a record of its own (trust-model 5.5). True if this one is to be recorded. */
+/* After NOISE_RECORDED failed authentications of one source in one minute the rest is only counted;
+ * the count becomes a record of its own (trust-model 5.5). True if this one is to be recorded. */
 static bool noise_recorded(struct loop *l, const struct exchange *ex, int64_t minute)
 {
     if (minute != l->noise_minute) {
@@ -229,7 +231,7 @@ static void noise_summary(struct server *s, struct loop *l, struct buf *out)
     l->noise_dropped = 0;
 }
 
-/* --- the end of a turn ------------------------------------------------------------------------------------- */
+/* --- the end of a turn ------------------------------------------------------------------------ */
 
 static void batch_fails(struct loop *l, const struct kms_error *why)
 {
@@ -252,11 +254,11 @@ static bool needs_sync(const struct request *rq)
 static void settle(struct server *s, struct loop *l)
 {
     CLEANUP(buf_release) struct buf summary = BUF_INIT(4096);
-    struct bytes    *events = l->events;
-    size_t           n = 0;
-    bool             sync = false;
-    bool             reserve = true;
-    struct kms_error err;
+    struct bytes                   *events = l->events;
+    size_t                          n = 0;
+    bool                            sync = false;
+    bool                            reserve = true;
+    struct kms_error                err;
 
     noise_summary(s, l, &summary);
     if (summary.len > 0)
@@ -295,8 +297,7 @@ void request_finished(struct request *rq)
     struct loop *l = &rq->server->loops[rq->loop];
 
     if (!rq->committed) {
-        bool noise = !rq->authenticated &&
-                     !noise_recorded(l, rq->ex, clock_wall_ms() / 60000);
+        bool noise = !rq->authenticated && !noise_recorded(l, rq->ex, clock_wall_ms() / 60000);
         if (!noise)
             request_event_write(rq, &rq->event);
         if (!buf_ok(&rq->event)) {
@@ -309,7 +310,7 @@ void request_finished(struct request *rq)
         on_turn(rq->server, rq->loop);
 }
 
-/* --- moving between threads ----------------------------------------------------------------------------------- */
+/* --- moving between threads ------------------------------------------------------------------- */
 
 static void resume_on_loop(void *arg)
 {
@@ -344,7 +345,7 @@ void request_to_pool(struct request *rq)
     pool_submit(rq->server->parts.pool, &rq->pool_task);
 }
 
-/* --- from the listener ------------------------------------------------------------------------------------------ */
+/* --- from the listener ------------------------------------------------------------------------ */
 
 static void on_request(void *ctx, struct exchange *ex)
 {
@@ -360,7 +361,7 @@ static void on_request(void *ctx, struct exchange *ex)
         listener_answer(ex);
         return;
     }
-    bool api = bytes_eq_str(ex->in.path, "/") && ex->in.method == HTTP_POST;
+    bool            api = bytes_eq_str(ex->in.path, "/") && ex->in.method == HTTP_POST;
     struct request *rq = api && !ex->local ? request_take(s, ex) : NULL;
     if (rq == NULL) {
         ex->close = true;
@@ -389,7 +390,7 @@ struct listener_hooks server_hooks(struct server *s)
     return (struct listener_hooks){ s, on_request, on_turn, on_thread_start, on_thread_end };
 }
 
-/* --- making one --------------------------------------------------------------------------------------------------- */
+/* --- making one ------------------------------------------------------------------------------- */
 
 enum kms_status server_new(const struct server_parts *parts, unsigned loops, struct server **ret,
                            struct kms_error *reterr)
@@ -417,8 +418,9 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
         readers = (s->pool_readers[i] = epoch_register(parts->epoch)) >= 0;
     if (!readers) {
         server_free(s);
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "too many threads: %u loops and %zu pool threads of at most %d",
-                        loops, workers, EPOCH_READERS_MAX);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "too many threads: %u loops and %zu pool threads of at most %d", loops,
+                        workers, EPOCH_READERS_MAX);
     }
     *ret = s;
     return KMS_OK;

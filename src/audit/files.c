@@ -131,8 +131,7 @@ enum kms_status audit_file_open(const char *dir, const char *name, int flags, in
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open '%s': %s", path, strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' is not a regular file", path);
-    *ret = fd;
-    fd = -1;
+    *ret = TAKE_FD(fd);
     return KMS_OK;
 }
 

@@ -8,10 +8,11 @@
 
 struct arena;
 
-struct arena *arena_new(size_t first_block);  /* NULL when out of memory */
-void          arena_free(struct arena *a);
+struct arena *arena_new(size_t first_block); /* NULL when out of memory */
+void arena_free(struct arena *a);
 /* Zeroed, aligned for any object. Aborts when out of memory: records are small and bounded, and
  * a half-built record must not exist (the process restarts with its durable state). */
-void         *arena_alloc(struct arena *a, size_t size);
-struct bytes  arena_copy(struct arena *a, struct bytes in); /* NUL-terminated copy; {NULL,0} for empty */
-size_t        arena_size(const struct arena *a);            /* bytes held, for metrics */
+void *arena_alloc(struct arena *a, size_t size);
+/* A NUL-terminated copy; {NULL, 0} for empty. */
+struct bytes arena_copy(struct arena *a, struct bytes in);
+size_t arena_size(const struct arena *a); /* bytes held, for metrics */

@@ -21,13 +21,13 @@ struct buf {
 
 void buf_init(struct buf *b, size_t limit);
 void buf_release(struct buf *b); /* wipes and frees; fine on a zeroed buffer; for CLEANUP too */
-void buf_reset(struct buf *b);   /* forgets the content, keeps the memory, clears overflow       */
-void buf_wipe(struct buf *b);    /* buf_reset, and the used bytes are zeroed                     */
+void buf_reset(struct buf *b);   /* forgets the content, keeps the memory, clears overflow */
+void buf_wipe(struct buf *b);    /* buf_reset, and the used bytes are zeroed */
 
 bool buf_grow(struct buf *b, size_t extra);
 
-/* Makes room for `extra` more bytes; false (and overflow) when over the limit or out of memory. Almost
- * always there is room, so that part is inline. */
+/* Makes room for `extra` more bytes; false (and overflow) when over the limit or out of memory.
+ * Almost always there is room, so that part is inline. */
 static inline bool buf_reserve(struct buf *b, size_t extra)
 {
     return (extra <= b->cap - b->len && !b->overflow) || buf_grow(b, extra);
@@ -57,8 +57,7 @@ void buf_add_u64(struct buf *b, uint64_t v); /* big-endian */
 /* 32-bit big-endian length, then the bytes: the canonical encoding of AAD and MAC inputs. */
 void buf_add_field(struct buf *b, struct bytes in);
 void buf_add_decimal(struct buf *b, uint64_t v);
-__attribute__((format(printf, 2, 3)))
-void buf_addf(struct buf *b, const char *fmt, ...);
+void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Cuts back to an earlier length (which must not exceed the present one). */
 void buf_truncate(struct buf *b, size_t len);
 /* Removes the first n bytes, moving the rest down. */

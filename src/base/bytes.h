@@ -59,8 +59,7 @@ static inline bool bytes_starts(struct bytes in, struct bytes prefix)
 
 /* Splits `in` at the first `sep`: the head is returned, `in` becomes what follows the separator.
  * Fails, changing nothing, if there is no separator. */
-KMS_MUST_CHECK
-static inline bool bytes_cut(struct bytes *in, uint8_t sep, struct bytes *ret_head)
+KMS_MUST_CHECK static inline bool bytes_cut(struct bytes *in, uint8_t sep, struct bytes *ret_head)
 {
     const uint8_t *hit = in->len > 0 ? (const uint8_t *)memchr(in->ptr, sep, in->len) : NULL;
 
@@ -73,8 +72,7 @@ static inline bool bytes_cut(struct bytes *in, uint8_t sep, struct bytes *ret_he
 }
 
 /* Takes the first `n` bytes off `in`. Fails, changing nothing, if there are fewer. */
-KMS_MUST_CHECK
-static inline bool bytes_take(struct bytes *in, size_t n, struct bytes *ret_head)
+KMS_MUST_CHECK static inline bool bytes_take(struct bytes *in, size_t n, struct bytes *ret_head)
 {
     if (in->len < n)
         return false;
@@ -85,8 +83,7 @@ static inline bool bytes_take(struct bytes *in, size_t n, struct bytes *ret_head
 }
 
 /* Big-endian integers off the front of a view. */
-KMS_MUST_CHECK
-static inline bool bytes_take_u32(struct bytes *in, uint32_t *ret)
+KMS_MUST_CHECK static inline bool bytes_take_u32(struct bytes *in, uint32_t *ret)
 {
     struct bytes b;
 
@@ -96,8 +93,7 @@ static inline bool bytes_take_u32(struct bytes *in, uint32_t *ret)
     return true;
 }
 
-KMS_MUST_CHECK
-static inline bool bytes_take_u64(struct bytes *in, uint64_t *ret)
+KMS_MUST_CHECK static inline bool bytes_take_u64(struct bytes *in, uint64_t *ret)
 {
     uint32_t hi = 0;
     uint32_t lo = 0;

@@ -1,7 +1,7 @@
 /* base/cleanup.h - resources released by scope.
  *
- * Declare with CLEANUP(fn), initialise to NULL, hand over with TAKE. `fn` takes a pointer to the
- * variable and tolerates NULL inside, like every release function we write.
+ * Declare with CLEANUP(fn), initialise to NULL or -1, hand over with TAKE or TAKE_FD. `fn` takes a
+ * pointer to the variable and tolerates NULL or -1 inside, like every release function we write.
  */
 #pragma once
 
@@ -17,7 +17,15 @@
         taken_;                                                                                    \
     })
 
+/* The same for a file descriptor, which becomes -1. */
+#define TAKE_FD(fd)                                                                                \
+    __extension__({                                                                                \
+        int taken_ = (fd);                                                                         \
+        (fd) = -1;                                                                                 \
+        taken_;                                                                                    \
+    })
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-void freep(void *pointer_to_pointer);  /* free(*p), *p = NULL                       */
-void closep(int *fd);                  /* close if >= 0, keeps errno, sets it to -1 */
+void freep(void *pointer_to_pointer); /* free(*p), *p = NULL */
+void closep(int *fd);                 /* close if >= 0, keeps errno, sets it to -1 */

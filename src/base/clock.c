@@ -6,15 +6,15 @@
 #include <time.h>
 
 enum {
-    JUMP_MS    = 60 * 1000,      /* against CLOCK_BOOTTIME: more is a jump, less is slewing       */
+    JUMP_MS = 60 * 1000,         /* against CLOCK_BOOTTIME: more is a jump, less is slewing */
     CONFIRM_MS = 10 * 60 * 1000, /* boot-clock time after which a new time is taken as confirmed */
 };
 
 struct clock {
-    _Atomic int64_t mark;          /* highest value returned                              */
-    _Atomic int64_t offset;        /* development offset                                  */
-    _Atomic int64_t drift;         /* wall minus boot clock when last looked at           */
-    _Atomic int64_t doubt_until;   /* boot-clock ms until which the time is doubtful, 0 no */
+    _Atomic int64_t mark;        /* highest value returned */
+    _Atomic int64_t offset;      /* development offset */
+    _Atomic int64_t drift;       /* wall minus boot clock when last looked at */
+    _Atomic int64_t doubt_until; /* boot-clock ms until which the time is doubtful, 0 no */
 };
 
 static int64_t read_ms(clockid_t id)

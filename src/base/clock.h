@@ -18,7 +18,7 @@ struct clock;
 /* `floor_ms`: the highest time this data directory has ever seen (0 for none). Never fails except
  * for memory (NULL). Thread-safe from then on. */
 struct clock *clock_new(int64_t floor_ms);
-void          clock_free(struct clock *c);
+void clock_free(struct clock *c);
 
 /* Now, for keys: max(wall clock + development offset, highest value ever returned). */
 int64_t clock_now(struct clock *c);

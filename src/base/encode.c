@@ -50,16 +50,16 @@ bool hex_read(struct bytes text, uint8_t *ret, size_t len)
     return true;
 }
 
-/* 0..63 -> its character, by arithmetic: an unsigned difference that went below zero has its high bits
- * set, which selects the distance to the next range. */
+/* 0..63 -> its character, by arithmetic: an unsigned difference that went below zero has its high
+ * bits set, which selects the distance to the next range. */
 static uint8_t b64_char(unsigned v)
 {
     unsigned c = v + 'A';
 
     c += ((25u - v) >> 8) & 6;  /* 26..51: 'a' is 6 above 'Z' + 1 */
-    c -= ((51u - v) >> 8) & 75; /* 52..61: '0'                    */
-    c -= ((61u - v) >> 8) & 15; /* 62: '+'                        */
-    c += ((62u - v) >> 8) & 3;  /* 63: '/'                        */
+    c -= ((51u - v) >> 8) & 75; /* 52..61: '0' */
+    c -= ((61u - v) >> 8) & 15; /* 62: '+' */
+    c += ((62u - v) >> 8) & 3;  /* 63: '/' */
     return (uint8_t)c;
 }
 
@@ -125,7 +125,7 @@ bool base64_read(struct bytes text, uint8_t *ret, size_t *ret_len)
         bad |= (v[0] | v[1] | v[2] | v[3]) & ~63u;
         unsigned w = (v[0] & 63) << 18 | (v[1] & 63) << 12 | (v[2] & 63) << 6 | (v[3] & 63);
         if (skip == 1)
-            bad |= w & 0xff;    /* bits that no byte uses must be zero */
+            bad |= w & 0xff; /* bits that no byte uses must be zero */
         if (skip == 2)
             bad |= w & 0xffff;
         ret[at++] = (uint8_t)(w >> 16);
@@ -178,11 +178,11 @@ struct civil {
 
 static struct civil civil_of(int64_t ms)
 {
-    int64_t s = ms / 1000;
-    int64_t days = s / 86400;
-    int64_t rest = s % 86400;
-    int64_t z = days + 719468;
-    int64_t era = z / 146097;
+    int64_t  s = ms / 1000;
+    int64_t  days = s / 86400;
+    int64_t  rest = s % 86400;
+    int64_t  z = days + 719468;
+    int64_t  era = z / 146097;
     unsigned doe = (unsigned)(z - era * 146097);
     unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
@@ -252,7 +252,7 @@ static bool number(struct bytes text, size_t at, size_t n, unsigned *ret)
 static bool civil_to_ms(const struct civil *c, int64_t *ret_ms)
 {
     static const unsigned lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    bool leap = (c->year % 4 == 0 && c->year % 100 != 0) || c->year % 400 == 0;
+    bool                  leap = (c->year % 4 == 0 && c->year % 100 != 0) || c->year % 400 == 0;
 
     if (c->year < 1970 || c->month < 1 || c->month > 12 || c->day < 1 || c->hour > 23 ||
         c->minute > 59 || c->second > 59)

@@ -1,5 +1,6 @@
 /* base/epoch.c - see epoch.h. Sequentially consistent atomics: a reader's "I am looking" must be
- * visible before its first look, and a writer's unlinking before the writer looks at the readers. */
+ * visible before its first look, and a writer's unlinking before the writer looks at the
+ * readers. */
 #include "base/epoch.h"
 
 #include <assert.h>
@@ -53,7 +54,8 @@ void epoch_enter(struct epoch *e, int reader)
     assert(atomic_load_explicit(&e->reader[reader].since, memory_order_relaxed) == 0);
     atomic_store(&e->reader[reader].since, atomic_load(&e->now));
     /* Pairs with the barrier's increment: either the barrier sees us, or this load sees the barrier
-     * and with it all that was unlinked before. Without it a weakly ordered machine may look first. */
+     * and with it all that was unlinked before. Without it a weakly ordered machine may look
+     * first. */
     (void)atomic_load(&e->now);
 }
 

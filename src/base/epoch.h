@@ -16,10 +16,10 @@ struct epoch;
 enum { EPOCH_READERS_MAX = 256 };
 
 struct epoch *epoch_new(void);
-void          epoch_free(struct epoch *e);
+void epoch_free(struct epoch *e);
 
 /* Registers the calling thread as a reader; returns its number, or -1 if there are too many. */
-int  epoch_register(struct epoch *e);
+int epoch_register(struct epoch *e);
 /* Start and stop looking. Not reentrant. */
 void epoch_enter(struct epoch *e, int reader);
 void epoch_leave(struct epoch *e, int reader);

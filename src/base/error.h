@@ -15,9 +15,9 @@ enum { KMS_MESSAGE_MAX = 4096, KMS_DETAIL_MAX = 240 };
 
 struct kms_error {
     enum kms_status status;
-    const char     *site;   /* "file.c:123", a string literal                     */
+    const char     *site; /* "file.c:123", a string literal */
     size_t          message_len;
-    char            detail[KMS_DETAIL_MAX];   /* NUL-terminated, may be empty      */
+    char            detail[KMS_DETAIL_MAX];   /* NUL-terminated, may be empty */
     char            message[KMS_MESSAGE_MAX]; /* NUL-terminated; empty = no member */
 };
 
@@ -34,12 +34,10 @@ struct kms_error {
 /* (The status is written out so that static analysis knows what the expression is.) */
 
 /* Both return `status`. `reterr` may be NULL when the caller needs only the status. */
-__attribute__((format(printf, 4, 5)))
 enum kms_status kms_fail(struct kms_error *reterr, enum kms_status status, const char *site,
-                         const char *fmt, ...);
-__attribute__((format(printf, 4, 5)))
+                         const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 enum kms_status kms_refuse(struct kms_error *reterr, enum kms_status status, const char *site,
-                           const char *fmt, ...);
+                           const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Empties an error before it is filled (cheap: does not clear the text arrays). */
 void kms_error_clear(struct kms_error *err);
 

@@ -37,7 +37,8 @@ enum kms_status file_read(const char *path, struct buf *out, struct kms_error *r
             ssize_t more = read(fd, &one, 1);
             if (more == 0)
                 return KMS_OK;
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' is longer than %zu bytes", path, out->limit);
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' is longer than %zu bytes", path,
+                            out->limit);
         }
         if (!buf_reserve(out, room))
             return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for '%s'", path);
@@ -105,7 +106,8 @@ enum kms_status file_sync_dir(const char *dir, struct kms_error *reterr)
     CLEANUP(closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0 || fsync(fd) != 0)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot sync folder '%s': %s", dir, strerror(errno));
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot sync folder '%s': %s", dir,
+                        strerror(errno));
     return KMS_OK;
 }
 

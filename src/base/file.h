@@ -5,7 +5,8 @@
 #include "base/error.h"
 
 /* Reads a file of at most out->limit bytes. */
-KMS_MUST_CHECK enum kms_status file_read(const char *path, struct buf *out, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status file_read(const char *path, struct buf *out,
+                                         struct kms_error *reterr);
 /* Writes path.tmp, syncs, renames, syncs the folder. Refuses to replace an existing file unless
  * `replace`. `mode` as for open(2). */
 KMS_MUST_CHECK enum kms_status file_write(const char *path, struct bytes content, unsigned mode,

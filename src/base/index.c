@@ -164,7 +164,7 @@ void index_insert(struct index *ix, struct index_node *node, struct epoch *epoch
 
 void index_remove(struct index *ix, struct index_node *node)
 {
-    struct table *t = atomic_load_explicit(&ix->table, memory_order_relaxed);
+    struct table               *t = atomic_load_explicit(&ix->table, memory_order_relaxed);
     struct index_node *_Atomic *link = &t->slot[node->hash & t->mask];
 
     for (;;) {

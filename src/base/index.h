@@ -13,7 +13,7 @@
 
 struct index_node {
     struct index_node *_Atomic next;
-    uint64_t hash;
+    uint64_t     hash;
     struct bytes key; /* borrowed from the embedding object, unchanged while linked */
 };
 
@@ -21,19 +21,19 @@ struct index;
 
 /* `seed` makes the hash unpredictable to those who choose keys. NULL when out of memory. */
 struct index *index_new(uint64_t seed);
-void          index_free(struct index *ix); /* does not touch the nodes */
-/* Makes the still empty table large enough for n nodes: for writers that are readers themselves, which
- * cannot let it grow. Before anybody else uses it. False when out of memory. */
+void index_free(struct index *ix); /* does not touch the nodes */
+/* Makes the still empty table large enough for n nodes: for writers that are readers themselves,
+ * which cannot let it grow. Before anybody else uses it. False when out of memory. */
 KMS_MUST_CHECK bool index_reserve(struct index *ix, size_t n);
 
 /* Reader side: the node with this key, or NULL. */
 struct index_node *index_find(const struct index *ix, struct bytes key);
 
-/* Writer side. The key must not be there yet; nothing is allocated unless the table grows. `epoch` is
- * used when the table grows: the old table is freed after a barrier, so a writer that is itself
+/* Writer side. The key must not be there yet; nothing is allocated unless the table grows. `epoch`
+ * is used when the table grows: the old table is freed after a barrier, so a writer that is itself
  * a reader must not insert inside a section - pass NULL then, and the table does not grow. */
-void   index_insert(struct index *ix, struct index_node *node, struct epoch *epoch);
-void   index_remove(struct index *ix, struct index_node *node);
+void index_insert(struct index *ix, struct index_node *node, struct epoch *epoch);
+void index_remove(struct index *ix, struct index_node *node);
 size_t index_count(const struct index *ix);
 
 /* Writer side: visits every node; the visitor may remove the node it is given. */

@@ -5,52 +5,54 @@
  */
 #pragma once
 
+// clang-format off
 enum {
     /* HTTP (TM 4.7) */
-    LIMIT_HEAD_BYTES        = 16 * 1024,  /* longest request head: presigned queries and 10 SDK headers fit 3 times */
-    LIMIT_HEADERS           = 100,        /* header fields: SDKs send about 15                                 */
-    LIMIT_BODY_BYTES        = 128 * 1024, /* longest body: a 6,144-byte blob twice in base64 plus a policy     */
-    LIMIT_REQUESTS_PER_CONN = 10000,      /* then close: bounds what one connection can accumulate             */
-    LIMIT_ANSWER_BYTES      = 4 * 1024 * 1024, /* longest answer: a page of 1,000 keys is 0.2 MB, the console's files less */
+    LIMIT_HEAD_BYTES                  = 16 * 1024,   /* presigned queries and SDK headers fit 3 times */
+    LIMIT_HEADERS                     = 100,         /* header fields: SDKs send about 15 */
+    LIMIT_BODY_BYTES                  = 128 * 1024,  /* a 6,144-byte blob twice in base64, a policy */
+    LIMIT_REQUESTS_PER_CONN           = 10000,       /* then close: bounds what one can accumulate */
+    LIMIT_ANSWER_BYTES                = 4096 * 1024, /* longest: a page of 1,000 keys is 0.2 MB */
 
     /* connections (TM 4.7) */
-    LIMIT_CONNECTIONS             = 4096, /* in total: descriptors and memory                                  */
-    LIMIT_CONNECTIONS_PER_ADDRESS = 256,  /* one host cannot take all of them                                  */
-    LIMIT_UNAUTHENTICATED_PER_ADDRESS = 64, /* connections without one good signature yet, per address         */
-    LIMIT_LOCAL_CONNECTIONS       = 64,   /* on the local socket, beside the others: the operator gets in when they are full */
+    LIMIT_CONNECTIONS                 = 4096,        /* in total: descriptors and memory */
+    LIMIT_CONNECTIONS_PER_ADDRESS     = 256,         /* one host cannot take all of them */
+    LIMIT_UNAUTHENTICATED_PER_ADDRESS = 64,          /* without one good signature yet */
+    LIMIT_LOCAL_CONNECTIONS           = 64,          /* beside the others: for the operator */
 
     /* deadlines in milliseconds (TM 4.7) */
-    LIMIT_TLS_HANDSHAKE_MS  = 5 * 1000,
-    LIMIT_HEAD_MS           = 10 * 1000,  /* slow-loris                                                        */
-    LIMIT_REQUEST_MS        = 15 * 1000,  /* first byte to answer                                              */
-    LIMIT_KEEPALIVE_MS      = 60 * 1000,  /* idle between requests                                             */
-    LIMIT_BODY_GRACE_MS     = 5 * 1000,   /* after this a body must come at LIMIT_BODY_RATE                    */
-    LIMIT_BODY_RATE         = 1000,       /* bytes a second                                                    */
-    LIMIT_LINGER_MS         = 1000,       /* after the last answer: closing at once could take it from a client that is still sending */
-    LIMIT_LINGER_BYTES      = 256 * 1024, /* ... what we read and drop meanwhile: one refused body and its like */
-    LIMIT_DRAIN_MS          = 4 * 1000,   /* SIGTERM: answers in progress; the process is gone within 5 s      */
+    LIMIT_TLS_HANDSHAKE_MS            = 5 * 1000,
+    LIMIT_HEAD_MS                     = 10 * 1000,   /* slow-loris */
+    LIMIT_REQUEST_MS                  = 15 * 1000,   /* first byte to answer */
+    LIMIT_KEEPALIVE_MS                = 60 * 1000,   /* idle between requests */
+    LIMIT_BODY_GRACE_MS               = 5 * 1000,    /* then a body must come at LIMIT_BODY_RATE */
+    LIMIT_BODY_RATE                   = 1000,        /* bytes a second */
+    LIMIT_LINGER_MS                   = 1000,        /* closing at once could take the answer away */
+    LIMIT_LINGER_BYTES                = 256 * 1024,  /* read and dropped meanwhile: a refused body */
+    LIMIT_DRAIN_MS                    = 4 * 1000,    /* SIGTERM: the process is gone within 5 s */
 
     /* JSON (TM 4.7) */
-    LIMIT_JSON_DEPTH        = 16,
-    LIMIT_JSON_VALUES       = 64 * 1024,
+    LIMIT_JSON_DEPTH                  = 16,
+    LIMIT_JSON_VALUES                 = 64 * 1024,
 
     /* API shapes (KB 16.1) */
-    LIMIT_KEY_ID            = 2048,
-    LIMIT_ARN_BYTES         = 4096,       /* an ARN made from a KeyId of LIMIT_KEY_ID and our own parts          */
-    LIMIT_PLAINTEXT         = 4096,
-    LIMIT_CIPHERTEXT        = 6144,
-    LIMIT_TAGS              = 50,         /* KB 13.2                                                            */
-    LIMIT_ALIASES_PER_KEY   = 50,         /* KB 13.4                                                            */
-    LIMIT_GRANT_TOKENS      = 10,
-    LIMIT_ON_DEMAND_ROTATIONS = 25,       /* KB 8                                                               */
-    LIMIT_CONTEXT_BYTES     = 8 * 1024,   /* encryption context, canonical form (TM 2.5)                        */
-    LIMIT_CONTEXT_PAIRS     = 256,        /* pairs in one context: each costs a sort step                       */
-    LIMIT_LIST_ITEMS        = 256,        /* elements of any list or map in a request                           */
+    LIMIT_KEY_ID                      = 2048,
+    LIMIT_ARN_BYTES                   = 4096,        /* made from a KeyId of LIMIT_KEY_ID and ours */
+    LIMIT_PLAINTEXT                   = 4096,
+    LIMIT_CIPHERTEXT                  = 6144,
+    LIMIT_TAGS                        = 50,          /* KB 13.2 */
+    LIMIT_ALIASES_PER_KEY             = 50,          /* KB 13.4 */
+    LIMIT_GRANT_TOKENS                = 10,
+    LIMIT_ON_DEMAND_ROTATIONS         = 25,          /* KB 8 */
+    LIMIT_CONTEXT_BYTES               = 8 * 1024,    /* of a context, canonical form (TM 2.5) */
+    LIMIT_CONTEXT_PAIRS               = 256,         /* in one context: each costs a sort step */
+    LIMIT_LIST_ITEMS                  = 256,         /* elements of any list or map in a request */
 
     /* signature (KB 2) */
-    LIMIT_SKEW_S            = 5 * 60,
-    LIMIT_PRESIGN_S         = 604800,
+    LIMIT_SKEW_S                      = 5 * 60,
+    LIMIT_PRESIGN_S                   = 604800,
 
     /* secret memory */
-    LIMIT_SECRET_BYTES      = 64 * 1024,  /* largest single secret; also the arena size (TM 4.1)               */
+    LIMIT_SECRET_BYTES                = 64 * 1024,   /* of one secret; also the arena size (TM 4.1) */
 };
+// clang-format on

@@ -18,8 +18,8 @@ void log_set_level(enum log_level level)
     atomic_store(&max_level, (int)level);
 }
 
-__attribute__((format(printf, 2, 0)))
-static void log_line(enum log_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *fmt,
+                                                           va_list args)
 {
     static const char *const names[] = { "error", "warning", "info", "debug" };
     char                     text[LINE_MAX_BYTES];

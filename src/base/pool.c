@@ -17,9 +17,9 @@ struct pool {
     struct pool_task *head, *tail;
     size_t            waiting;
     bool              stopping;
-    void            (*worker_end)(void);
-    unsigned          n;
-    struct worker     workers[];
+    void (*worker_end)(void);
+    unsigned      n;
+    struct worker workers[];
 };
 
 static struct pool_task *take(struct pool *p)
@@ -64,8 +64,8 @@ enum kms_status pool_new(unsigned workers, void (*worker_end)(void), struct pool
         p->workers[i].number = i;
         if (pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]) != 0) {
             pool_stop(p);
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start thread %u of %u of the pool", i + 1,
-                            workers);
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start thread %u of %u of the pool",
+                            i + 1, workers);
         }
         p->n = i + 1;
     }

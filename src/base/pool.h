@@ -15,8 +15,8 @@ struct pool_task {
 };
 
 /* `worker_end` runs at the end of each worker thread (may be NULL). */
-KMS_MUST_CHECK enum kms_status pool_new(unsigned workers, void (*worker_end)(void), struct pool **ret,
-                                        struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status pool_new(unsigned      workers, void (*worker_end)(void),
+                                        struct pool **ret, struct kms_error *reterr);
 void pool_submit(struct pool *p, struct pool_task *task); /* any thread */
 size_t pool_waiting(struct pool *p);
 void pool_stop(struct pool *p); /* finishes what is queued, joins, frees; NULL is fine */

@@ -8,8 +8,8 @@
 #pragma once
 
 enum kms_text_member {
-    KMS_TEXT_LOWER, /* {"__type":..., "message":...}: all modelled exceptions           */
-    KMS_TEXT_UPPER, /* {"__type":..., "Message":...}: AccessDenied, Serialization        */
+    KMS_TEXT_LOWER, /* {"__type":..., "message":...}: all modelled exceptions */
+    KMS_TEXT_UPPER, /* {"__type":..., "Message":...}: AccessDenied, Serialization */
 };
 
 /*    symbol                    http  wire name                             member           log word */
@@ -51,15 +51,17 @@ enum kms_text_member {
     X(KMS_E_INTERNAL,           500, "KMSInternalException",                KMS_TEXT_LOWER, "internal") \
     X(KMS_E_KEY_UNAVAILABLE,    500, "KeyUnavailableException",             KMS_TEXT_LOWER, "key-unavailable")\
     X(KMS_E_TIMEOUT,            500, "DependencyTimeoutException",          KMS_TEXT_LOWER, "timeout")  \
-    /* never sent: the store found that a row had changed; request.c runs the request again */          \
+    /* never sent: the store found that a row had changed; request.c runs the request again */       \
     X(KMS_E_CHANGED,            500, "KMSInternalException",                KMS_TEXT_LOWER, "changed")
 
+/* clang-format off */
 enum kms_status {
 #define X(symbol, http, wire, member, word) symbol,
     KMS_STATUS_LIST(X)
 #undef X
     KMS_STATUS_COUNT
 };
+/* clang-format on */
 
 #define KMS_MUST_CHECK __attribute__((warn_unused_result))
 

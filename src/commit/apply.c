@@ -80,16 +80,13 @@ void commit_publish(struct committer *c, struct change *change)
         struct row *row = &change->rows[i];
         switch (row->kind) {
         case ROW_KEY_INSERT:
-        case ROW_KEY_UPDATE:
-            publish_key(c, row);
-            break;
+        case ROW_KEY_UPDATE: publish_key(c, row); break;
         case ROW_KEY_DELETE:
-            directory_remove_key(d, row->key->name.account, row->key->name.region, row->key->name.id);
+            directory_remove_key(d, row->key->name.account, row->key->name.region,
+                                 row->key->name.id);
             break;
         case ROW_ALIAS_INSERT:
-        case ROW_ALIAS_UPDATE:
-            directory_put_alias(d, TAKE(row->alias));
-            break;
+        case ROW_ALIAS_UPDATE: directory_put_alias(d, TAKE(row->alias)); break;
         case ROW_ALIAS_DELETE:
             directory_remove_alias(d, row->alias->name.account, row->alias->name.region,
                                    row->alias->name.name);
@@ -101,19 +98,12 @@ void commit_publish(struct committer *c, struct change *change)
                 c->parts.import_key_added(c->parts.changed_ctx, k);
             break;
         }
-        case ROW_IMPORT_KEY_DELETE:
-            directory_remove_import_key(d, row->import_key_id);
-            break;
-        case ROW_DOMAIN_INSERT:
-            publish_domain(c, row);
-            break;
-        case ROW_ACCESS_KEY_INSERT:
-            directory_put_access_key(d, TAKE(row->access_key));
-            break;
+        case ROW_IMPORT_KEY_DELETE: directory_remove_import_key(d, row->import_key_id); break;
+        case ROW_DOMAIN_INSERT:     publish_domain(c, row); break;
+        case ROW_ACCESS_KEY_INSERT: directory_put_access_key(d, TAKE(row->access_key)); break;
         case ROW_ACCOUNT_INSERT:
         case ROW_TOMBSTONE_INSERT:
-        case ROW_TOMBSTONE_ERASED:
-            break;
+        case ROW_TOMBSTONE_ERASED:  break;
         }
     }
 }

@@ -1,4 +1,4 @@
-/* commit/commit.c - the committer thread: the queue, and the eight steps of a batch (see commit.h). */
+/* commit/commit.c - the committer thread: the queue, and the steps of a batch (see commit.h). */
 #include "commit/internal.h"
 
 #include <assert.h>
@@ -30,7 +30,7 @@ void committer_free(struct committer *c)
     free(c);
 }
 
-/* --- steps -------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 static bool erases(const struct commit_job *job)
 {
@@ -65,11 +65,11 @@ static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
 /* Step 2. Jobs that have failed already stay out of the transaction. */
 static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
 {
-    struct change   *changes[COMMIT_BATCH];
-    enum kms_status  results[COMMIT_BATCH];
+    struct change     *changes[COMMIT_BATCH];
+    enum kms_status    results[COMMIT_BATCH];
     struct commit_job *in[COMMIT_BATCH];
-    size_t           m = 0;
-    uint64_t         number = c->parts.store->meta.commit + 1;
+    size_t             m = 0;
+    uint64_t           number = c->parts.store->meta.commit + 1;
 
     for (size_t i = 0; i < n; i++) {
         if (jobs[i]->status != KMS_OK)
@@ -149,19 +149,20 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
     step_intent(c, jobs, n);
     step_commit(c, jobs, n);
     for (size_t i = 0; i < n; i++)
-        jobs[i]->durable = jobs[i]->status == KMS_OK; /* before audit can turn the answer into an error */
+        /* before audit can turn the answer into an error */
+        jobs[i]->durable = jobs[i]->status == KMS_OK;
     step_publish(c, jobs, n);
     step_audit(c, jobs, n, c->last_outbox);
 
-    epoch_barrier(c->parts.epoch);              /* 5 drain: nobody holds an old record any more */
+    epoch_barrier(c->parts.epoch); /* 5 drain: nobody holds an old record any more */
     if (any_erasure)
-        commit_erase(c, jobs, n);               /* 5 to 7 */
+        commit_erase(c, jobs, n); /* 5 to 7 */
     directory_reclaim(c->parts.directory);
     c->counts.batches++;
     c->counts.changes += n;
 }
 
-/* --- the thread ----------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------- */
 
 static size_t take_batch(struct committer *c, struct commit_job **jobs)
 {
@@ -254,7 +255,12 @@ static void waiter_done(struct commit_job *job)
 enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
                             bool *ret_untouched, struct kms_error *reterr)
 {
-    struct waiter w = { .job = { .change = *change, .takes_away = takes_away, .done = waiter_done } };
+    struct waiter w = { 0 };
+    w.job = (struct commit_job){
+        .change = *change,
+        .takes_away = takes_away,
+        .done = waiter_done,
+    };
 
     w.job.arg = &w;
     pthread_mutex_init(&w.lock, NULL);

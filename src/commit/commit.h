@@ -7,8 +7,8 @@
  *   2 commit     one store transaction; each change with its audit event; each may be refused alone
  *   3 publish    the directory shows the new records: the next request sees them
  *   4 audit      the events of the changes are in the audit files, on disk
- *   5 drain      changes that delete material: wait until nobody holds the old records or the opened
- *                material, wipe it from memory
+ *   5 drain      changes that delete material: wait until nobody holds the old records or the
+ *                opened material, wipe it from memory
  *   6 erase      overwrite the slots, sync, read back; scrub the database file
  *   7 receipt    signed, in the audit, on disk
  *   8 answer     `done` of every change
@@ -39,34 +39,41 @@ struct committer_parts {
 
 struct commit_job {
     struct commit_job *next;
-    struct change      change;        /* the committer takes what it publishes out of it           */
-    bool               takes_away;    /* takes rights away: may use the audit's emergency space     */
-    enum kms_status    status;        /* result; KMS_E_CHANGED: run the request again               */
-    bool               durable;       /* the change is in the store, even if a later step (audit, erase)
-                                         failed                                                     */
-    bool               untouched;     /* the store certainly does not have it. Neither of both: a failed
-                                         transaction, whose fate the next start finds out            */
+    struct change      change;     /* the committer takes what it publishes out of it */
+    bool               takes_away; /* takes rights away: may use the audit's emergency space */
+    enum kms_status    status;     /* result; KMS_E_CHANGED: run the request again */
+    bool               durable;   /* the change is in the store, even if a later step (audit, erase)
+                                         failed */
+    bool               untouched; /* the store certainly does not have it. Neither of both: a failed
+                                         transaction, whose fate the next start finds out */
     struct kms_error   error;
-    void (*done)(struct commit_job *job); /* on the committer thread                               */
-    void              *arg;
+    void (*done)(struct commit_job *job); /* on the committer thread */
+    void *arg;
 };
 
 struct committer *committer_new(const struct committer_parts *parts);
-/* Loads the store into the directory and finishes what a crash left undone: materials whose slot is gone
- * become missing, unfinished erasures are carried out, slots that no row names are erased, events of the
- * outbox that are not in the audit files are appended. Before the thread starts. */
-struct commit_recovery { size_t keys, lost_materials, erased, orphans, outbox; };
+/* Loads the store into the directory and finishes what a crash left undone: materials whose slot is
+ * gone become missing, unfinished erasures are carried out, slots that no row names are erased,
+ * events of the outbox that are not in the audit files are appended. Before the thread starts. */
+struct commit_recovery {
+    size_t keys, lost_materials, erased, orphans, outbox;
+};
 KMS_MUST_CHECK enum kms_status commit_recover(struct committer *c, const struct audit_head *head,
-                                              struct commit_recovery *ret, struct kms_error *reterr);
+                                              struct commit_recovery *ret,
+                                              struct kms_error       *reterr);
 KMS_MUST_CHECK enum kms_status committer_start(struct committer *c, struct kms_error *reterr);
 /* Hands a job over; any thread. The job belongs to the committer until `done`. */
 void commit_submit(struct committer *c, struct commit_job *job);
-/* Submits and waits (jobs, start-up, tools). `ret_untouched` (may be NULL) as in struct commit_job. */
-KMS_MUST_CHECK enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
-                                           bool *ret_untouched, struct kms_error *reterr);
+/* Submits and waits (jobs, start-up, tools). `ret_untouched` (may be NULL) as in struct
+ * commit_job. */
+KMS_MUST_CHECK enum kms_status commit_wait(struct committer *c, struct change *change,
+                                           bool takes_away, bool *ret_untouched,
+                                           struct kms_error *reterr);
 /* Finishes what is queued and ends the thread. */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c);
 
-struct commit_counts { uint64_t batches, changes, conflicts, erasures, failures; };
+struct commit_counts {
+    uint64_t batches, changes, conflicts, erasures, failures;
+};
 void commit_counts(struct committer *c, struct commit_counts *ret);

@@ -1,8 +1,9 @@
 /* commit/erase.c - steps 1 and 5 to 7: "deleted means deleted".
  *
- * When these steps begin, the tombstone is committed and published, so no new request gets the material.
- * The first barrier waits for those that had it; then the opened material leaves the cache, a second
- * barrier waits for those that found it there, and its bytes are wiped. Then the shred key goes.
+ * When these steps begin, the tombstone is committed and published, so no new request gets the
+ * material. The first barrier waits for those that had it; then the opened material leaves the
+ * cache, a second barrier waits for those that found it there, and its bytes are wiped. Then the
+ * shred key goes.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -51,16 +52,17 @@ enum kms_status commit_write_intent(struct committer *c, const struct commit_job
     json_close_object(&w);
     assert(first != NULL); /* a job without tombstones has no intent */
 
-    service_event_text(&text, clock_now(c->parts.clock), "TrentEraseIntent", bytes_str(first->key_arn),
-                       buf_bytes(&list));
+    service_event_text(&text, clock_now(c->parts.clock), "TrentEraseIntent",
+                       bytes_str(first->key_arn), buf_bytes(&list));
     if (!buf_ok(&list) || !buf_ok(&text))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "erase intent of %s is too long", first->key_arn);
     struct bytes event = buf_bytes(&text);
     return audit_append(c->parts.audit, &event, 1, true, job->takes_away, reterr);
 }
 
-static void receipt_of(const struct tombstone *t, const struct erase_proof *p, bool clean, int64_t now,
-                       uint64_t commit, const char *material_hex, struct audit_receipt *ret)
+static void receipt_of(const struct tombstone *t, const struct erase_proof *p, bool clean,
+                       int64_t now, uint64_t commit, const char *material_hex,
+                       struct audit_receipt *ret)
 {
     struct bytes arn = bytes_str(t->key_arn);
 
@@ -175,9 +177,8 @@ void commit_erase(struct committer *c, struct commit_job **jobs, size_t n)
     }
     if (stones != NULL && m == 0)
         return;
-    enum kms_status status = stones == NULL
-        ? KMS_FAIL(&err, KMS_E_INTERNAL, "no memory to erase")
-        : commit_erase_tombstones(c, stones, m, &err);
+    enum kms_status status = stones == NULL ? KMS_FAIL(&err, KMS_E_INTERNAL, "no memory to erase")
+                                            : commit_erase_tombstones(c, stones, m, &err);
     if (status == KMS_OK)
         return;
     log_error("erase: %s (the material is unusable; erasing is tried again at start)", err.detail);

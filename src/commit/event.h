@@ -7,8 +7,8 @@
 /* A fresh random UUID (version 4), NUL-terminated: event ids, request ids. */
 void uuid_text_new(char ret[UUID_TEXT + 1]);
 
-/* A service event about a key (expiry, rotation, deletion), CloudTrail's AwsServiceEvent, as text for
- * struct change. `material` may be NULL. */
+/* A service event about a key (expiry, rotation, deletion), CloudTrail's AwsServiceEvent, as text
+ * for struct change. `material` may be NULL. */
 void service_event_write(struct buf *out, int64_t now, const char *name, struct bytes key_arn,
                          const struct material_id *material);
 /* The same with any JSON object text as additionalEventData; an empty ARN names no key. */

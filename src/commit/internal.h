@@ -10,19 +10,19 @@ enum { COMMIT_BATCH = 128 }; /* changes in one transaction: bounds how long the 
 
 struct committer {
     struct committer_parts parts;
-    pthread_mutex_t    lock;       /* the queue                                                  */
-    pthread_cond_t     wake;
-    struct commit_job *head, *tail;
-    bool               stopping;
-    bool               started;
-    pthread_t          thread;
+    pthread_mutex_t        lock; /* the queue */
+    pthread_cond_t         wake;
+    struct commit_job     *head, *tail;
+    bool                   stopping;
+    bool                   started;
+    pthread_t              thread;
 
     /* the committer thread's own */
-    uint64_t           last_outbox;  /* highest outbox serial committed                          */
-    uint64_t           outbox_done;  /* up to here the events are in the audit files, on disk     */
-    bool               outbox_stuck; /* an event could not be written: append from the outbox first */
-    uint64_t          *erased;       /* tombstones whose receipt is durable, to be marked          */
-    size_t             n_erased, cap_erased;
+    uint64_t  last_outbox;  /* highest outbox serial committed */
+    uint64_t  outbox_done;  /* up to here the events are in the audit files, on disk */
+    bool      outbox_stuck; /* an event could not be written: append from the outbox first */
+    uint64_t *erased;       /* tombstones whose receipt is durable, to be marked */
+    size_t    n_erased, cap_erased;
     struct commit_counts counts;
 };
 
@@ -30,8 +30,8 @@ struct committer {
 KMS_MUST_CHECK enum kms_status commit_apply(struct committer *c, struct change **changes,
                                             enum kms_status *results, size_t n,
                                             struct kms_error *reterr);
-/* Adds what a change brings with it: a deleted key takes its import tokens along. Only this thread may
- * look through the directory for them. */
+/* Adds what a change brings with it: a deleted key takes its import tokens along. Only this thread
+ * may look through the directory for them. */
 void commit_complete(struct committer *c, struct change *change);
 /* Hands the rows of a committed change to the directory and the vault. */
 void commit_publish(struct committer *c, struct change *change);
@@ -39,13 +39,16 @@ void commit_publish(struct committer *c, struct change *change);
 void commit_drain_outbox(struct committer *c);
 
 /* erase.c */
-KMS_MUST_CHECK enum kms_status commit_write_intent(struct committer *c, const struct commit_job *job,
-                                                   struct kms_error *reterr);
-/* Drain, erase, scrub, receipt for every tombstone of the durable jobs. A job whose erasure failed gets
- * the error as its answer: the material is unusable already, the erasure is tried again at start. */
+KMS_MUST_CHECK enum kms_status commit_write_intent(struct committer        *c,
+                                                   const struct commit_job *job,
+                                                   struct kms_error        *reterr);
+/* Drain, erase, scrub, receipt for every tombstone of the durable jobs. A job whose erasure failed
+ * gets the error as its answer: the material is unusable already, the erasure is tried again at
+ * start. */
 void commit_erase(struct committer *c, struct commit_job **jobs, size_t n);
 /* The same for tombstones found unfinished at start. */
-KMS_MUST_CHECK enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **stones,
-                                                       size_t n, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status commit_erase_tombstones(struct committer  *c,
+                                                       struct tombstone **stones, size_t n,
+                                                       struct kms_error *reterr);
 /* Records in the store which tombstones are done (after the answers: nobody waits for it). */
 void commit_mark_erased(struct committer *c);

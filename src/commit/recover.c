@@ -1,4 +1,4 @@
-/* commit/recover.c - start-up: load everything, finish what a crash or a restored backup left undone.
+/* commit/recover.c - start-up: load everything, finish what a crash or a restore left undone.
  *
  * Runs before the committer thread and before the socket opens, so the first answer is right
  * (trust-model 2.7.2, 2.8).
@@ -26,7 +26,7 @@ struct named_slot {
 struct loading {
     struct committer       *c;
     struct commit_recovery *found;
-    struct tombstone      **stones;   /* not erased yet */
+    struct tombstone      **stones; /* not erased yet */
     size_t                  n_stones, cap_stones;
     struct named_slot      *slots;
     size_t                  n_slots, cap_slots;
@@ -60,7 +60,7 @@ static void name_slot(struct loading *l, const struct sealed *s)
     l->slots[l->n_slots++] = (struct named_slot){ s->slot, s->slot_generation };
 }
 
-/* --- visitors -------------------------------------------------------------------------------------- */
+/* --- visitors --------------------------------------------------------------------------------- */
 
 static enum kms_status load_key(void *ctx, struct key_record *key, struct kms_error *reterr)
 {
@@ -83,7 +83,8 @@ static enum kms_status load_alias(void *ctx, struct alias_record *alias, struct 
     return KMS_OK;
 }
 
-static enum kms_status load_import_key(void *ctx, struct import_key_record *k, struct kms_error *reterr)
+static enum kms_status load_import_key(void *ctx, struct import_key_record *k,
+                                       struct kms_error *reterr)
 {
     struct loading *l = ctx;
 
@@ -110,7 +111,8 @@ static enum kms_status load_account(void *ctx, struct account_record *a, struct 
     return KMS_OK;
 }
 
-static enum kms_status load_access_key(void *ctx, struct access_key_record *k, struct kms_error *reterr)
+static enum kms_status load_access_key(void *ctx, struct access_key_record *k,
+                                       struct kms_error *reterr)
 {
     struct loading *l = ctx;
 
@@ -119,7 +121,8 @@ static enum kms_status load_access_key(void *ctx, struct access_key_record *k, s
     return KMS_OK;
 }
 
-static enum kms_status load_tombstone(void *ctx, const struct tombstone *t, struct kms_error *reterr)
+static enum kms_status load_tombstone(void *ctx, const struct tombstone *t,
+                                      struct kms_error *reterr)
 {
     struct loading *l = ctx;
 
@@ -137,8 +140,8 @@ static enum kms_status load_tombstone(void *ctx, const struct tombstone *t, stru
 /* `"eventID":"<36>"` of an event text; false if it is not there. */
 static bool event_id_of(struct bytes event, char ret[UUID_TEXT + 1])
 {
-    static const char   name[] = "\"eventID\":\"";
-    const uint8_t *hit = memmem(event.ptr, event.len, name, sizeof name - 1);
+    static const char name[] = "\"eventID\":\"";
+    const uint8_t    *hit = memmem(event.ptr, event.len, name, sizeof name - 1);
 
     if (hit == NULL || (size_t)(event.ptr + event.len - hit) < sizeof name - 1 + UUID_TEXT)
         return false;
@@ -165,7 +168,7 @@ static enum kms_status load_outbox(void *ctx, uint64_t serial, struct bytes even
     return KMS_OK;
 }
 
-/* --- repairs --------------------------------------------------------------------------------------- */
+/* --- repairs ---------------------------------------------------------------------------------- */
 
 struct lost {
     struct loading *l;
@@ -174,7 +177,8 @@ struct lost {
 
 /* Only what a customer can bring again is given up. A generated material may be one misplaced
  * durable.slots away from its shred key: its row stays, and until then its uses are refused. */
-static bool given_up(const struct key_record *key, const struct material_id *id, enum slot_class slot_class)
+static bool given_up(const struct key_record *key, const struct material_id *id,
+                     enum slot_class slot_class)
 {
     char hex[65] = { 0 };
 
@@ -183,9 +187,10 @@ static bool given_up(const struct key_record *key, const struct material_id *id,
         log_warning("key %.*s: material %s has no shred key any more and counts as deleted",
                     BYTES_FMT(key->name.arn), hex);
     else
-        log_error("key %.*s: material %s cannot be used, its shred key is not in durable.slots: stop the "
-                  "server and put the right file back",
-                  BYTES_FMT(key->name.arn), hex);
+        log_error(
+            "key %.*s: material %s cannot be used, its shred key is not in durable.slots: stop the "
+            "server and put the right file back",
+            BYTES_FMT(key->name.arn), hex);
     return slot_class == SLOT_ERASABLE;
 }
 
@@ -266,8 +271,9 @@ static void slot_swept(uint32_t slot, uint64_t generation, void *ctx)
     l->found->orphans++;
 }
 
-/* Erasable slots only. A durable one that no row names may belong to a key that a newer database knows,
- * with an older one in its place just now; one that a crash left protects nothing and costs 128 bytes. */
+/* Erasable slots only. A durable one that no row names may belong to a key that a newer database
+ * knows, with an older one in its place just now; one that a crash left protects nothing and costs
+ * 128 bytes. */
 static enum kms_status sweep(struct loading *l, struct kms_error *reterr)
 {
     size_t count = 0;
@@ -282,6 +288,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
 {
     *ret = (struct commit_recovery){ 0 };
     CLEANUP(loading_release) struct loading l = { .c = c, .found = ret };
+
     const struct store_visitor visitor = {
         .ctx = &l,
         .key = load_key,

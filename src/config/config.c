@@ -17,8 +17,8 @@ struct setting {
     enum setting_type type;
     size_t            offset;
     const char       *initial;
-    int64_t           min, max;      /* SET_INT                       */
-    const char       *choices[5];    /* SET_CHOICE: index is the value */
+    int64_t           min, max;   /* SET_INT */
+    const char       *choices[5]; /* SET_CHOICE: index is the value */
     const char       *help;
 };
 
@@ -26,6 +26,7 @@ struct setting {
 
 enum { FILE_MAX_BYTES = 64 * 1024, NAME_MAX_CHARS = 64 };
 
+// clang-format off
 static const struct setting settings[] = {
     { "dev", SET_BOOL, AT(dev), "false", 0, 0, { 0 },
       "development mode: data directory made when missing, access key test/test, any Region" },
@@ -66,6 +67,7 @@ static const struct setting settings[] = {
     { "log-level", SET_CHOICE, AT(log_level), "info", 0, 0, { "error", "warning", "info", "debug" },
       "least important level that is logged" },
 };
+// clang-format on
 
 size_t config_setting_count(void)
 {
@@ -87,23 +89,24 @@ static const void *const_field(const struct config *c, const struct setting *s)
     return (const char *)c + s->offset;
 }
 
-/* --- setting a value ---------------------------------------------------------------------------- */
+/* --- setting a value -------------------------------------------------------------------------- */
 
-static enum kms_status set_int(int64_t *to, const struct setting *s, const char *text, const char *where,
-                               struct kms_error *reterr)
+static enum kms_status set_int(int64_t *to, const struct setting *s, const char *text,
+                               const char *where, struct kms_error *reterr)
 {
     char     *end;
     long long v = strtoll(text, &end, 10);
 
     if (*text == '\0' || *end != '\0' || v < s->min || v > s->max)
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: '%s' for %s is not a whole number from %lld to %lld",
-                        where, text, s->name, (long long)s->min, (long long)s->max);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION,
+                        "%s: '%s' for %s is not a whole number from %lld to %lld", where, text,
+                        s->name, (long long)s->min, (long long)s->max);
     *to = v;
     return KMS_OK;
 }
 
-static enum kms_status set_choice(int *to, const struct setting *s, const char *text, const char *where,
-                                  struct kms_error *reterr)
+static enum kms_status set_choice(int *to, const struct setting *s, const char *text,
+                                  const char *where, struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf list = BUF_INIT(256);
 
@@ -114,16 +117,16 @@ static enum kms_status set_choice(int *to, const struct setting *s, const char *
         }
         buf_addf(&list, "%s%s", i > 0 ? ", " : "", s->choices[i]);
     }
-    return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: '%s' for %s is not one of: %.*s", where, text, s->name,
-                    BYTES_FMT(buf_bytes(&list)));
+    return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: '%s' for %s is not one of: %.*s", where, text,
+                    s->name, BYTES_FMT(buf_bytes(&list)));
 }
 
-static enum kms_status set_bool(bool *to, const struct setting *s, const char *text, const char *where,
-                                struct kms_error *reterr)
+static enum kms_status set_bool(bool *to, const struct setting *s, const char *text,
+                                const char *where, struct kms_error *reterr)
 {
     if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: '%s' for %s is neither true nor false", where, text,
-                        s->name);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: '%s' for %s is neither true nor false",
+                        where, text, s->name);
     *to = strcmp(text, "true") == 0;
     return KMS_OK;
 }
@@ -132,14 +135,10 @@ static enum kms_status set_value(struct config *c, const struct setting *s, cons
                                  const char *where, struct kms_error *reterr)
 {
     switch (s->type) {
-    case SET_INT:
-        return set_int(field(c, s), s, text, where, reterr);
-    case SET_CHOICE:
-        return set_choice(field(c, s), s, text, where, reterr);
-    case SET_BOOL:
-        return set_bool(field(c, s), s, text, where, reterr);
-    case SET_TEXT:
-        break;
+    case SET_INT:    return set_int(field(c, s), s, text, where, reterr);
+    case SET_CHOICE: return set_choice(field(c, s), s, text, where, reterr);
+    case SET_BOOL:   return set_bool(field(c, s), s, text, where, reterr);
+    case SET_TEXT:   break;
     }
     char **to = field(c, s);
     char  *copy = strdup(text);
@@ -166,7 +165,7 @@ static enum kms_status defaults(struct config *c, struct kms_error *reterr)
     return KMS_OK;
 }
 
-/* --- the file ------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static char *trim(char *text)
 {
@@ -189,13 +188,14 @@ static enum kms_status read_line(struct config *c, char *line, const char *path,
         return KMS_OK;
     (void)snprintf(where, sizeof where, "%s:%u", path, number);
     if (equals == NULL)
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: expected 'name = value', found '%.60s'", where, text);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: expected 'name = value', found '%.60s'",
+                        where, text);
     *equals = '\0';
     const char           *name = trim(text);
     const struct setting *s = setting_find(name);
     if (s == NULL)
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: there is no setting '%.60s'; see trentd.conf(5)", where,
-                        name);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION,
+                        "%s: there is no setting '%.60s'; see trentd.conf(5)", where, name);
     return set_value(c, s, trim(equals + 1), where, reterr);
 }
 
@@ -207,8 +207,8 @@ static enum kms_status read_file(struct config *c, const char *path, struct kms_
     TRY(file_read(path, &text, reterr));
     buf_add_byte(&text, '\0');
     if (!buf_ok(&text) || strlen((char *)text.ptr) != text.len - 1)
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: not a text file, or longer than %d bytes", path,
-                        FILE_MAX_BYTES);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "%s: not a text file, or longer than %d bytes",
+                        path, FILE_MAX_BYTES);
     for (char *line = (char *)text.ptr; line != NULL;) {
         char *next = strchr(line, '\n');
         if (next != NULL)
@@ -219,7 +219,7 @@ static enum kms_status read_file(struct config *c, const char *path, struct kms_
     return KMS_OK;
 }
 
-/* --- flags ---------------------------------------------------------------------------------------- */
+/* --- flags ------------------------------------------------------------------------------------ */
 
 struct flag {
     char        name[NAME_MAX_CHARS];
@@ -243,9 +243,14 @@ static bool split_flag(const char *arg, struct flag *ret)
 
 static bool is_action(const char *name, enum config_action *ret)
 {
-    static const struct { const char *name; enum config_action action; } actions[] = {
-        { "check-config", CONFIG_CHECK }, { "print-config", CONFIG_PRINT },
-        { "help", CONFIG_HELP },          { "version", CONFIG_VERSION },
+    static const struct {
+        const char        *name;
+        enum config_action action;
+    } actions[] = {
+        { "check-config", CONFIG_CHECK },
+        { "print-config", CONFIG_PRINT },
+        { "help", CONFIG_HELP },
+        { "version", CONFIG_VERSION },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
@@ -269,8 +274,9 @@ static enum kms_status flag_value(int argc, const char *const *argv, int *at, st
     return KMS_OK;
 }
 
-static enum kms_status read_flag(int argc, const char *const *argv, int *at, bool file_pass, struct config *c,
-                                 enum config_action *ret_action, struct kms_error *reterr)
+static enum kms_status read_flag(int argc, const char *const *argv, int *at, bool file_pass,
+                                 struct config *c, enum config_action *ret_action,
+                                 struct kms_error *reterr)
 {
     struct flag f;
     char        where[NAME_MAX_CHARS + 4];
@@ -278,7 +284,8 @@ static enum kms_status read_flag(int argc, const char *const *argv, int *at, boo
     if (strcmp(argv[*at], "-h") == 0)
         f = (struct flag){ .name = "help" };
     else if (!split_flag(argv[*at], &f))
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "'%.60s' is not a flag; see trentd --help", argv[*at]);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "'%.60s' is not a flag; see trentd --help",
+                        argv[*at]);
     if (is_action(f.name, ret_action))
         return KMS_OK;
     if (strcmp(f.name, "config") == 0) {
@@ -288,7 +295,8 @@ static enum kms_status read_flag(int argc, const char *const *argv, int *at, boo
 
     const struct setting *s = setting_find(f.name);
     if (s == NULL)
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "there is no flag --%s; see trentd --help", f.name);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "there is no flag --%s; see trentd --help",
+                        f.name);
     if (s->type == SET_BOOL && f.value == NULL)
         f.value = "true"; /* --dev */
     TRY(flag_value(argc, argv, at, &f, reterr));
@@ -296,21 +304,22 @@ static enum kms_status read_flag(int argc, const char *const *argv, int *at, boo
     return file_pass ? KMS_OK : set_value(c, s, f.value, where, reterr);
 }
 
-/* --- what must fit together ------------------------------------------------------------------------- */
+/* --- what must fit together ------------------------------------------------------------------- */
 
 static enum kms_status check(const struct config *c, struct kms_error *reterr)
 {
     if ((*c->tls_cert == '\0') != (*c->tls_key == '\0'))
         return KMS_FAIL(reterr, KMS_E_VALIDATION, "tls-cert and tls-key must be given together");
     if (!c->dev && *c->regions == '\0')
-        return KMS_FAIL(reterr, KMS_E_VALIDATION,
-                        "regions is empty: name the Regions to answer for, e.g. regions = eu-central-1, "
-                        "or start with --dev");
+        return KMS_FAIL(
+            reterr, KMS_E_VALIDATION,
+            "regions is empty: name the Regions to answer for, e.g. regions = eu-central-1, "
+            "or start with --dev");
     return KMS_OK;
 }
 
-enum kms_status config_load(int argc, const char *const *argv, struct config *ret, enum config_action *ret_action,
-                            struct kms_error *reterr)
+enum kms_status config_load(int argc, const char *const *argv, struct config *ret,
+                            enum config_action *ret_action, struct kms_error *reterr)
 {
     *ret = (struct config){ 0 };
     *ret_action = CONFIG_RUN;
@@ -342,35 +351,29 @@ void config_print(const struct config *c, struct buf *out)
         const void           *at = const_field(c, s);
         buf_addf(out, "%s = ", s->name);
         switch (s->type) {
-        case SET_TEXT:
-            buf_addf(out, "%s\n", *(char *const *)at);
-            break;
-        case SET_BOOL:
-            buf_addf(out, "%s\n", *(const bool *)at ? "true" : "false");
-            break;
-        case SET_INT:
-            buf_addf(out, "%lld\n", (long long)*(const int64_t *)at);
-            break;
-        case SET_CHOICE:
-            buf_addf(out, "%s\n", s->choices[*(const int *)at]);
-            break;
+        case SET_TEXT:   buf_addf(out, "%s\n", *(char *const *)at); break;
+        case SET_BOOL:   buf_addf(out, "%s\n", *(const bool *)at ? "true" : "false"); break;
+        case SET_INT:    buf_addf(out, "%lld\n", (long long)*(const int64_t *)at); break;
+        case SET_CHOICE: buf_addf(out, "%s\n", s->choices[*(const int *)at]); break;
         }
     }
 }
 
 void config_help(struct buf *out)
 {
-    buf_add_str(out, "trentd - a key management server that speaks the AWS KMS protocol\n\n"
-                     "usage: trentd --dev [--listen ADDR:PORT] [--data DIR]\n"
-                     "       trentd --config FILE [flags]\n\n"
-                     "  --config FILE       read settings from FILE (trentd.conf(5)); flags win over it\n"
-                     "  --check-config      check the settings and exit\n"
-                     "  --print-config      print all settings and exit\n"
-                     "  --help, --version\n\n"
-                     "Every setting is a flag too:\n\n");
+    buf_add_str(
+        out, "trentd - a key management server that speaks the AWS KMS protocol\n\n"
+             "usage: trentd --dev [--listen ADDR:PORT] [--data DIR]\n"
+             "       trentd --config FILE [flags]\n\n"
+             "  --config FILE       read settings from FILE (trentd.conf(5)); flags win over it\n"
+             "  --check-config      check the settings and exit\n"
+             "  --print-config      print all settings and exit\n"
+             "  --help, --version\n\n"
+             "Every setting is a flag too:\n\n");
     for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
         const struct setting *s = &settings[i];
-        buf_addf(out, "  --%s%s\n        %s", s->name, s->type == SET_BOOL ? "" : " VALUE", s->help);
+        buf_addf(out, "  --%s%s\n        %s", s->name, s->type == SET_BOOL ? "" : " VALUE",
+                 s->help);
         if (s->initial[0] != '\0')
             buf_addf(out, " (default %s)", s->initial);
         buf_add_str(out, "\n");

@@ -1,7 +1,7 @@
-/* config/config.h - every setting in one table: configuration file, flags, --print-config, man page.
+/* config/config.h - every setting in one table: file, flags, --print-config, man page.
  *
- * File: lines "name = value", '#' comments. Flags: --name VALUE or --name=VALUE; a flag wins over the
- * file. A test compares the table with trentd.conf(5).
+ * File: lines "name = value", '#' comments. Flags: --name VALUE or --name=VALUE; a flag wins over
+ * the file. A test compares the table with trentd.conf(5).
  */
 #pragma once
 
@@ -11,32 +11,33 @@
 enum audit_sync { AUDIT_SYNC_WRITTEN, AUDIT_SYNC_ALWAYS };
 
 struct config {
-    bool     dev;                   /* --dev */
-    char    *listen;                /* ADDR:PORT                                            */
-    char    *data;                  /* data directory                                       */
-    char    *root_key_file;         /* empty: DATA/root.key                                  */
-    char    *regions;               /* comma-separated; empty: any (--dev only)              */
-    char    *tls_cert;
-    char    *tls_key;
-    int      log_level;             /* enum log_level                                        */
-    int      audit_sync;            /* enum audit_sync                                       */
-    int64_t  audit_reserve_mib;
-    int64_t  loops;                 /* 0: one per core                                       */
-    int64_t  pool_threads;          /* slow lane                                             */
-    int64_t  rotation_delay_s;      /* 0: on-demand rotations complete at once               */
-    int64_t  ready_keys_2048, ready_keys_3072, ready_keys_4096;
-    int64_t  cache_idle_s;
-    int64_t  max_connections, max_per_address, max_unauthenticated;
-    bool     allow_erase_grade_c;
-    bool     allow_unlocked_memory;
+    bool    dev;           /* --dev */
+    char   *listen;        /* ADDR:PORT */
+    char   *data;          /* data directory */
+    char   *root_key_file; /* empty: DATA/root.key */
+    char   *regions;       /* comma-separated; empty: any (--dev only) */
+    char   *tls_cert;
+    char   *tls_key;
+    int     log_level;  /* enum log_level */
+    int     audit_sync; /* enum audit_sync */
+    int64_t audit_reserve_mib;
+    int64_t loops;            /* 0: one per core */
+    int64_t pool_threads;     /* slow lane */
+    int64_t rotation_delay_s; /* 0: on-demand rotations complete at once */
+    int64_t ready_keys_2048, ready_keys_3072, ready_keys_4096;
+    int64_t cache_idle_s;
+    int64_t max_connections, max_per_address, max_unauthenticated;
+    bool    allow_erase_grade_c;
+    bool    allow_unlocked_memory;
 };
 
 enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_PRINT, CONFIG_HELP, CONFIG_VERSION };
 
-/* Defaults, then the file named by --config, then the flags. KMS_E_VALIDATION with one line that says
- * where (file:line or flag), what is wrong and what would be right. */
+/* Defaults, then the file named by --config, then the flags. KMS_E_VALIDATION with one line that
+ * says where (file:line or flag), what is wrong and what would be right. */
 KMS_MUST_CHECK enum kms_status config_load(int argc, const char *const *argv, struct config *ret,
-                                           enum config_action *ret_action, struct kms_error *reterr);
+                                           enum config_action *ret_action,
+                                           struct kms_error   *reterr);
 void config_free(struct config *c);
 /* Every setting as "name = value" lines. */
 void config_print(const struct config *c, struct buf *out);
@@ -46,5 +47,5 @@ void config_help(struct buf *out);
 bool config_region(const struct config *c, struct bytes region);
 
 /* For the test that compares the table with the manual. */
-size_t      config_setting_count(void);
+size_t config_setting_count(void);
 const char *config_setting_name(size_t i);

@@ -20,14 +20,16 @@
 
 enum { SECRET_KEY_CHARS = 40, ACCESS_KEY_RANDOM = 16 };
 
-enum kms_status instance_paths(const char *data_dir, const char *root_key_file, struct instance_paths *ret,
-                               struct kms_error *reterr)
+enum kms_status instance_paths(const char *data_dir, const char *root_key_file,
+                               struct instance_paths *ret, struct kms_error *reterr)
 {
     struct instance_paths p;
     int                   n = snprintf(p.data, sizeof p.data, "%s", data_dir);
-    bool fits = n > 0 && n < (int)sizeof p.data && file_join(p.instance, data_dir, "instance.sealed") &&
-                file_join(p.database, data_dir, "trent.db") && file_join(p.audit, data_dir, "audit") &&
-                file_join(p.lock, data_dir, "lock") && file_join(p.socket, data_dir, "trent.sock");
+    bool                  fits = n > 0 && n < (int)sizeof p.data &&
+                file_join(p.instance, data_dir, "instance.sealed") &&
+                file_join(p.database, data_dir, "trent.db") &&
+                file_join(p.audit, data_dir, "audit") && file_join(p.lock, data_dir, "lock") &&
+                file_join(p.socket, data_dir, "trent.sock");
 
     if (root_key_file != NULL) {
         n = snprintf(p.root_key, sizeof p.root_key, "%s", root_key_file);
@@ -46,7 +48,7 @@ void instance_result_wipe(struct instance_result *r)
     explicit_bzero(r, sizeof *r);
 }
 
-/* --- the first account ------------------------------------------------------------------------------- */
+/* --- the first account ------------------------------------------------------------------------ */
 
 /* `n` characters of the alphabet, which has a power of two of them at most 64. */
 static void random_text(char *out, size_t n, const char *alphabet)
@@ -71,7 +73,8 @@ static void choose_access_key(const struct instance_config *config, struct insta
         (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "%s", config->access_key_id);
     else
         (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "AKIA%s", text);
-    random_text(text, SECRET_KEY_CHARS, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+    random_text(text, SECRET_KEY_CHARS,
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
     (void)snprintf(ret->secret_access_key, sizeof ret->secret_access_key, "%s",
                    config->secret_access_key != NULL ? config->secret_access_key : text);
     explicit_bzero(text, sizeof text);
@@ -82,8 +85,8 @@ static enum kms_status add_account(struct vault *v, struct change *change, const
 {
     CLEANUP(buf_release) struct buf wrapped = BUF_INIT(1024);
 
-    TRY(vault_wrap_secret_key(v, bytes_str(key->access_key_id), bytes_str(key->secret_access_key), &wrapped,
-                              reterr));
+    TRY(vault_wrap_secret_key(v, bytes_str(key->access_key_id), bytes_str(key->secret_access_key),
+                              &wrapped, reterr));
     struct account_record    *a = calloc(1, sizeof *a);
     struct access_key_record *k = access_key_new(buf_bytes(&wrapped));
     if (a == NULL || k == NULL) {
@@ -124,7 +127,7 @@ static enum kms_status fill_database(const char *path, struct vault *v, const ch
     return status;
 }
 
-/* --- making a directory -------------------------------------------------------------------------------- */
+/* --- making a directory ----------------------------------------------------------------------- */
 
 static bool account_valid(const char *account)
 {
@@ -137,9 +140,10 @@ static enum kms_status refuse_existing(const struct instance_paths *p, struct km
 
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         if (file_exists(files[i]))
-            return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                            "'%s' exists already: choose an empty data directory, nothing was overwritten",
-                            files[i]);
+            return KMS_FAIL(
+                reterr, KMS_E_INTERNAL,
+                "'%s' exists already: choose an empty data directory, nothing was overwritten",
+                files[i]);
     }
     return KMS_OK;
 }
@@ -152,7 +156,8 @@ enum kms_status instance_make_directory(const struct instance_paths *p, struct k
             return KMS_OK;
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' is not a folder", p->data);
     }
-    return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot make the data directory '%s': %s", p->data, strerror(errno));
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot make the data directory '%s': %s", p->data,
+                    strerror(errno));
 }
 
 /* The first record: from here on everything is in the audit, the first access key included. */
@@ -163,7 +168,8 @@ static enum kms_status first_record(struct audit *audit, const struct instance_c
     CLEANUP(buf_release) struct buf details = BUF_INIT(4096);
     CLEANUP(buf_release) struct buf text = BUF_INIT(16 * 1024);
     struct json_writer              w;
-    struct audit_event              e = { .time = now, .event_type = "AwsServiceEvent",
+    struct audit_event              e = { .time = now,
+                                          .event_type = "AwsServiceEvent",
                                           .event_name = "TrentInstanceCreated",
                                           .account = bytes_str(config->account) };
     uint8_t                         uuid[16];
@@ -184,9 +190,10 @@ static enum kms_status first_record(struct audit *audit, const struct instance_c
     return audit_append(audit, &event, 1, true, false, reterr);
 }
 
-static enum kms_status make_audit(const struct instance_config *config, const struct instance_paths *p,
-                                  struct vault *v, struct clock *clock,
-                                  const struct instance_result *key, struct kms_error *reterr)
+static enum kms_status make_audit(const struct instance_config *config,
+                                  const struct instance_paths *p, struct vault *v,
+                                  struct clock *clock, const struct instance_result *key,
+                                  struct kms_error *reterr)
 {
     struct audit_config a = {
         .dir = p->audit,
@@ -207,11 +214,11 @@ static enum kms_status make_audit(const struct instance_config *config, const st
     return status;
 }
 
-/* The database comes last, and under its name only when it is complete: a directory without one is not
- * a data directory yet. */
-static enum kms_status make_database(const struct instance_config *config, const struct instance_paths *p,
-                                     struct vault *v, const struct instance_result *key,
-                                     struct kms_error *reterr)
+/* The database comes last, and under its name only when it is complete: a directory without one is
+ * not a data directory yet. */
+static enum kms_status make_database(const struct instance_config *config,
+                                     const struct instance_paths *p, struct vault *v,
+                                     const struct instance_result *key, struct kms_error *reterr)
 {
     char path[FILE_PATH_MAX];
 
@@ -223,9 +230,10 @@ static enum kms_status make_database(const struct instance_config *config, const
     return file_sync_dir(p->data, reterr);
 }
 
-static enum kms_status make_files(const struct instance_config *config, const struct instance_paths *p,
-                                  struct clock *clock, struct epoch *epoch,
-                                  const struct instance_result *key, struct kms_error *reterr)
+static enum kms_status make_files(const struct instance_config *config,
+                                  const struct instance_paths *p, struct clock *clock,
+                                  struct epoch *epoch, const struct instance_result *key,
+                                  struct kms_error *reterr)
 {
     const struct vault_config vc = {
         .data_dir = p->data,
@@ -255,7 +263,8 @@ enum kms_status instance_create(const struct instance_config *config, struct ins
     struct instance_result key;
 
     if (!account_valid(config->account))
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "'%.20s' is not an account id: 12 digits", config->account);
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "'%.20s' is not an account id: 12 digits",
+                        config->account);
     TRY(instance_paths(config->data_dir, config->root_key_file, &p, reterr));
     TRY(instance_make_directory(&p, reterr));
     TRY(refuse_existing(&p, reterr));
@@ -264,8 +273,8 @@ enum kms_status instance_create(const struct instance_config *config, struct ins
     struct clock   *clock = clock_new(0);
     struct epoch   *epoch = epoch_new();
     enum kms_status status = clock == NULL || epoch == NULL
-        ? KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory")
-        : make_files(config, &p, clock, epoch, &key, reterr);
+                                 ? KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory")
+                                 : make_files(config, &p, clock, epoch, &key, reterr);
     epoch_free(epoch);
     clock_free(clock);
     if (status == KMS_OK)
@@ -274,27 +283,30 @@ enum kms_status instance_create(const struct instance_config *config, struct ins
     return status;
 }
 
-/* --- holding it ------------------------------------------------------------------------------------------ */
+/* --- holding it ------------------------------------------------------------------------------- */
 
-enum kms_status instance_lock(const struct instance_paths *paths, int *ret_fd, struct kms_error *reterr)
+enum kms_status instance_lock(const struct instance_paths *paths, int *ret_fd,
+                              struct kms_error *reterr)
 {
-    char pid[32] = { 0 };
+    char                pid[32] = { 0 };
     CLEANUP(closep) int fd = open(paths->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open '%s': %s", paths->lock, strerror(errno));
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open '%s': %s", paths->lock,
+                        strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (read(fd, pid, sizeof pid - 1) < 0)
             pid[0] = '\0';
-        return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                        "the data directory '%s' is in use by process %ld: stop it first, or use another "
-                        "directory",
-                        paths->data, strtol(pid, NULL, 10));
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "the data directory '%s' is in use by process %ld: stop it first, or use another "
+            "directory",
+            paths->data, strtol(pid, NULL, 10));
     }
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot write '%s': %s", paths->lock, strerror(errno));
-    *ret_fd = fd;
-    fd = -1;
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot write '%s': %s", paths->lock,
+                        strerror(errno));
+    *ret_fd = TAKE_FD(fd);
     return KMS_OK;
 }

@@ -30,32 +30,35 @@ KMS_MUST_CHECK enum kms_status instance_paths(const char *data_dir, const char *
 
 /* Makes the folder itself, mode 0700, if it is not there. */
 KMS_MUST_CHECK enum kms_status instance_make_directory(const struct instance_paths *paths,
-                                                       struct kms_error *reterr);
+                                                       struct kms_error            *reterr);
 
 struct instance_config {
     const char *data_dir;
-    const char *root_key_file;     /* NULL: DATA/root.key; refused if the file exists              */
-    const char *account;           /* 12 digits                                                    */
-    const char *access_key_id;     /* NULL: generated, AKIA and 16 characters                       */
-    const char *secret_access_key; /* NULL: generated, 40 characters                                */
+    const char *root_key_file;     /* NULL: DATA/root.key; refused if the file exists */
+    const char *account;           /* 12 digits */
+    const char *access_key_id;     /* NULL: generated, AKIA and 16 characters */
+    const char *secret_access_key; /* NULL: generated, 40 characters */
     bool        development;
     uint64_t    audit_reserve_bytes;
 };
 
-/* The first account's root access key; the secret is nowhere else in clear. Wipe after showing it. */
+/* The first account's root access key; the secret is nowhere else in clear. Wipe after showing
+ * it. */
 struct instance_result {
     char access_key_id[129];
     char secret_access_key[129];
 };
 void instance_result_wipe(struct instance_result *r);
 
-/* Makes a data directory (mode 0700) with everything in it and the first account. Refuses a folder that
- * has any file of a data directory in it; nothing is overwritten. If it fails halfway, what it made is
- * left for inspection and named in the message. crypto_init and secret_memory_init come first. */
+/* Makes a data directory (mode 0700) with everything in it and the first account. Refuses a folder
+ * that has any file of a data directory in it; nothing is overwritten. If it fails halfway, what it
+ * made is left for inspection and named in the message. crypto_init and secret_memory_init come
+ * first. */
 KMS_MUST_CHECK enum kms_status instance_create(const struct instance_config *config,
-                                               struct instance_result *ret, struct kms_error *reterr);
+                                               struct instance_result       *ret,
+                                               struct kms_error             *reterr);
 
-/* Takes the exclusive lock of a data directory; *ret_fd holds it until closed. Refuses with the process
- * id of the holder. */
+/* Takes the exclusive lock of a data directory; *ret_fd holds it until closed. Refuses with the
+ * process id of the holder. */
 KMS_MUST_CHECK enum kms_status instance_lock(const struct instance_paths *paths, int *ret_fd,
                                              struct kms_error *reterr);

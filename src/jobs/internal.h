@@ -17,19 +17,21 @@ struct due {
 };
 
 struct jobs {
-    struct jobs_parts parts;
-    struct committer *committer;
-    int               reader;
-    pthread_mutex_t   lock;
-    pthread_cond_t    wake;
-    struct due       *heap;
-    size_t            n, cap;
-    bool              stopping, started;
-    pthread_t         thread;
+    struct jobs_parts  parts;
+    struct committer  *committer;
+    int                reader;
+    pthread_mutex_t    lock;
+    pthread_cond_t     wake;
+    struct due        *heap;
+    size_t             n, cap;
+    bool               stopping, started;
+    pthread_t          thread;
     struct jobs_counts counts; /* under lock */
 };
 
 /* What is due for one key; KMS_OK also if nothing is any more. KMS_E_CHANGED: look again.
  * KMS_E_TIMEOUT: the time is in doubt, nothing is erased now (trust-model 2.8). */
-KMS_MUST_CHECK enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *reterr);
-KMS_MUST_CHECK enum kms_status job_import_key(struct jobs *j, const struct due *d, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status job_key(struct jobs *j, const struct due *d,
+                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status job_import_key(struct jobs *j, const struct due *d,
+                                              struct kms_error *reterr);

@@ -10,8 +10,8 @@
 #include "crypto/crypto.h"
 
 enum {
-    IDLE_SWEEP_MS = 5 * 1000,  /* how often opened materials are looked at for idleness        */
-    RETRY_MS      = 10 * 1000, /* after a failure, or while the time is in doubt               */
+    IDLE_SWEEP_MS = 5 * 1000, /* how often opened materials are looked at for idleness */
+    RETRY_MS = 10 * 1000,     /* after a failure, or while the time is in doubt */
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts)
@@ -50,7 +50,7 @@ void jobs_free(struct jobs *j)
     free(j);
 }
 
-/* --- the heap: earliest first; entries are hints, the record decides ------------------------------- */
+/* --- the heap: earliest first; entries are hints, the record decides -------------------------- */
 
 static void heap_swap(struct due *a, struct due *b)
 {
@@ -153,7 +153,7 @@ void jobs_load(struct jobs *j)
     directory_each_import_key(j->parts.directory, load_import_key, j);
 }
 
-/* --- serving it -------------------------------------------------------------------------------------- */
+/* --- serving it ------------------------------------------------------------------------------- */
 
 /* The earliest entry if it is due; false otherwise. */
 static bool pop_due(struct jobs *j, struct due *ret)
@@ -182,7 +182,8 @@ enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error 
 
     *ret_done = 0;
     while (pop_due(j, &d)) {
-        enum kms_status status = d.is_import_key ? job_import_key(j, &d, &err) : job_key(j, &d, &err);
+        enum kms_status status = d.is_import_key ? job_import_key(j, &d, &err)
+                                                 : job_key(j, &d, &err);
         if (status == KMS_OK) {
             (*ret_done)++;
             continue;
@@ -193,7 +194,8 @@ enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error 
         }
         try_again_later(j, &d);
         if (status != KMS_E_TIMEOUT)
-            log_error("jobs: %s%s: %s", d.is_import_key ? "import token" : "key ", d.key_id, err.detail);
+            log_error("jobs: %s%s: %s", d.is_import_key ? "import token" : "key ", d.key_id,
+                      err.detail);
         if (first == KMS_OK && status != KMS_E_TIMEOUT) {
             first = status;
             *reterr = err;

@@ -1,8 +1,8 @@
-/* jobs/jobs.h - what happens by itself: expiry of imported material, the end of deletion windows, delayed
- * rotations, the end of import tokens, idle opened material.
+/* jobs/jobs.h - what happens by itself: expiry of imported material, the end of deletion windows,
+ * delayed rotations, the end of import tokens, idle opened material.
  *
- * One thread, a heap of due times. Correctness never depends on it (key_state_at and key_gone judge at
- * use); it makes erasing follow within a second.
+ * One thread, a heap of due times. Correctness never depends on it (key_state_at and key_gone judge
+ * at use); it makes erasing follow within a second.
  */
 #pragma once
 
@@ -24,8 +24,10 @@ void jobs_set_committer(struct jobs *j, struct committer *committer);
 /* Puts every key's next event on the heap; after commit_recover. */
 void jobs_load(struct jobs *j);
 /* Does everything that is due now; before listening, so that after any downtime the first answer is
- * right and the erasing is done. Returns the number of things done. The committer must be running. */
-KMS_MUST_CHECK enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error *reterr);
+ * right and the erasing is done. Returns the number of things done. The committer must be
+ * running. */
+KMS_MUST_CHECK enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done,
+                                            struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status jobs_start(struct jobs *j, struct kms_error *reterr);
 /* For struct committer_parts. */
 void jobs_key_changed(void *jobs, const struct key_record *key);
@@ -35,5 +37,8 @@ void jobs_wake(struct jobs *j);
 void jobs_stop(struct jobs *j);
 void jobs_free(struct jobs *j);
 
-struct jobs_counts { uint64_t expired, deleted, rotated, import_keys; int64_t next_due; };
+struct jobs_counts {
+    uint64_t expired, deleted, rotated, import_keys;
+    int64_t  next_due;
+};
 void jobs_counts(struct jobs *j, struct jobs_counts *ret);

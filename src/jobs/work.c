@@ -77,8 +77,9 @@ static enum kms_status plan_rotate(struct jobs *j, struct key_record *edit, int6
     return KMS_OK;
 }
 
-static enum kms_status plan(struct jobs *j, enum work work, const struct key_record *key, int64_t now,
-                            struct change *change, struct sealed *ret_spare, struct kms_error *reterr)
+static enum kms_status plan(struct jobs *j, enum work work, const struct key_record *key,
+                            int64_t now, struct change *change, struct sealed *ret_spare,
+                            struct kms_error *reterr)
 {
     struct key_record *edit = key_record_clone(key);
 
@@ -86,16 +87,10 @@ static enum kms_status plan(struct jobs *j, enum work work, const struct key_rec
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for key %.*s", BYTES_FMT(key->name.arn));
     edit->version = key->version + 1;
     switch (work) {
-    case WORK_DELETE:
-        plan_delete(j, key, edit, now, change);
-        return KMS_OK;
-    case WORK_EXPIRE:
-        plan_expire(j, edit, now, change);
-        return KMS_OK;
-    case WORK_ROTATE:
-        return plan_rotate(j, edit, now, change, ret_spare, reterr);
-    case WORK_NOTHING:
-        break;
+    case WORK_DELETE:  plan_delete(j, key, edit, now, change); return KMS_OK;
+    case WORK_EXPIRE:  plan_expire(j, edit, now, change); return KMS_OK;
+    case WORK_ROTATE:  return plan_rotate(j, edit, now, change, ret_spare, reterr);
+    case WORK_NOTHING: break;
     }
     key_record_free(edit);
     return KMS_OK;
@@ -121,7 +116,7 @@ enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *r
     epoch_enter(j->parts.epoch, j->reader);
     const struct key_record *key = directory_key(j->parts.directory, bytes_str(d->account),
                                                  bytes_str(d->region), bytes_str(d->key_id));
-    int64_t now = clock_now(j->parts.clock);
+    int64_t                  now = clock_now(j->parts.clock);
     if (key != NULL)
         work = work_of(key, now, j->parts.rotation_delay);
     bool doubtful = (work == WORK_DELETE || work == WORK_EXPIRE) && !clock_certain(j->parts.clock);
@@ -147,8 +142,8 @@ enum kms_status job_import_key(struct jobs *j, const struct due *d, struct kms_e
 
     epoch_enter(j->parts.epoch, j->reader);
     const struct import_key_record *k = directory_import_key(j->parts.directory, d->import_key);
-    int64_t now = clock_now(j->parts.clock);
-    bool    due = k != NULL && now >= k->valid_to;
+    int64_t                         now = clock_now(j->parts.clock);
+    bool                            due = k != NULL && now >= k->valid_to;
     if (due) {
         struct row *gone = change_add(&change, ROW_IMPORT_KEY_DELETE);
         memcpy(gone->import_key_id, k->id, sizeof gone->import_key_id);

@@ -80,7 +80,7 @@ static void *must(void *memory)
     return memory;
 }
 
-/* --- names as they are looked up --------------------------------------------------------------- */
+/* --- names as they are looked up -------------------------------------------------------------- */
 
 enum { LOOKUP_MAX = ACCOUNT_LEN + 1 + REGION_MAX + 1 + ALIAS_MAX };
 
@@ -138,7 +138,7 @@ static void *entry_new(size_t size, struct bytes key)
     return memory;
 }
 
-/* --- finding ------------------------------------------------------------------------------------ */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 static struct realm *find_realm(const struct directory *d, struct bytes account,
                                 struct bytes region)
@@ -227,7 +227,7 @@ const struct import_key_record *directory_import_key(const struct directory *d,
     return e == NULL ? NULL : atomic_load_explicit(&e->record, memory_order_acquire);
 }
 
-/* --- listing ------------------------------------------------------------------------------------ */
+/* --- listing ---------------------------------------------------------------------------------- */
 
 struct key_page {
     const struct key_record **ret;
@@ -318,7 +318,7 @@ struct directory_counts directory_counts(const struct directory *d)
     };
 }
 
-/* --- the retired -------------------------------------------------------------------------------- */
+/* --- the retired ------------------------------------------------------------------------------ */
 
 static void retire(struct directory *d, const void *memory, void (*release)(void *memory))
 {
@@ -354,7 +354,7 @@ void directory_reclaim(struct directory *d)
     series_trash_empty(&d->trash);
 }
 
-/* --- keys and their materials ------------------------------------------------------------------- */
+/* --- keys and their materials ----------------------------------------------------------------- */
 
 static struct realm *realm_for(struct directory *d, struct bytes account, struct bytes region)
 {
@@ -476,7 +476,7 @@ void directory_remove_key(struct directory *d, struct bytes account, struct byte
         remove_key(d, e);
 }
 
-/* --- aliases ------------------------------------------------------------------------------------ */
+/* --- aliases ---------------------------------------------------------------------------------- */
 
 static struct key_entry *target_of(const struct directory *d, const struct alias_record *alias)
 {
@@ -576,7 +576,7 @@ struct alias_record *alias_record_new(struct bytes account, struct bytes region,
     return a;
 }
 
-/* --- access keys and import keys ---------------------------------------------------------------- */
+/* --- access keys and import keys -------------------------------------------------------------- */
 
 void directory_put_access_key(struct directory *d, struct access_key_record *key)
 {
@@ -617,7 +617,7 @@ void directory_remove_import_key(struct directory *d, const uint8_t id[16])
     retire(d, e, free);
 }
 
-/* --- everything --------------------------------------------------------------------------------- */
+/* --- everything ------------------------------------------------------------------------------- */
 
 struct key_visit {
     void (*visit)(const struct key_record *key, void *ctx);

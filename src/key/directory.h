@@ -1,4 +1,4 @@
-/* key/directory.h - every key, alias and access key of this server, in memory, readable without locks.
+/* key/directory.h - every key, alias and access key of this server, in memory; readers take no locks.
  *
  * Readers are inside an epoch section (base/epoch.h) and get pointers to immutable records, valid
  * until they leave the section. The committer is the only writer. What is published here is what
@@ -14,7 +14,7 @@ struct directory;
 struct directory *directory_new(struct epoch *epoch, uint64_t seed);
 void directory_free(struct directory *d);
 
-/* --- readers ------------------------------------------------------------------------------- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 const struct key_record *directory_key(const struct directory *d, struct bytes account,
                                        struct bytes region, struct bytes key_id);
@@ -42,7 +42,7 @@ struct directory_counts {
 };
 struct directory_counts directory_counts(const struct directory *d);
 
-/* --- the writer: the committer, and loading at start ---------------------------------------- */
+/* --- the writer: the committer, and loading at start ------------------------------------------ */
 
 /* The writer must not be inside an epoch section: a table that grows is freed after a barrier.
  * Memory that runs out ends the process: half a change must not be visible.

@@ -93,9 +93,9 @@ enum slot_class { SLOT_ERASABLE /* imported: never backed up */, SLOT_DURABLE /*
 /* A material as it lies in the database: wrapped under its domain key and a shred key that is in a
  * slot file. Useless without both. `wrapped.len == 0` means there is none. */
 struct sealed {
-    struct bytes    wrapped;         /* AES-256-GCM: ciphertext, 16-byte tag                 */
-    uint32_t        domain_version;  /* version of the account-and-Region domain key         */
-    uint32_t        slot;            /* slot number in the file of `slot_class`              */
+    struct bytes    wrapped;         /* AES-256-GCM: ciphertext, 16-byte tag */
+    uint32_t        domain_version;  /* version of the account-and-Region domain key */
+    uint32_t        slot;            /* slot number in the file of `slot_class` */
     uint64_t        slot_generation; /* a row and a slot that disagree mean: material is gone */
     enum slot_class slot_class;
 };
@@ -105,14 +105,14 @@ struct key_material {
     uint8_t check[32]; /* second keyed tag, never shown: a forged id alone never passes */
     enum material_role    role;
     bool                  present;    /* ImportState IMPORTED; AWS_KMS materials always are */
-    enum expiration_model expiration; /* EXPIRATION_NONE while missing                     */
-    int64_t               valid_to;   /* whole seconds in ms; only with EXPIRES             */
+    enum expiration_model expiration; /* EXPIRATION_NONE while missing */
+    int64_t               valid_to;   /* whole seconds in ms; only with EXPIRES */
     bool                  has_description;
     struct bytes          description;
     int64_t               rotation_date; /* when it became current by a rotation; 0 for the first */
     enum rotation_type    rotation_type;
     int64_t               created;
-    struct sealed         sealed; /* wrapped.len == 0 when not present                  */
+    struct sealed         sealed; /* wrapped.len == 0 when not present */
 };
 
 struct key_tag {
@@ -129,17 +129,17 @@ struct key_record {
     enum key_usage    usage;
     enum key_origin   origin;
     enum multi_region multi_region;
-    struct bytes      primary_region; /* of a multi-Region key                        */
+    struct bytes      primary_region; /* of a multi-Region key */
     int64_t           created;
-    uint64_t          serial; /* order of creation; markers of ListKeys name it  */
+    uint64_t          serial; /* order of creation; markers of ListKeys name it */
 
     /* life */
-    uint64_t       version; /* +1 with every committed change; 1 at creation   */
-    enum key_state state;   /* written by key/state.c only                     */
+    uint64_t       version; /* +1 with every committed change; 1 at creation */
+    enum key_state state;   /* written by key/state.c only */
     int64_t        deletion_date;
     uint32_t       pending_window_days;
     struct bytes   description;
-    struct bytes   policy; /* document text                                   */
+    struct bytes   policy; /* document text */
 
     /* materials, oldest first; exactly one MATERIAL_CURRENT once there is any */
     struct key_material *materials;
@@ -150,10 +150,10 @@ struct key_record {
     bool     rotation_enabled;
     uint32_t rotation_period_days;
     int64_t  next_rotation;
-    int64_t  on_demand_start; /* 0 = none in progress                            */
-    uint32_t on_demand_count; /* completed on-demand rotations, limit 25         */
+    int64_t  on_demand_start; /* 0 = none in progress */
+    uint32_t on_demand_count; /* completed on-demand rotations, limit 25 */
 
-    struct key_tag *tags; /* in order of insertion                           */
+    struct key_tag *tags; /* in order of insertion */
     size_t          n_tags;
 
     struct arena *arena;
@@ -178,10 +178,10 @@ void key_record_remove_material(struct key_record *k, size_t at);
 struct key_material *key_record_material(const struct key_record *k, const struct material_id *id);
 struct key_material *key_record_with_role(const struct key_record *k, enum material_role role);
 
-/* --- the other records -------------------------------------------------------------------- */
+/* --- the other records ------------------------------------------------------------------------ */
 
 struct alias_record {
-    struct alias_name name; /* account, Region, "alias/..."                    */
+    struct alias_name name; /* account, Region, "alias/..." */
     char              key_id[KEY_ID_MAX + 1];
     int64_t           created;
     int64_t           updated;
@@ -191,13 +191,13 @@ struct alias_record {
 
 /* The private half of a GetParametersForImport answer (trust-model 2.6). */
 struct import_key_record {
-    uint8_t         id[16];             /* the token id                                    */
-    struct key_name key;                /* views into `arena`                              */
-    uint8_t         wrapping_algorithm; /* enum wrapping_algorithm of vault/vault.h        */
-    uint8_t         wrapping_spec;      /* enum key_spec: SPEC_RSA_2048, 3072, 4096        */
-    uint8_t         fingerprint[32];    /* SHA-256 of the public key's SPKI                */
+    uint8_t         id[16];             /* the token id */
+    struct key_name key;                /* views into `arena` */
+    uint8_t         wrapping_algorithm; /* enum wrapping_algorithm of vault/vault.h */
+    uint8_t         wrapping_spec;      /* enum key_spec: SPEC_RSA_2048, 3072, 4096 */
+    uint8_t         fingerprint[32];    /* SHA-256 of the public key's SPKI */
     int64_t         valid_to;
-    struct sealed   sealed; /* PKCS#8 of the private key, erasable slot        */
+    struct sealed   sealed; /* PKCS#8 of the private key, erasable slot */
     struct arena   *arena;
 };
 /* An empty one that lies in an arena of its own; NULL when out of memory. */
@@ -210,41 +210,41 @@ void import_key_record_freep(struct import_key_record **k); /* for CLEANUP() */
 struct tombstone {
     uint64_t           serial;
     char               key_arn[KEY_ARN_MAX + 1];
-    struct material_id material; /* zero for import wrapping keys                   */
+    struct material_id material; /* zero for import wrapping keys */
     uint32_t           slot;
     uint64_t           slot_generation;
     enum slot_class    slot_class;
     int64_t            at;
-    uint8_t            reason; /* enum erase_reason                               */
+    uint8_t            reason; /* enum erase_reason */
     bool               erased;
 };
 enum erase_reason {
-    ERASE_API,          /* DeleteImportedKeyMaterial                                */
-    ERASE_EXPIRY,       /* ValidTo reached                                          */
-    ERASE_KEY_DELETION, /* end of the deletion window                               */
-    ERASE_REPLACED,     /* the same material was imported again into a new slot     */
-    ERASE_IMPORT_KEY,   /* an import wrapping key, after 24 h or with its key       */
-    ERASE_ORPHAN,       /* a slot that no row names, found at start                 */
+    ERASE_API,          /* DeleteImportedKeyMaterial */
+    ERASE_EXPIRY,       /* ValidTo reached */
+    ERASE_KEY_DELETION, /* end of the deletion window */
+    ERASE_REPLACED,     /* the same material was imported again into a new slot */
+    ERASE_IMPORT_KEY,   /* an import wrapping key, after 24 h or with its key */
+    ERASE_ORPHAN,       /* a slot that no row names, found at start */
     ERASE_REASON_COUNT
 };
 const char *erase_reason_name(enum erase_reason reason);
 
 struct domain_key_record {
-    struct bytes account; /* views; the holder owns the memory               */
+    struct bytes account; /* views; the holder owns the memory */
     struct bytes region;
     uint32_t     version;
     struct bytes wrapped;
 };
 
 struct access_key_record {
-    char         id[129]; /* access key id, NUL-terminated                   */
+    char         id[129]; /* access key id, NUL-terminated */
     char         account[13];
-    char         principal_arn[256]; /* arn:aws:iam::<account>:root for now             */
+    char         principal_arn[256]; /* arn:aws:iam::<account>:root for now */
     char         principal_id[129];
     bool         active;
     int64_t      created;
     uint64_t     version;
-    struct bytes wrapped_secret; /* under the `principal` purpose key               */
+    struct bytes wrapped_secret; /* under the `principal` purpose key */
 };
 /* A zeroed one with a copy of the wrapped secret behind it, in one allocation: free() releases it.
  * NULL when out of memory. */

@@ -11,7 +11,8 @@ static enum kms_status no_such_key(struct bytes account, struct bytes region, st
     CLEANUP(buf_release) struct buf arn = BUF_INIT(LIMIT_ARN_BYTES);
 
     key_arn_add(&arn, account, region, id);
-    return KMS_REFUSE(reterr, KMS_E_NOT_FOUND, "Key '%.*s' does not exist", BYTES_FMT(buf_bytes(&arn)));
+    return KMS_REFUSE(reterr, KMS_E_NOT_FOUND, "Key '%.*s' does not exist",
+                      BYTES_FMT(buf_bytes(&arn)));
 }
 
 static enum kms_status by_id(const struct resolve_from *from, struct bytes account, struct bytes id,
@@ -61,25 +62,23 @@ enum kms_status resolve_key(const struct resolve_from *from, struct bytes text,
     if (!from->aliases && (ref.kind == REF_ALIAS || ref.kind == REF_ALIAS_ARN))
         return KMS_REFUSE(reterr, KMS_E_ARN, "Key Aliases are not supported for this operation.");
     switch (ref.kind) {
-    case REF_KEY_ID:
-        return by_id(from, from->account, ref.id, ret, reterr);
+    case REF_KEY_ID: return by_id(from, from->account, ref.id, ret, reterr);
     case REF_KEY_ARN:
         TRY(same_region(from, &ref, reterr));
         if (!ref.id_ok)
             return KMS_REFUSE(reterr, KMS_E_NOT_FOUND, "Invalid keyId %.*s", BYTES_FMT(ref.id));
         return by_id(from, ref.account, ref.id, ret, reterr);
-    case REF_ALIAS:
-        return by_alias(from, from->account, ref.id, ret, reterr);
+    case REF_ALIAS: return by_alias(from, from->account, ref.id, ret, reterr);
     case REF_ALIAS_ARN:
         TRY(same_region(from, &ref, reterr));
         return by_alias(from, ref.account, ref.id, ret, reterr);
-    case REF_MALFORMED:
-        break;
+    case REF_MALFORMED: break;
     }
     return KMS_REFUSE(reterr, KMS_E_NOT_FOUND, "Invalid keyId '%.*s'", BYTES_FMT(text));
 }
 
-const struct key_record *resolve_material(const struct resolve_from *from, const struct material_id *id)
+const struct key_record *resolve_material(const struct resolve_from *from,
+                                          const struct material_id  *id)
 {
     const struct key_record *key = directory_key_by_material(from->directory, from->region, id);
 

@@ -1,7 +1,8 @@
 /* key/series.c - see series.h.
  *
  * A list of chunks of slots. Both only ever grow at their end; every other change builds new ones
- * beside the old, publishes the new list, and throws away the old when no reader can see it any more.
+ * beside the old, publishes the new list, and throws away the old when no reader can see it any
+ * more.
  *
  * Invariants:
  *   I1  Serials ascend strictly through all chunks, holes included; no linked chunk is empty.
@@ -15,11 +16,11 @@
 #include <stdlib.h>
 
 enum {
-    CHUNK_FIRST = 4, /* slots: most keys have an alias or two                                 */
-    CHUNK_MAX = 256, /* 4 KiB: what putting one out of order copies                           */
+    CHUNK_FIRST = 4, /* slots: most keys have an alias or two */
+    CHUNK_MAX = 256, /* 4 KiB: what putting one out of order copies */
     LIST_FIRST = 4,
-    HOLES_MIN = 64, /* fewer holes are not worth a rebuild                                   */
-    TRASH_MAX = 1024 * 1024, /* bytes that may wait for the owner's next barrier            */
+    HOLES_MIN = 64,          /* fewer holes are not worth a rebuild */
+    TRASH_MAX = 1024 * 1024, /* bytes that may wait for the owner's next barrier */
 };
 
 struct slot {
@@ -105,7 +106,7 @@ void series_free(struct series *s)
     free(s);
 }
 
-/* --- what waits for the readers ----------------------------------------------------------------- */
+/* --- what waits for the readers --------------------------------------------------------------- */
 
 void series_trash_empty(struct series_trash *t)
 {

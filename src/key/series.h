@@ -1,8 +1,8 @@
 /* key/series.h - things in the order of their serial, listed without locks; a part of directory.c.
  *
- * One writer; readers inside an epoch section. Adding at the end touches one slot. Taking out leaves
- * a hole that keeps its serial, so that a marker always finds its place by binary search; when most
- * of a series is holes it is rebuilt. Memory that runs out ends the process.
+ * One writer; readers inside an epoch section. Adding at the end touches one slot. Taking out
+ * leaves a hole that keeps its serial, so that a marker always finds its place by binary search;
+ * when most of a series is holes it is rebuilt. Memory that runs out ends the process.
  */
 #pragma once
 
@@ -12,8 +12,8 @@
 struct series;
 
 /* What readers may still see of blocks that were replaced; one for all series of a directory. It is
- * emptied by the owner after a barrier, or by itself, with a barrier, when it has grown too large: the
- * writer must not be inside a section. */
+ * emptied by the owner after a barrier, or by itself, with a barrier, when it has grown too large:
+ * the writer must not be inside a section. */
 struct series_trash {
     struct epoch *epoch;
     void        **blocks;

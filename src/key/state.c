@@ -231,7 +231,7 @@ int64_t key_valid_to(const struct key_record *key)
     return earliest;
 }
 
-/* --- refusals ---------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 enum kms_status key_state_check(const struct key_record *key, enum key_state now_state,
                                 uint32_t allowed, struct kms_error *reterr)
@@ -267,7 +267,7 @@ static bool same_id(const struct material_id *a, const struct material_id *b)
     return bytes_eq(bytes_of(a->b, sizeof a->b), bytes_of(b->b, sizeof b->b));
 }
 
-/* --- life of the key ---------------------------------------------------------------------------- */
+/* --- life of the key -------------------------------------------------------------------------- */
 
 void key_created(struct key_record *key)
 {
@@ -298,7 +298,7 @@ void key_cancel_deletion(struct key_record *key, int64_t now)
     key->deletion_date = 0;
 }
 
-/* --- imports ------------------------------------------------------------------------------------ */
+/* --- imports ---------------------------------------------------------------------------------- */
 
 /* R22: the material is not one that this key expects. */
 static enum kms_status refuse_unexpected(const struct import_request *rq,
@@ -311,8 +311,9 @@ static enum kms_status refuse_unexpected(const struct import_request *rq,
                       "Imported key material does not have the expected identifier (%s).", id.s);
 }
 
-/* R19, R20: NEW_KEY_MATERIAL. The first of the two wins for the pending material itself. Neither asks
- * for the key's state: NEW is accepted while an older material is missing (chosen, not recorded). */
+/* R19, R20: NEW_KEY_MATERIAL. The first of the two wins for the pending material itself. Neither
+ * asks for the key's state: NEW is accepted while an older material is missing (chosen, not
+ * recorded). */
 static enum kms_status check_new(const struct key_record *key, const struct import_request *rq,
                                  struct kms_error *reterr)
 {
@@ -334,8 +335,8 @@ static enum kms_status check_new(const struct key_record *key, const struct impo
     return KMS_OK;
 }
 
-/* R22, R23: no type, or EXISTING_KEY_MATERIAL. The pending material of a single-Region key is accepted
- * too, as a refresh (chosen; recorded for replicas). */
+/* R22, R23: no type, or EXISTING_KEY_MATERIAL. The pending material of a single-Region key is
+ * accepted too, as a refresh (chosen; recorded for replicas). */
 static enum kms_status check_existing(const struct key_record *key, const struct import_request *rq,
                                       struct kms_error *reterr)
 {
@@ -392,7 +393,7 @@ enum kms_status key_import(struct key_record *key, const struct import_request *
     return KMS_OK;
 }
 
-/* --- deletion and expiry ------------------------------------------------------------------------ */
+/* --- deletion and expiry ---------------------------------------------------------------------- */
 
 /* I4. A pending material goes with its entry; on a replica the entry is the primary's and stays
  * (R47). What the key needs stays listed with its description, as missing (R30). */
@@ -462,7 +463,7 @@ void key_material_lost(struct key_record *key, const struct material_id *id, int
         drop_material(key, m);
 }
 
-/* --- rotation ------------------------------------------------------------------------------------ */
+/* --- rotation --------------------------------------------------------------------------------- */
 
 /* R42, R44: an imported key needs a material to rotate to, present in every Region. */
 static enum kms_status check_pending(const struct key_record *key, struct kms_error *reterr)

@@ -7,15 +7,17 @@
 #include "key/record.h"
 
 /* What the key is now: the stored state, corrected by the clock. A CURRENT or NON_CURRENT material
- * past its ValidTo makes an Enabled or Disabled key PendingImport before any job has run (R33, R37). */
+ * past its ValidTo makes an Enabled or Disabled key PendingImport before any job has run (R33,
+ * R37). */
 enum key_state key_state_at(const struct key_record *key, int64_t now);
 /* True once the deletion window has ended: the key no longer exists for anybody. */
 bool key_gone(const struct key_record *key, int64_t now);
-/* A present CURRENT/NON_CURRENT material that is past its ValidTo but not yet erased; NULL if none. */
+/* A present CURRENT/NON_CURRENT material that is past its ValidTo but not yet erased; NULL if
+ * none. */
 const struct key_material *key_expired_material(const struct key_record *key, int64_t now);
 /* The next moment at which something happens by itself (expiry, end of window, end of a delayed
- * on-demand rotation); INT64_MAX for never. `rotation_delay` in ms. Once it has been reached, one of
- * key_expired_material, key_gone and key_on_demand_due says so, and acting on it moves it on.
+ * on-demand rotation); INT64_MAX for never. `rotation_delay` in ms. Once it has been reached, one
+ * of key_expired_material, key_gone and key_on_demand_due says so, and acting on it moves it on.
  * Automatic rotations are not among these events: key_automatic_due. */
 int64_t key_next_event(const struct key_record *key, int64_t rotation_delay);
 /* An on-demand rotation was asked for `rotation_delay` ms ago or longer, in whatever state the key
@@ -25,10 +27,11 @@ bool key_on_demand_due(const struct key_record *key, int64_t now, int64_t rotati
  * Enabled again (kms-behaviour 8). */
 bool key_automatic_due(const struct key_record *key, int64_t now);
 
-/* Earliest ValidTo among CURRENT and NON_CURRENT materials; 0 if none expires (kms-behaviour 7.7). */
+/* Earliest ValidTo among CURRENT and NON_CURRENT materials; 0 if none expires (kms-behaviour
+ * 7.7). */
 int64_t key_valid_to(const struct key_record *key);
 
-/* --- which states let an operation proceed --------------------------------------------------- */
+/* --- which states let an operation proceed ---------------------------------------------------- */
 
 #define KEY_IN(state) (1u << (state))
 enum {
@@ -44,18 +47,18 @@ KMS_MUST_CHECK enum kms_status key_state_check(const struct key_record *key,
                                                enum key_state now_state, uint32_t allowed,
                                                struct kms_error *reterr);
 
-/* --- the table behind it, for docs/key-states.md and its test ------------------------------------ */
+/* --- the table behind it, for docs/key-states.md and its test --------------------------------- */
 
 enum key_event {
-    EVENT_CREATED,       /* created with its material                                         */
-    EVENT_CREATED_EMPTY, /* created without: origin EXTERNAL                                  */
+    EVENT_CREATED,       /* created with its material */
+    EVENT_CREATED_EMPTY, /* created without: origin EXTERNAL */
     EVENT_ENABLE,
     EVENT_DISABLE,
     EVENT_SCHEDULE_DELETION,
-    EVENT_CANCEL,         /* deletion cancelled, nothing missing                               */
-    EVENT_CANCEL_MISSING, /* deletion cancelled, a material is missing                         */
-    EVENT_MISSING,        /* a CURRENT or NON_CURRENT material is missing now                  */
-    EVENT_COMPLETE,       /* one was imported, and none is missing now                         */
+    EVENT_CANCEL,         /* deletion cancelled, nothing missing */
+    EVENT_CANCEL_MISSING, /* deletion cancelled, a material is missing */
+    EVENT_MISSING,        /* a CURRENT or NON_CURRENT material is missing now */
+    EVENT_COMPLETE,       /* one was imported, and none is missing now */
     KEY_EVENT_COUNT
 };
 const char *key_event_name(enum key_event event); /* "schedule deletion", ... */
@@ -70,7 +73,7 @@ enum material_role material_role_deleted(enum material_role role);
  * refuse beyond that is refused here with the recorded text. They return KMS_OK and the record is
  * changed, or a refusal and the record is unchanged. */
 
-void key_created(struct key_record *key); /* Enabled or PendingImport (R1)  */
+void key_created(struct key_record *key); /* Enabled or PendingImport (R1) */
 void key_enable(struct key_record *key);
 void key_disable(struct key_record *key);
 void key_schedule_deletion(struct key_record *key, int64_t now, uint32_t days);
@@ -88,29 +91,31 @@ struct import_request {
     bool                  has_description;
     struct bytes          description;
 };
-/* R18..R25; the parameter checks before them (R7..R12) are the operation's. On success *ret_material
- * is the entry that the material went to (new, or existing and now present), its `sealed` still to be
- * filled by the caller. A re-import leaves the old sealed form in it until then (wrapped.len 0 if
- * there was none): the caller has it erased (ERASE_REPLACED) once the new one is committed.
- * A new material of a primary becomes PENDING_ROTATION: who knows the replicas corrects that (R43). */
+/* R18..R25; the parameter checks before them (R7..R12) are the operation's. On success
+ * *ret_material is the entry that the material went to (new, or existing and now present), its
+ * `sealed` still to be filled by the caller. A re-import leaves the old sealed form in it until
+ * then (wrapped.len 0 if there was none): the caller has it erased (ERASE_REPLACED) once the new
+ * one is committed. A new material of a primary becomes PENDING_ROTATION: who knows the replicas
+ * corrects that (R43). */
 KMS_MUST_CHECK enum kms_status key_import(struct key_record *key, const struct import_request *rq,
                                           int64_t now, struct key_material **ret_material,
                                           struct kms_error *reterr);
 
 /* R27..R31, R47. `id` NULL means the current one. *ret_erased: a copy of the sealed form to erase
- * (wrapped.len 0 if there was none; the view is good as long as `key`), *ret_id/ret_has_id: what the
- * answer names (R29: symmetric keys only). */
+ * (wrapped.len 0 if there was none; the view is good as long as `key`), *ret_id/ret_has_id: what
+ * the answer names (R29: symmetric keys only). */
 KMS_MUST_CHECK enum kms_status key_delete_material(struct key_record        *key,
                                                    const struct material_id *id, int64_t now,
                                                    struct sealed      *ret_erased,
                                                    struct material_id *ret_id, bool *ret_has_id,
                                                    struct kms_error *reterr);
-/* The expiry of one CURRENT/NON_CURRENT material has been carried out: bytes gone, key PendingImport
- * (unless pending deletion); the listing keeps IMPORTED, EXPIRES and ValidTo (R37). */
+/* The expiry of one CURRENT/NON_CURRENT material has been carried out: bytes gone, key
+ * PendingImport (unless pending deletion); the listing keeps IMPORTED, EXPIRES and ValidTo
+ * (R37). */
 void key_material_expired(struct key_record *key, const struct material_id *id);
-/* The slot of this material is gone although nobody deleted it (found at start, after a restore). Past
- * its ValidTo it has expired, otherwise it counts as deleted. An AWS_KMS key keeps its state: nothing
- * that its owner could do would bring the material back. */
+/* The slot of this material is gone although nobody deleted it (found at start, after a restore).
+ * Past its ValidTo it has expired, otherwise it counts as deleted. An AWS_KMS key keeps its state:
+ * nothing that its owner could do would bring the material back. */
 void key_material_lost(struct key_record *key, const struct material_id *id, int64_t now);
 
 /* R40..R42, R44: the request. An AWS_KMS key has nothing pending then; at completion the caller

@@ -54,9 +54,9 @@ enum kms_status op_check_alias_quota(const struct op_call *call, struct kms_erro
     return KMS_OK;
 }
 
-/* With a new version of the key in the change, two requests for the last place cannot both be right. Far
- * from the quota that would only make requests run again that do not disturb each other; and of those
- * near it none loses more often than there are places. */
+/* With a new version of the key in the change, two requests for the last place cannot both be
+ * right. Far from the quota that would only make requests run again that do not disturb each other;
+ * and of those near it none loses more often than there are places. */
 void op_hold_alias_quota(struct op_call *call)
 {
     enum { NEAR = 16 };

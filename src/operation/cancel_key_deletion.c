@@ -1,5 +1,5 @@
-/* operation/cancel_key_deletion.c - CancelKeyDeletion: to Disabled, or to PendingImport where a material
- * is missing (R36). */
+/* operation/cancel_key_deletion.c - CancelKeyDeletion: to Disabled, or to PendingImport where a
+ * material is missing (R36). */
 #include "operation/handlers.h"
 
 const struct shape_member op_cancel_key_deletion_shape[] = {

@@ -5,9 +5,10 @@
 
 #include "base/limits.h"
 
-/* --- call->scratch -------------------------------------------------------------------------------- */
+/* --- call->scratch ---------------------------------------------------------------------------- */
 
-/* Takes all of the room at the first use, so that views into it stay good while more is appended. */
+/* Takes all of the room at the first use, so that views into it stay good while more is
+ * appended. */
 static struct buf *scratch_of(struct op_call *call)
 {
     struct buf *s = call->scratch;
@@ -37,7 +38,7 @@ struct bytes op_alias_arn(struct op_call *call, struct bytes alias)
     return buf_ok(s) ? bytes_of(s->ptr + start, s->len - start) : alias;
 }
 
-/* --- encryption context ----------------------------------------------------------------------------- */
+/* --- encryption context ----------------------------------------------------------------------- */
 
 struct pair {
     struct bytes key;
@@ -116,7 +117,7 @@ enum kms_status op_context(struct op_call *call, struct json context, struct byt
     return scratch_since(s, start, ret, reterr);
 }
 
-/* --- changes ------------------------------------------------------------------------------------------ */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 struct key_record *op_edit_key(struct op_call *call)
 {
@@ -140,9 +141,10 @@ struct vault_material op_current(const struct key_record *key)
     return (struct vault_material){ key, key_record_with_role(key, MATERIAL_CURRENT) };
 }
 
-/* --- listings ------------------------------------------------------------------------------------------ */
+/* --- listings --------------------------------------------------------------------------------- */
 
-/* What a marker is bound to: one made by another account, Region, operation or for another key is none. */
+/* What a marker is bound to: one made by another account, Region, operation or for another key is
+ * none. */
 static enum kms_status marker_purpose(struct op_call *call, struct bytes *ret,
                                       struct kms_error *reterr)
 {

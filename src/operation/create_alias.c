@@ -10,10 +10,10 @@ const struct shape_member op_create_alias_shape[] = {
     SHAPE_END,
 };
 
-/* An alias as target: kms-behaviour 3.2 quotes the service's own text for just this case, 4.2 counts
- * CreateAlias among the operations that answer InvalidArnException for any alias. The text is older, but
- * it is about this operation and the other is a rule about many: we follow the text here. UpdateAlias,
- * for which nothing was quoted, follows the rule. */
+/* An alias as target: kms-behaviour 3.2 quotes the service's own text for just this case, 4.2
+ * counts CreateAlias among the operations that answer InvalidArnException for any alias. The text
+ * is older, but it is about this operation and the other is a rule about many: we follow the text
+ * here. UpdateAlias, for which nothing was quoted, follows the rule. */
 enum kms_status op_create_alias_prepare(struct op_call *call, struct kms_error *reterr)
 {
     enum key_ref_kind target = key_ref_parse(call->in.target_key_id).kind;

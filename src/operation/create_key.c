@@ -1,12 +1,12 @@
 /* operation/create_key.c - CreateKey.
  *
- * What this release builds: SYMMETRIC_DEFAULT keys with origin AWS_KMS or EXTERNAL, single-Region ones
- * and primaries, under the default policy. Everything else is checked as the real service checks it and
- * then refused with UnsupportedOperationException, never half done.
+ * What this release builds: SYMMETRIC_DEFAULT keys with origin AWS_KMS or EXTERNAL, single-Region
+ * ones and primaries, under the default policy. Everything else is checked as the real service
+ * checks it and then refused with UnsupportedOperationException, never half done.
  *
- * The first key of an account in a Region brings the domain key that wraps all materials there. Several
- * first keys at once insert the same domain key (vault_new_domain); the store lets one of them in, the
- * others are run again and find it there.
+ * The first key of an account in a Region brings the domain key that wraps all materials there.
+ * Several first keys at once insert the same domain key (vault_new_domain); the store lets one of
+ * them in, the others are run again and find it there.
  */
 #include "base/cleanup.h"
 #include "base/encode.h"
@@ -15,7 +15,7 @@
 enum {
     DOMAIN_VERSION = 1, /* the first; domain keys are not rotated yet */
     WRAPPED_DOMAIN = 1024,
-    POLICY_BYTES = 1024, /* the default text has about 330             */
+    POLICY_BYTES = 1024, /* the default text has about 330 */
 };
 
 static bool takes_deprecated_spec(struct bytes name)
@@ -49,7 +49,7 @@ const struct shape_member op_create_key_shape[] = {
 };
 // clang-format on
 
-/* --- what is asked for ------------------------------------------------------------------------------ */
+/* --- what is asked for ------------------------------------------------------------------------ */
 
 static enum key_spec spec_of(const struct op_input *in)
 {
@@ -74,7 +74,7 @@ static bool is_ml(enum key_spec spec)
     return bytes_starts(bytes_str(key_spec_name(spec)), BYTES_LIT("ML_"));
 }
 
-/* --- checks ------------------------------------------------------------------------------------------- */
+/* --- checks ----------------------------------------------------------------------------------- */
 
 /* Spec, usage and origin against each other (kms-behaviour 3.2, recorded-crypto 3, R2). */
 static enum kms_status check_spec(const struct op_input *in, struct kms_error *reterr)
@@ -138,7 +138,7 @@ enum kms_status op_create_key_prepare(struct op_call *call, struct kms_error *re
     return check_policy(call, reterr);
 }
 
-/* --- the new key ---------------------------------------------------------------------------------------- */
+/* --- the new key ------------------------------------------------------------------------------ */
 
 /* A UUID, or mrk- and 32 hex digits for a multi-Region key (kms-behaviour 4.1). */
 static enum kms_status new_key_id(struct op_call *call, char ret[KEY_ID_MAX],
@@ -208,7 +208,8 @@ static enum kms_status add_domain(struct op_call *call, struct kms_error *reterr
     return KMS_OK;
 }
 
-/* The material of a key that we generate. Its slot is given back by request.c if the change fails. */
+/* The material of a key that we generate. Its slot is given back by request.c if the change
+ * fails. */
 static enum kms_status add_material(struct op_call *call, struct key_record *key,
                                     struct kms_error *reterr)
 {

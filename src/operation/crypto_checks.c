@@ -27,13 +27,17 @@ enum kms_status op_check_symmetric(const struct key_record *key, struct op_int a
                       shape_encryption_algorithms[algorithm.v], key_spec_name(key->spec));
 }
 
-/* DryRunModifiers [IGNORE_CIPHERTEXT]: only with DryRun; then the key must be named (kms-behaviour 10.1). */
-static enum kms_status ignores_ciphertext(const struct op_call *call, bool *ret, struct kms_error *reterr)
+/* DryRunModifiers [IGNORE_CIPHERTEXT]: only with DryRun; then the key must be named (kms-behaviour
+ * 10.1). */
+static enum kms_status ignores_ciphertext(const struct op_call *call, bool *ret,
+                                          struct kms_error *reterr)
 {
-    bool modified = call->in.dry_run_modifiers.node != NULL && json_count(call->in.dry_run_modifiers) > 0;
+    bool modified = call->in.dry_run_modifiers.node != NULL &&
+                    json_count(call->in.dry_run_modifiers) > 0;
 
     if (modified && !(call->in.dry_run.set && call->in.dry_run.v != 0))
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION, "DryRunModifiers can only be used with DryRun.");
+        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
+                          "DryRunModifiers can only be used with DryRun.");
     *ret = modified;
     return KMS_OK;
 }
@@ -46,13 +50,15 @@ enum kms_status op_read_blob(struct op_call *call, struct bytes key_id, const ch
 
     TRY(ignores_ciphertext(call, &ignored, reterr));
     if (!ignored && call->in.ciphertext_blob.ptr == NULL)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy "
-                          "constraint: Member must not be null");
+        return KMS_REFUSE(
+            reterr, KMS_E_VALIDATION,
+            "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy "
+            "constraint: Member must not be null");
     call->has_blob = !ignored && !asymmetric;
     if (!call->has_blob) /* recorded-crypto 11, step 2 */
-        return key_id.ptr != NULL ? KMS_OK
-                                  : KMS_REFUSE(reterr, KMS_E_VALIDATION, "%s must not be null", key_member);
+        return key_id.ptr != NULL
+                   ? KMS_OK
+                   : KMS_REFUSE(reterr, KMS_E_VALIDATION, "%s must not be null", key_member);
     if (!vault_blob_inspect(call->in.ciphertext_blob, &call->blob))
         return KMS_FAIL(reterr, KMS_E_CIPHERTEXT, "not a ciphertext of ours");
     return KMS_OK;
@@ -60,5 +66,6 @@ enum kms_status op_read_blob(struct op_call *call, struct bytes key_id, const ch
 
 struct vault_material op_blob_material(const struct op_call *call)
 {
-    return (struct vault_material){ call->key, key_record_material(call->key, &call->blob.material) };
+    return (struct vault_material){ call->key,
+                                    key_record_material(call->key, &call->blob.material) };
 }

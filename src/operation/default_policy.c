@@ -6,8 +6,8 @@
 #include "operation/handlers.h"
 
 enum {
-    POLICY_ROOM = 1024, /* the default text has about 330 bytes                         */
-    PAIRS = 16,         /* the default has 11 values: never more are waiting at once    */
+    POLICY_ROOM = 1024, /* the default text has about 330 bytes */
+    PAIRS = 16,         /* the default has 11 values: never more are waiting at once */
 };
 
 void op_default_policy(struct bytes account, struct bytes region, struct buf *out)
@@ -31,8 +31,8 @@ void op_default_policy(struct bytes account, struct bytes region, struct buf *ou
                      "}");
 }
 
-/* Values still to be compared. Only containers of equal size are opened, so there are never more than
- * the wanted document has. */
+/* Values still to be compared. Only containers of equal size are opened, so there are never more
+ * than the wanted document has. */
 struct waiting {
     struct json given[PAIRS];
     struct json wanted[PAIRS];
@@ -112,7 +112,8 @@ static enum kms_status parse(struct json_doc *doc, struct buf *room, struct json
     memset(room->ptr + room->len, 0, JSON_PADDING);
     enum kms_status status = json_parse(doc, room->ptr, room->len, ret, reterr);
 
-    /* a policy that is not JSON: MalformedPolicyDocumentException without message (kms-behaviour 3.2) */
+    /* a policy that is not JSON: MalformedPolicyDocumentException without message (kms-behaviour
+     * 3.2) */
     if (status == KMS_E_SERIALIZATION)
         return KMS_FAIL(reterr, KMS_E_POLICY, "the policy is not JSON");
     return status;

@@ -1,5 +1,6 @@
-/* operation/delete_imported_key_material.c - DeleteImportedKeyMaterial: right away (recorded-imports R27 to
- * R32). The change carries a tombstone; the committer erases before the answer leaves (commit/commit.h). */
+/* operation/delete_imported_key_material.c - DeleteImportedKeyMaterial: right away
+ * (recorded-imports R27 to R32). The change carries a tombstone; the committer erases before the
+ * answer leaves (commit/commit.h). */
 #include "operation/handlers.h"
 
 #include "base/encode.h"
@@ -13,14 +14,16 @@ const struct shape_member op_delete_imported_key_material_shape[] = {
 };
 // clang-format on
 
-enum kms_status op_delete_imported_key_material_finish(struct op_call *call, struct kms_error *reterr)
+enum kms_status op_delete_imported_key_material_finish(struct op_call   *call,
+                                                       struct kms_error *reterr)
 {
     struct material_id wanted;
     struct material_id deleted;
     struct sealed      erased;
     bool               has_deleted = false;
 
-    if (call->in.has_key_material_id && !hex_read(call->in.key_material_id, wanted.b, sizeof wanted.b))
+    if (call->in.has_key_material_id &&
+        !hex_read(call->in.key_material_id, wanted.b, sizeof wanted.b))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "the shape let a bad material id pass");
     struct key_record *edit = op_edit_key(call);
     TRY(key_delete_material(edit, call->in.has_key_material_id ? &wanted : NULL, call->now, &erased,

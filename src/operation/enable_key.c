@@ -1,5 +1,5 @@
-/* operation/enable_key.c - EnableKey and DisableKey. Both are idempotent: where nothing changes there is
- * no change. */
+/* operation/enable_key.c - EnableKey and DisableKey. Both are idempotent: where nothing changes
+ * there is no change. */
 #include "operation/handlers.h"
 
 const struct shape_member op_enable_key_shape[] = {

@@ -1,5 +1,6 @@
 /* operation/generate_data_key.c - GenerateDataKey and GenerateDataKeyWithoutPlaintext
- * (kms-behaviour 15.2): a random key, sealed under a symmetric key, with or without itself in clear. */
+ * (kms-behaviour 15.2): a random key, sealed under a symmetric key, with or without itself in
+ * clear. */
 #include "operation/handlers.h"
 
 // clang-format off
@@ -31,7 +32,8 @@ enum { AES_256_BYTES = 32, AES_128_BYTES = 16 };
 enum kms_status op_generate_data_key_prepare(struct op_call *call, struct kms_error *reterr)
 {
     if (call->in.number_of_bytes.set == call->in.data_key_spec.set)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION, "Please specify either number of bytes or key spec.");
+        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
+                          "Please specify either number of bytes or key spec.");
     TRY(op_check_grant_tokens(call, reterr));
     return op_check_recipient(call, reterr);
 }
@@ -56,7 +58,7 @@ enum kms_status op_generate_data_key_begin(struct op_call *call, struct kms_erro
     return begin(call, true, reterr);
 }
 
-enum kms_status op_generate_data_key_without_plaintext_begin(struct op_call *call,
+enum kms_status op_generate_data_key_without_plaintext_begin(struct op_call   *call,
                                                              struct kms_error *reterr)
 {
     return begin(call, false, reterr);

@@ -16,7 +16,8 @@ enum kms_status op_generate_random_prepare(struct op_call *call, struct kms_erro
     if (!call->in.number_of_bytes.set)
         return KMS_REFUSE(reterr, KMS_E_VALIDATION, "NumberOfBytes is required.");
     if (call->in.custom_key_store_id.ptr != NULL)
-        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED, "Trent does not implement custom key stores yet.");
+        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED,
+                          "Trent does not implement custom key stores yet.");
     return op_check_recipient(call, reterr);
 }
 

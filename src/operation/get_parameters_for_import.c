@@ -1,5 +1,5 @@
-/* operation/get_parameters_for_import.c - GetParametersForImport: a wrapping key and a token, valid 24 hours
- * (recorded-imports R3 to R5). */
+/* operation/get_parameters_for_import.c - GetParametersForImport: a wrapping key and a token, valid
+ * 24 hours (recorded-imports R3 to R5). */
 #include "operation/handlers.h"
 
 #include "base/cleanup.h"
@@ -33,17 +33,19 @@ enum kms_status op_get_parameters_for_import_begin(struct op_call *call, struct 
 
     if (wrapping_fits(call->key, algorithm, spec))
         return KMS_OK;
-    return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                      "Wrapping algorithm %s and wrapping key spec %s cannot be used to import a %s key.",
-                      shape_wrapping_algorithms[algorithm], shape_wrapping_specs[spec],
-                      key_spec_name(call->key->spec));
+    return KMS_REFUSE(
+        reterr, KMS_E_VALIDATION,
+        "Wrapping algorithm %s and wrapping key spec %s cannot be used to import a %s key.",
+        shape_wrapping_algorithms[algorithm], shape_wrapping_specs[spec],
+        key_spec_name(call->key->spec));
 }
 
 enum kms_status op_get_parameters_for_import_finish(struct op_call *call, struct kms_error *reterr)
 {
-    static const enum key_spec specs[WRAPPING_SPECS] = { SPEC_RSA_2048, SPEC_RSA_3072, SPEC_RSA_4096 };
-    enum wrapping_algorithm    algorithm =
-        (enum wrapping_algorithm)(call->in.wrapping_algorithm.v - FIRST_ALGORITHM);
+    static const enum key_spec specs[WRAPPING_SPECS] = { SPEC_RSA_2048, SPEC_RSA_3072,
+                                                         SPEC_RSA_4096 };
+    enum wrapping_algorithm    algorithm = (enum wrapping_algorithm)(call->in.wrapping_algorithm.v -
+                                                                  FIRST_ALGORITHM);
     CLEANUP(vault_import_parameters_release) struct vault_import_parameters p = { 0 };
 
     call->ready_spec = specs[call->in.wrapping_key_spec.v];

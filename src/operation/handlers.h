@@ -88,18 +88,19 @@ extern const struct shape_member op_list_resource_tags_shape[];
 KMS_MUST_CHECK enum kms_status op_list_resource_tags_finish(struct op_call   *call,
                                                             struct kms_error *reterr);
 
-/* --- shared by several of the above ------------------------------------------------------------ */
+/* --- shared by several of the above ----------------------------------------------------------- */
 
-/* What a tag list must obey besides its shape (kms-behaviour 3.2, 13.2): KMS_E_TAG with the recorded
- * text. `tags` with node NULL is fine. */
+/* What a tag list must obey besides its shape (kms-behaviour 3.2, 13.2): KMS_E_TAG with the
+ * recorded text. `tags` with node NULL is fine. */
 KMS_MUST_CHECK enum kms_status op_check_tags(struct json tags, struct kms_error *reterr);
 /* Puts the tags into the record: known keys get their new value in place, new ones are appended.
- * KMS_E_TAG "Too many tags" if there would be more than LIMIT_TAGS; then the record is unchanged. */
+ * KMS_E_TAG "Too many tags" if there would be more than LIMIT_TAGS; then the record is
+ * unchanged. */
 KMS_MUST_CHECK enum kms_status op_apply_tags(struct key_record *key, struct json tags,
                                              struct kms_error *reterr);
 
-/* The algorithms of a key, in recorded order, ending with NULL; NULL itself if the spec does not have
- * this usage (metadata.c). */
+/* The algorithms of a key, in recorded order, ending with NULL; NULL itself if the spec does not
+ * have this usage (metadata.c). */
 const char *const *op_algorithms(enum key_spec spec, enum key_usage usage);
 
 /* The rules of alias names (kms-behaviour 13.1) for operations that change aliases. */
@@ -124,7 +125,7 @@ KMS_MUST_CHECK enum kms_status op_is_default_policy(struct bytes account, struct
                                                     struct bytes text, bool *ret,
                                                     struct kms_error *reterr);
 
-/* --- cryptography, import, rotation ------------------------------------------------------------ */
+/* --- cryptography, import, rotation ----------------------------------------------------------- */
 
 extern const struct shape_member op_encrypt_shape[];
 KMS_MUST_CHECK enum kms_status op_encrypt_prepare(struct op_call *call, struct kms_error *reterr);
@@ -216,8 +217,8 @@ KMS_MUST_CHECK enum kms_status op_check_recipient(const struct op_call *call,
 KMS_MUST_CHECK enum kms_status op_check_symmetric(const struct key_record *key,
                                                   struct op_int            algorithm,
                                                   struct kms_error        *reterr);
-/* Fills call->blob and call->has_blob from CiphertextBlob; `key_id` is the member that names the key
- * where the blob does not. */
+/* Fills call->blob and call->has_blob from CiphertextBlob; `key_id` is the member that names the
+ * key where the blob does not. */
 KMS_MUST_CHECK enum kms_status op_read_blob(struct op_call *call, struct bytes key_id,
                                             const char *key_member, struct op_int algorithm,
                                             struct kms_error *reterr);

@@ -1,8 +1,8 @@
 /* operation/import_key_material.c - ImportKeyMaterial: the customer's own key material comes in
  * (recorded-imports R6 to R26).
  *
- * Order of refusals: parameters, then the key's origin and state (request.c), then token, unwrapping,
- * identity. A refused import changes nothing (R6).
+ * Order of refusals: parameters, then the key's origin and state (request.c), then token,
+ * unwrapping, identity. A refused import changes nothing (R6).
  */
 #include "operation/handlers.h"
 
@@ -28,7 +28,7 @@ const struct shape_member op_import_key_material_shape[] = {
 // clang-format on
 
 enum { MODEL_EXPIRES, MODEL_DOES_NOT_EXPIRE }; /* indices into shape_expiration_models */
-enum { TYPE_NEW, TYPE_EXISTING };              /* indices into shape_import_types      */
+enum { TYPE_NEW, TYPE_EXISTING };              /* indices into shape_import_types */
 
 static const int64_t MAX_VALIDITY_MS = (int64_t)365 * 24 * 3600 * 1000;
 
@@ -45,12 +45,14 @@ static enum kms_status check_valid_to(const struct op_call *call, struct kms_err
         return KMS_OK;
     }
     if (!in->valid_to.set)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES");
+        return KMS_REFUSE(
+            reterr, KMS_E_VALIDATION,
+            "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES");
     if (in->valid_to.v <= call->now)
         return KMS_REFUSE(reterr, KMS_E_VALIDATION, "ValidTo must be in the future");
     if (in->valid_to.v - call->now >= MAX_VALIDITY_MS)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION, "ValidTo must be less than 365 days in the future");
+        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
+                          "ValidTo must be less than 365 days in the future");
     return KMS_OK;
 }
 
@@ -60,8 +62,9 @@ enum kms_status op_import_key_material_prepare(struct op_call *call, struct kms_
 
     TRY(check_valid_to(call, reterr));
     if (in->import_type.set && in->import_type.v == TYPE_NEW && in->has_key_material_id) /* R8 */
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "Input parameter keyMaterialId cannot be used with NEW_KEY_MATERIAL importType.");
+        return KMS_REFUSE(
+            reterr, KMS_E_VALIDATION,
+            "Input parameter keyMaterialId cannot be used with NEW_KEY_MATERIAL importType.");
     return KMS_OK;
 }
 
@@ -69,8 +72,8 @@ enum kms_status op_import_key_material_prepare(struct op_call *call, struct kms_
 enum kms_status op_import_key_material_begin(struct op_call *call, struct kms_error *reterr)
 {
     const struct op_input *in = &call->in;
-    const char            *unfit = in->import_type.set                        ? "importType"
-                                   : in->has_key_material_id                  ? "keyMaterialId"
+    const char            *unfit = in->import_type.set       ? "importType"
+                                   : in->has_key_material_id ? "keyMaterialId"
                                    : in->key_material_description.ptr != NULL ? "keyMaterialDescription"
                                                                               : NULL;
 
@@ -85,8 +88,9 @@ enum kms_status op_import_key_material_begin(struct op_call *call, struct kms_er
                           "Input parameter ImportType NEW_KEY_MATERIAL cannot be used on replica "
                           "Multi-Region keys");
     if (in->key_material_description.ptr != NULL)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "Key material description can only be specified on primary Multi-Region keys");
+        return KMS_REFUSE(
+            reterr, KMS_E_VALIDATION,
+            "Key material description can only be specified on primary Multi-Region keys");
     return KMS_OK;
 }
 
@@ -96,7 +100,8 @@ static enum kms_status wrapping_key(struct op_call *call, const struct import_ke
 {
     uint8_t id[16];
 
-    TRY(vault_token_open(call->env->vault, call->key, call->in.import_token, call->now, id, reterr));
+    TRY(vault_token_open(call->env->vault, call->key, call->in.import_token, call->now, id,
+                         reterr));
     const struct import_key_record *k = directory_import_key(call->env->directory, id);
     if (k == NULL || !bytes_eq(k->key.arn, call->key->name.arn))
         return KMS_FAIL(reterr, KMS_E_IMPORT_TOKEN, "the wrapping key of this token is gone");
@@ -153,8 +158,8 @@ enum kms_status op_import_key_material_finish(struct op_call *call, struct kms_e
     struct material_id                                id;
 
     TRY(wrapping_key(call, &wrapping, reterr));
-    TRY(vault_import_open(call->env->vault, call->key, wrapping, call->in.encrypted_key_material, &opened,
-                          &id, reterr));
+    TRY(vault_import_open(call->env->vault, call->key, wrapping, call->in.encrypted_key_material,
+                          &opened, &id, reterr));
     TRY(take_in(call, opened, &id, reterr));
     json_put_string(call->answer, "KeyId", call->key->name.arn);
     if (call->key->spec == SPEC_SYMMETRIC_DEFAULT) /* R26 */

@@ -38,7 +38,8 @@ static bool is_live(const struct op_call *call, const struct alias_record *alias
     return key != NULL && !key_gone(key, call->now);
 }
 
-/* Writes up to `limit` aliases after `*position` and moves it to the last one; true if there are more. */
+/* Writes up to `limit` aliases after `*position` and moves it to the last one; true if there are
+ * more. */
 static bool put_aliases(struct op_call *call, uint64_t *position, size_t limit)
 {
     const struct alias_record *chunk[CHUNK];

@@ -23,8 +23,9 @@ static bool lists_all(const struct op_call *call)
 enum kms_status op_list_key_rotations_begin(struct op_call *call, struct kms_error *reterr)
 {
     if (lists_all(call) && call->key->spec != SPEC_SYMMETRIC_DEFAULT)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "Input parameter includeKeyMaterial can only be used with symmetric keys.");
+        return KMS_REFUSE(
+            reterr, KMS_E_VALIDATION,
+            "Input parameter includeKeyMaterial can only be used with symmetric keys.");
     return KMS_OK;
 }
 
@@ -34,14 +35,16 @@ static void write_import(struct json_writer *w, const struct key_material *m)
     json_put_str(w, "ImportState", m->present ? "IMPORTED" : "PENDING_IMPORT");
     if (m->expiration != EXPIRATION_NONE)
         json_put_str(w, "ExpirationModel",
-                     m->expiration == EXPIRES ? "KEY_MATERIAL_EXPIRES" : "KEY_MATERIAL_DOES_NOT_EXPIRE");
+                     m->expiration == EXPIRES ? "KEY_MATERIAL_EXPIRES"
+                                              : "KEY_MATERIAL_DOES_NOT_EXPIRE");
     if (m->expiration == EXPIRES)
         json_put_time(w, "ValidTo", m->valid_to);
     if (m->has_description)
         json_put_string(w, "KeyMaterialDescription", m->description);
 }
 
-static void write_entry(struct json_writer *w, const struct key_record *key, const struct key_material *m)
+static void write_entry(struct json_writer *w, const struct key_record *key,
+                        const struct key_material *m)
 {
     json_open_object(w, NULL);
     json_put_string(w, "KeyId", key->name.arn);
@@ -51,7 +54,8 @@ static void write_entry(struct json_writer *w, const struct key_record *key, con
         write_import(w, m);
     if (m->rotation_type != ROTATION_NONE) {
         json_put_time(w, "RotationDate", m->rotation_date);
-        json_put_str(w, "RotationType", m->rotation_type == ROTATION_ON_DEMAND ? "ON_DEMAND" : "AUTOMATIC");
+        json_put_str(w, "RotationType",
+                     m->rotation_type == ROTATION_ON_DEMAND ? "ON_DEMAND" : "AUTOMATIC");
     }
     json_close_object(w);
 }

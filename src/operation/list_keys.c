@@ -18,8 +18,9 @@ static void put_key(struct json_writer *w, const struct key_record *key)
     json_close_object(w);
 }
 
-/* Writes up to `limit` keys after `*position` and moves it to the last one; true if there are more. Keys
- * whose window has ended are no longer there, although the job may not have removed them yet. */
+/* Writes up to `limit` keys after `*position` and moves it to the last one; true if there are more.
+ * Keys whose window has ended are no longer there, although the job may not have removed them
+ * yet. */
 static bool put_keys(struct op_call *call, uint64_t *position, size_t limit)
 {
     const struct key_record *chunk[CHUNK];

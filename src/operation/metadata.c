@@ -1,4 +1,5 @@
-/* operation/metadata.c - KeyMetadata, as CreateKey and DescribeKey answer it (kms-behaviour 15.7). */
+/* operation/metadata.c - KeyMetadata, as CreateKey and DescribeKey answer it (kms-behaviour
+ * 15.7). */
 #include "base/cleanup.h"
 #include "operation/handlers.h"
 
@@ -166,7 +167,8 @@ void op_write_metadata(struct json_writer *w, const char *name, const struct key
         json_put_str(w, "ExpirationModel",
                      valid_to != 0 ? "KEY_MATERIAL_EXPIRES" : "KEY_MATERIAL_DOES_NOT_EXPIRE");
     json_put_str(w, "KeyManager", "CUSTOMER");
-    /* both carry the same, also for specs that the deprecated one has no value for (recorded-crypto 1.1) */
+    /* both carry the same, also for specs that the deprecated one has no value for (recorded-crypto
+     * 1.1) */
     json_put_str(w, "CustomerMasterKeySpec", key_spec_name(key->spec));
     json_put_str(w, "KeySpec", key_spec_name(key->spec));
     put_algorithms(w, key);

@@ -5,16 +5,17 @@
  *
  *   prepare   checks that come before any lookup (kms-behaviour 1.5 step 5: parameters against each
  *             other; Decrypt: the form of the blob), and where the key is named if not in KeyId
- *   begin     after authorization and state: algorithm and data checks; says which vault command to run
+ *   begin     after authorization and state: algorithm and data checks; says which vault command
+ *             to run
  *   finish    result of the command -> the answer, and the change to commit
  *
- * request.c runs them in this order: shape, prepare, key, authz, usage, origin, state, begin, vault,
- * finish, commit. DryRun stops after the vault command, before finish (recorded-crypto 11 step 7).
- * Handlers never check permission, key state, usage or origin themselves.
+ * request.c runs them in this order: shape, prepare, key, authz, usage, origin, state, begin,
+ * vault, finish, commit. DryRun stops after the vault command, before finish (recorded-crypto 11
+ * step 7). Handlers never check permission, key state, usage or origin themselves.
  *
  * Slow-lane handlers run on a pool thread inside an epoch section and may call the vault directly
- * (imports, new materials). If their change is refused with KMS_E_CHANGED, the request runs again from
- * `key`, so begin and finish must not depend on having run before.
+ * (imports, new materials). If their change is refused with KMS_E_CHANGED, the request runs again
+ * from `key`, so begin and finish must not depend on having run before.
  */
 #pragma once
 
@@ -27,108 +28,115 @@
 #include "vault/command.h"
 #include "vault/vault.h"
 
-/* --- input ----------------------------------------------------------------------------------------- */
+/* --- input ------------------------------------------------------------------------------------ */
 
 struct op_int {
     bool    set;
     int64_t v;
 };
 
-/* Every member that any operation takes. A member that was not sent: ptr NULL, `set` false, node NULL.
- * Enum members hold the index into their list of names (shape.h). Blobs are decoded. Views into the
- * request's body. */
+/* Every member that any operation takes. A member that was not sent: ptr NULL, `set` false, node
+ * NULL. Enum members hold the index into their list of names (shape.h). Blobs are decoded. Views
+ * into the request's body. */
 struct op_input {
-    struct bytes key_id;             /* KeyId                                              */
-    struct bytes target_key_id;      /* TargetKeyId                                        */
-    struct bytes source_key_id;      /* ReEncrypt                                          */
-    struct bytes destination_key_id; /* ReEncrypt                                          */
-    struct bytes alias_name;
-    struct bytes description;
-    struct bytes policy;
-    struct bytes custom_key_store_id, xks_key_id;
-    struct op_int key_usage;         /* enum key_usage                                     */
-    struct op_int key_spec;          /* enum key_spec                                      */
+    struct bytes  key_id;             /* KeyId */
+    struct bytes  target_key_id;      /* TargetKeyId */
+    struct bytes  source_key_id;      /* ReEncrypt */
+    struct bytes  destination_key_id; /* ReEncrypt */
+    struct bytes  alias_name;
+    struct bytes  description;
+    struct bytes  policy;
+    struct bytes  custom_key_store_id, xks_key_id;
+    struct op_int key_usage; /* enum key_usage */
+    struct op_int key_spec;  /* enum key_spec */
     struct op_int customer_master_key_spec;
-    struct op_int origin;            /* enum key_origin                                    */
-    struct op_int multi_region, bypass_lockout, dry_run; /* booleans                        */
-    struct json  tags, tag_keys, grant_tokens, dry_run_modifiers, recipient; /* checked lists */
+    struct op_int origin;                                                     /* enum key_origin */
+    struct op_int multi_region, bypass_lockout, dry_run;                      /* booleans */
+    struct json   tags, tag_keys, grant_tokens, dry_run_modifiers, recipient; /* checked lists */
     struct op_int limit;
-    struct bytes marker;
+    struct bytes  marker;
     struct op_int pending_window_days;
     struct op_int rotation_period_days;
-    struct op_int include_key_material; /* 1: ALL_KEY_MATERIAL                               */
-    struct op_int wrapping_algorithm;   /* index into wrapping_algorithm_names                */
-    struct op_int wrapping_key_spec;    /* index into wrapping_spec_names                     */
-    struct bytes import_token, encrypted_key_material;
-    struct op_int valid_to;          /* ms; from integer or fraction                        */
-    struct op_int expiration_model;  /* index: 0 EXPIRES, 1 DOES_NOT_EXPIRE                  */
-    struct op_int import_type;       /* index: 0 NEW, 1 EXISTING                             */
-    struct bytes key_material_description;
-    bool         has_key_material_id;
-    struct bytes key_material_id;    /* 64 hex digits                                       */
-    struct bytes plaintext, ciphertext_blob;
-    struct json  encryption_context, source_context, destination_context; /* checked maps     */
-    struct op_int encryption_algorithm, source_algorithm, destination_algorithm; /* enum encryption_algorithm */
+    struct op_int include_key_material; /* 1: ALL_KEY_MATERIAL */
+    struct op_int wrapping_algorithm;   /* index into wrapping_algorithm_names */
+    struct op_int wrapping_key_spec;    /* index into wrapping_spec_names */
+    struct bytes  import_token, encrypted_key_material;
+    struct op_int valid_to;         /* ms; from integer or fraction */
+    struct op_int expiration_model; /* index: 0 EXPIRES, 1 DOES_NOT_EXPIRE */
+    struct op_int import_type;      /* index: 0 NEW, 1 EXISTING */
+    struct bytes  key_material_description;
+    bool          has_key_material_id;
+    struct bytes  key_material_id; /* 64 hex digits */
+    struct bytes  plaintext, ciphertext_blob;
+    struct json   encryption_context, source_context, destination_context; /* checked maps */
+    /* enum encryption_algorithm */
+    struct op_int encryption_algorithm, source_algorithm, destination_algorithm;
     struct op_int number_of_bytes;
-    struct op_int data_key_spec;     /* 0 AES_256, 1 AES_128                                 */
+    struct op_int data_key_spec; /* 0 AES_256, 1 AES_128 */
 };
-enum encryption_algorithm { ALG_RSAES_OAEP_SHA_1, ALG_RSAES_OAEP_SHA_256, ALG_SM2PKE, ALG_SYMMETRIC_DEFAULT };
+enum encryption_algorithm {
+    ALG_RSAES_OAEP_SHA_1,
+    ALG_RSAES_OAEP_SHA_256,
+    ALG_SM2PKE,
+    ALG_SYMMETRIC_DEFAULT
+};
 
-/* --- the call -------------------------------------------------------------------------------------------- */
+/* --- the call --------------------------------------------------------------------------------- */
 
 /* What operations may use; the same for all calls. */
 struct op_env {
     struct vault     *vault;
     struct directory *directory;
     struct clock     *clock;
-    int64_t           rotation_delay;       /* ms; 0: on-demand rotations complete at once      */
+    int64_t           rotation_delay; /* ms; 0: on-demand rotations complete at once */
 };
 
 struct op_call {
     const struct op_env    *env;
     const struct operation *op;
     struct op_input         in;
-    int64_t                 now;         /* life-cycle clock, read once per run                  */
-    struct bytes            account;     /* of the caller                                        */
+    int64_t                 now;     /* life-cycle clock, read once per run */
+    struct bytes            account; /* of the caller */
     struct bytes            caller_arn;
-    struct bytes            region;      /* of the credential scope                              */
+    struct bytes            region; /* of the credential scope */
     const char             *request_id;
 
     /* the keys, resolved by request.c; NULL where the row has none */
-    const struct key_record *key;        /* KeyId, TargetKeyId or SourceKeyId / the blob's key   */
-    const struct key_record *key2;       /* ReEncrypt: destination                               */
-    const struct alias_record *alias;    /* operations on AliasName: the alias, NULL if absent   */
+    const struct key_record   *key;   /* KeyId, TargetKeyId or SourceKeyId / the blob's key */
+    const struct key_record   *key2;  /* ReEncrypt: destination */
+    const struct alias_record *alias; /* operations on AliasName: the alias, NULL if absent */
 
-    struct blob_header      blob;        /* OP_KEY_BLOB...: read by prepare; names the key         */
-    bool                    has_blob;    /* false: the key is named by KeyId / SourceKeyId alone   */
+    struct blob_header blob;     /* OP_KEY_BLOB...: read by prepare; names the key */
+    bool               has_blob; /* false: the key is named by KeyId / SourceKeyId alone */
 
-    struct vault_command    command;     /* filled by begin; kind VAULT_NOTHING: no command      */
-    struct vault_result     result;
-    struct buf             *scratch;     /* temporaries of this call, wiped afterwards; views into it
-                                            stay good: see OP_SCRATCH_BYTES                       */
-    struct json_writer     *answer;      /* finish writes the members; the outer object is open  */
-    struct change          *change;      /* finish fills it (OP_CHANGES); its event by request.c */
-    struct sealed           spare[2];    /* slots made by begin/finish: released when the change fails */
-    size_t                  n_spare;
-    bool                    retry_when_ready; /* no wrapping key ready: park the request          */
-    enum key_spec           ready_spec;
-    struct bytes            audit_extra; /* JSON for additionalEventData; in scratch              */
+    struct vault_command command; /* filled by begin; kind VAULT_NOTHING: no command */
+    struct vault_result  result;
+    struct buf          *scratch;  /* temporaries of this call, wiped afterwards; views into it
+                                            stay good: see OP_SCRATCH_BYTES */
+    struct json_writer  *answer;   /* finish writes the members; the outer object is open */
+    struct change       *change;   /* finish fills it (OP_CHANGES); its event by request.c */
+    struct sealed        spare[2]; /* slots made by begin/finish: released when the change fails */
+    size_t               n_spare;
+    bool                 retry_when_ready; /* no wrapping key ready: park the request */
+    enum key_spec        ready_spec;
+    struct bytes         audit_extra; /* JSON for additionalEventData; in scratch */
 };
 
-/* --- the registry ------------------------------------------------------------------------------------------ */
+/* --- the registry ----------------------------------------------------------------------------- */
 
 enum op_key {
     OP_KEY_NONE,
-    OP_KEY_ID,        /* key id or key ARN; aliases refused on their text (kms-behaviour 4.2)    */
-    OP_KEY_ANY,       /* also alias name and alias ARN                                            */
-    OP_KEY_BLOB,      /* Decrypt: named by the blob, KeyId optional (any form)                    */
-    OP_KEY_BLOB_AND_DESTINATION, /* ReEncrypt                                                     */
-    OP_KEY_TARGET,    /* TargetKeyId, id or ARN                                                   */
-    OP_KEY_OPTIONAL,  /* ListAliases: KeyId may be absent                                         */
+    OP_KEY_ID,   /* key id or key ARN; aliases refused on their text (kms-behaviour 4.2) */
+    OP_KEY_ANY,  /* also alias name and alias ARN */
+    OP_KEY_BLOB, /* Decrypt: named by the blob, KeyId optional (any form) */
+    OP_KEY_BLOB_AND_DESTINATION, /* ReEncrypt */
+    OP_KEY_TARGET,               /* TargetKeyId, id or ARN */
+    OP_KEY_OPTIONAL,             /* ListAliases: KeyId may be absent */
 };
 enum op_lane { LANE_FAST, LANE_SLOW };
 enum op_origin { OP_ANY_ORIGIN, OP_ONLY_EXTERNAL, OP_ONLY_AWS_KMS };
 
+// clang-format off
 enum op_flags {
     OP_CHANGES       = 1 << 0, /* finish makes a change                                           */
     OP_SECRET_REPLY  = 1 << 1, /* the answer holds a plaintext: wiped after it was sent            */
@@ -141,25 +149,28 @@ enum op_flags {
     OP_ALIAS_NAME    = 1 << 8, /* request.c resolves AliasName into call->alias                     */
     OP_STATE_FIRST   = 1 << 9, /* state before origin (not used by import and rotation calls)       */
 };
+// clang-format on
 
-/* Limit of call->scratch. The helpers of common.c reserve all of it when they first use it, so that it
- * never moves: two canonical contexts and some names fit. */
+/* Limit of call->scratch. The helpers of common.c reserve all of it when they first use it, so that
+ * it never moves: two canonical contexts and some names fit. */
 enum { OP_SCRATCH_BYTES = 32 * 1024 };
 
 struct shape_member;
 
 struct operation {
-    const char  *name;          /* "Encrypt": X-Amz-Target is "TrentService.Encrypt"                */
-    enum op_key  key;
-    enum op_lane lane;
-    uint32_t     flags;
-    uint32_t     states;        /* KEY_IN masks that may proceed; STATES_ALL where it does not matter */
-    uint32_t     usages;        /* 1u << enum key_usage; 0: any                                      */
+    const char    *name; /* "Encrypt": X-Amz-Target is "TrentService.Encrypt" */
+    enum op_key    key;
+    enum op_lane   lane;
+    uint32_t       flags;
+    uint32_t       states; /* KEY_IN masks that may proceed; STATES_ALL where it does not matter */
+    uint32_t       usages; /* 1u << enum key_usage; 0: any */
     enum op_origin origin;
-    const struct shape_member *shape; /* members of the input, ending with name NULL; NULL: not built yet */
+    /* members of the input, ending with name NULL; NULL: not built yet */
+    const struct shape_member *shape;
     enum kms_status (*prepare)(struct op_call *call, struct kms_error *reterr);
     /* instead of the usage mask and text: for operations with their own (may be NULL) */
-    enum kms_status (*usage)(const struct op_call *call, const struct key_record *key, struct kms_error *reterr);
+    enum kms_status (*usage)(const struct op_call *call, const struct key_record *key,
+                             struct kms_error *reterr);
     enum kms_status (*begin)(struct op_call *call, struct kms_error *reterr);
     enum kms_status (*finish)(struct op_call *call, struct kms_error *reterr);
 };
@@ -168,32 +179,36 @@ struct operation {
 const struct operation *operation_find(struct bytes target);
 /* All rows, sorted by name. */
 const struct operation *operation_rows(size_t *ret_n);
-/* Parses and checks the body against the row's shape: KMS_E_SERIALIZATION for wrong JSON types, then the
- * recorded validation texts. */
+/* Parses and checks the body against the row's shape: KMS_E_SERIALIZATION for wrong JSON types,
+ * then the recorded validation texts. */
 KMS_MUST_CHECK enum kms_status operation_read(const struct operation *op, struct json root,
                                               struct op_input *ret, struct kms_error *reterr);
 /* Writes the members that may be audited as a JSON object (lower-case first letters). */
 void operation_audit_parameters(const struct operation *op, struct json root, struct buf *out);
 
-/* --- helpers for handlers (operation/common.c) --------------------------------------------------------- */
+/* --- helpers for handlers (operation/common.c) ------------------------------------------------ */
 
-/* Canonical form of an encryption context appended to call->scratch (trust-model 2.5); no bytes for an
- * empty or absent one. KMS_E_VALIDATION for a null value or one over LIMIT_CONTEXT_BYTES. */
-KMS_MUST_CHECK enum kms_status op_context(struct op_call *call, struct json context, struct bytes *ret,
-                                          struct kms_error *reterr);
+/* Canonical form of an encryption context appended to call->scratch (trust-model 2.5); no bytes for
+ * an empty or absent one. KMS_E_VALIDATION for a null value or one over LIMIT_CONTEXT_BYTES. */
+KMS_MUST_CHECK enum kms_status op_context(struct op_call *call, struct json context,
+                                          struct bytes *ret, struct kms_error *reterr);
 /* KeyMetadata (kms-behaviour 15.7) as the member `name`. */
-void op_write_metadata(struct json_writer *w, const char *name, const struct key_record *key, int64_t now);
-/* A clone of call->key with version + 1, added to the change as ROW_KEY_UPDATE; owned by the change. */
+void op_write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
+                       int64_t now);
+/* A clone of call->key with version + 1, added to the change as ROW_KEY_UPDATE; owned by the
+ * change. */
 struct key_record *op_edit_key(struct op_call *call);
 /* Tombstone row for a sealed form that the change gives up. */
 void op_bury(struct op_call *call, const struct key_record *key, const struct material_id *id,
              const struct sealed *sealed, enum erase_reason reason);
 /* The CURRENT material as a vault argument. */
 struct vault_material op_current(const struct key_record *key);
-/* Marker of a listing: a sealed 64-bit position, bound to account, Region, operation and key. 0 if none
- * was sent; KMS_E_MARKER without message if it is not one of ours for this listing. */
-KMS_MUST_CHECK enum kms_status op_marker_read(struct op_call *call, uint64_t *ret, struct kms_error *reterr);
-/* The end of a listing's answer: Truncated, and NextMarker when there is `more` after `position`. */
+/* Marker of a listing: a sealed 64-bit position, bound to account, Region, operation and key. 0 if
+ * none was sent; KMS_E_MARKER without message if it is not one of ours for this listing. */
+KMS_MUST_CHECK enum kms_status op_marker_read(struct op_call *call, uint64_t *ret,
+                                              struct kms_error *reterr);
+/* The end of a listing's answer: Truncated, and NextMarker when there is `more` after
+ * `position`. */
 KMS_MUST_CHECK enum kms_status op_marker_write(struct op_call *call, bool more, uint64_t position,
                                                struct kms_error *reterr);
 /* A name for a new object in an answer or error, in call->scratch. */

@@ -1,5 +1,5 @@
-/* operation/re_encrypt.c - ReEncrypt: out of one key and into another without the plaintext leaving the
- * vault (kms-behaviour 15.2). */
+/* operation/re_encrypt.c - ReEncrypt: out of one key and into another without the plaintext leaving
+ * the vault (kms-behaviour 15.2). */
 #include "operation/handlers.h"
 
 // clang-format off
@@ -21,7 +21,8 @@ const struct shape_member op_re_encrypt_shape[] = {
 enum kms_status op_re_encrypt_prepare(struct op_call *call, struct kms_error *reterr)
 {
     TRY(op_check_grant_tokens(call, reterr));
-    return op_read_blob(call, call->in.source_key_id, "SourceKeyId", call->in.source_algorithm, reterr);
+    return op_read_blob(call, call->in.source_key_id, "SourceKeyId", call->in.source_algorithm,
+                        reterr);
 }
 
 enum kms_status op_re_encrypt_begin(struct op_call *call, struct kms_error *reterr)
@@ -52,6 +53,7 @@ enum kms_status op_re_encrypt_finish(struct op_call *call, struct kms_error *ret
     json_put_str(w, "SourceEncryptionAlgorithm", "SYMMETRIC_DEFAULT");
     json_put_str(w, "DestinationEncryptionAlgorithm", "SYMMETRIC_DEFAULT");
     json_put_hex(w, "SourceKeyMaterialId", bytes_of(call->blob.material.b, 32));
-    json_put_hex(w, "DestinationKeyMaterialId", bytes_of(op_current(call->key2).material->id.b, 32));
+    json_put_hex(w, "DestinationKeyMaterialId",
+                 bytes_of(op_current(call->key2).material->id.b, 32));
     return KMS_OK;
 }

@@ -1,7 +1,7 @@
 /* operation/rotate_key_on_demand.c - RotateKeyOnDemand (recorded-imports R40 to R42).
  *
- * The call records a request; by default it completes in the same change. With a rotation delay the jobs
- * complete it later, as the real service does. */
+ * The call records a request; by default it completes in the same change. With a rotation delay the
+ * jobs complete it later, as the real service does. */
 #include "operation/handlers.h"
 
 // clang-format off
@@ -19,7 +19,8 @@ enum kms_status op_rotate_key_on_demand_begin(struct op_call *call, struct kms_e
 }
 
 /* A generated key gets its next material; an imported one has it pending already. */
-static enum kms_status complete(struct op_call *call, struct key_record *edit, struct kms_error *reterr)
+static enum kms_status complete(struct op_call *call, struct key_record *edit,
+                                struct kms_error *reterr)
 {
     if (edit->origin == ORIGIN_AWS_KMS) {
         struct key_material fresh = { .created = call->now };

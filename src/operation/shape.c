@@ -2,8 +2,8 @@
  *
  * Two kinds of refusal, in the order of kms-behaviour 1.5: a member of the wrong JSON type is
  * SerializationException, whichever else is wrong; then all broken constraints of all members
- * together are one ValidationException (1.6), in the order of the row's members. Unknown members are
- * ignored, null is the same as absent (1.1).
+ * together are one ValidationException (1.6), in the order of the row's members. Unknown members
+ * are ignored, null is the same as absent (1.1).
  */
 #include "operation/shape.h"
 
@@ -14,15 +14,16 @@
 #include "base/cleanup.h"
 #include "base/encode.h"
 
-/* --- the text of a ValidationException ------------------------------------------------------------ */
+/* --- the text of a ValidationException -------------------------------------------------------- */
 
-/* Room for a path and a constraint (the longest list of names has 300 characters), what is shown of a
- * value that does not fit whole, and a limit that leaves room for "N validation errors detected: ". */
+/* Room for a path and a constraint (the longest list of names has 300 characters), what is shown of
+ * a value that does not fit whole, and a limit that leaves room for "N validation errors detected:
+ * ". */
 enum { CLAUSE_ROOM = 1024, CLAUSE_VALUE = 256, TEXT_MAX = KMS_MESSAGE_MAX - 64 };
 
 struct clauses {
     size_t     n;    /* all of them, also those that had no room any more */
-    struct buf text; /* joined by "; "                                    */
+    struct buf text; /* joined by "; " */
 };
 
 static void clauses_release(struct clauses *c)
@@ -34,7 +35,7 @@ static void clauses_release(struct clauses *c)
 struct place {
     const struct shape_member *member;
     size_t                     item;  /* 1-based; 0: the member itself */
-    const char                *field; /* of a structure in a list      */
+    const char                *field; /* of a structure in a list */
 };
 
 enum shown { SHOW_VALUE, SHOW_NULL, SHOW_NOTHING };
@@ -71,8 +72,8 @@ static struct bytes cut_text(struct bytes text, size_t max)
     return (struct bytes){ text.ptr, max };
 }
 
-/* Starts "Value 'x' at 'path' failed to satisfy constraint: "; the caller appends the constraint. False:
- * the text is full, and the clause is only counted. */
+/* Starts "Value 'x' at 'path' failed to satisfy constraint: "; the caller appends the constraint.
+ * False: the text is full, and the clause is only counted. */
 static bool open_clause(struct clauses *c, const struct place *at, enum shown shown,
                         struct bytes value)
 {
@@ -174,7 +175,7 @@ static bool check_name(struct clauses *c, const struct place *at, struct bytes n
     return false;
 }
 
-/* --- members of the wrong type --------------------------------------------------------------------- */
+/* --- members of the wrong type ---------------------------------------------------------------- */
 
 /* `wanted`: "a String", ... What fits no scalar at all has its own texts (kms-behaviour 1.5). */
 static enum kms_status wrong_type(struct json v, const char *wanted, struct kms_error *reterr)
@@ -211,7 +212,7 @@ static bool absent(struct json v)
     return v.node == NULL || json_type(v) == JSON_NULL;
 }
 
-/* --- one member ------------------------------------------------------------------------------------ */
+/* --- one member ------------------------------------------------------------------------------- */
 
 /* Constraints of a text: its length in characters, then its pattern. */
 static void check_text(struct clauses *c, const struct place *at, struct bytes text)
@@ -233,8 +234,8 @@ static enum kms_status read_string(struct clauses *c, const struct place *at, st
     return KMS_OK;
 }
 
-/* Decodes in place: the text of the body is the caller's to write to (json/read.h), and so a plaintext
- * exists once. */
+/* Decodes in place: the text of the body is the caller's to write to (json/read.h), and so a
+ * plaintext exists once. */
 static enum kms_status read_blob(struct clauses *c, const struct place *at, struct json v,
                                  struct bytes *ret, struct kms_error *reterr)
 {
@@ -275,9 +276,9 @@ static enum kms_status read_bool(struct json v, struct op_int *ret, struct kms_e
     return KMS_OK;
 }
 
-/* Seconds, with or without fraction, as milliseconds rounded down; seconds and fraction apart, so that
- * .9999999 does not become the next second (R13). What is too far away for a double to have milliseconds
- * is cut to that edge: far away is all that matters then. */
+/* Seconds, with or without fraction, as milliseconds rounded down; seconds and fraction apart, so
+ * that .9999999 does not become the next second (R13). What is too far away for a double to have
+ * milliseconds is cut to that edge: far away is all that matters then. */
 static enum kms_status read_time(struct json v, struct op_int *ret, struct kms_error *reterr)
 {
     static const double edge = 9007199254740.0; /* 2^53 ms */
@@ -307,7 +308,7 @@ static enum kms_status read_enum(struct clauses *c, const struct place *at, stru
     return KMS_OK;
 }
 
-/* --- lists and maps ----------------------------------------------------------------------------------- */
+/* --- lists and maps --------------------------------------------------------------------------- */
 
 /* False, with a clause, if there are more items than the member may have. */
 static bool check_items(struct clauses *c, const struct shape_member *m, struct json v)
@@ -419,9 +420,10 @@ static enum kms_status read_object(struct json v, struct json *ret, struct kms_e
     return KMS_OK;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
-/* `field` is that of the member in a struct op_input; which type it has follows from the member's. */
+/* `field` is that of the member in a struct op_input; which type it has follows from the
+ * member's. */
 static enum kms_status read_member(struct clauses *c, const struct shape_member *m, struct json v,
                                    void *field, struct kms_error *reterr)
 {

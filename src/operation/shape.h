@@ -1,7 +1,7 @@
 /* operation/shape.h - descriptions of input members, and the checker's vocabulary.
  *
- * The checker produces the recorded validation texts (kms-behaviour 1.6): all failures of one request in
- * the order of the row's members, "N validation errors detected: ...; ...".
+ * The checker produces the recorded validation texts (kms-behaviour 1.6): all failures of one
+ * request in the order of the row's members, "N validation errors detected: ...; ...".
  */
 #pragma once
 
@@ -13,21 +13,21 @@
 enum shape_type {
     SHAPE_STRING,
     SHAPE_KEY_ID, /* string 1..2048 with the wire-side pattern ^\p{ASCII}+$ */
-    SHAPE_BLOB,   /* base64                                                 */
+    SHAPE_BLOB,   /* base64 */
     SHAPE_INT,
     SHAPE_BOOL,
-    SHAPE_TIME, /* number of seconds                                      */
+    SHAPE_TIME, /* number of seconds */
     SHAPE_ENUM,
-    SHAPE_TAGS,    /* list of {TagKey, TagValue}                             */
-    SHAPE_STRINGS, /* list of strings                                        */
-    SHAPE_MAP,     /* string -> string                                       */
-    SHAPE_OBJECT,  /* a structure, passed on                                 */
+    SHAPE_TAGS,    /* list of {TagKey, TagValue} */
+    SHAPE_STRINGS, /* list of strings */
+    SHAPE_MAP,     /* string -> string */
+    SHAPE_OBJECT,  /* a structure, passed on */
 };
 
 enum shape_flags {
     SHAPE_REQUIRED = 1 << 0,
     SHAPE_SENSITIVE = 1 << 1, /* texts leave the value out; missing: no "null" either */
-    SHAPE_NO_AUDIT = 1 << 2,  /* never in requestParameters (trust-model 5.2)         */
+    SHAPE_NO_AUDIT = 1 << 2,  /* never in requestParameters (trust-model 5.2) */
 };
 
 struct shape_member {
@@ -37,8 +37,8 @@ struct shape_member {
     /* length of strings, list elements and blobs (max 0: no limit); value of ints (both 0: any) */
     int64_t min, max;
     size_t  max_items; /* of lists and maps; 0: no limit */
-    /* SHAPE_ENUM: accepted names, NULL-terminated; the index is the result. SHAPE_STRINGS: the elements
-     * must be among them. */
+    /* SHAPE_ENUM: accepted names, NULL-terminated; the index is the result. SHAPE_STRINGS: the
+     * elements must be among them. */
     const char *const *values;
     const char        *enum_text; /* the list as the service prints it, if not that of `values` */
     const char        *pattern;   /* printed when `matches` says no */
@@ -48,7 +48,7 @@ struct shape_member {
 };
 
 /* "Value '...' at 'keyId' failed ..." path of a member: first letter in lower case. */
-extern const char *const shape_key_specs[]; /* in enum key_spec order      */
+extern const char *const shape_key_specs[]; /* in enum key_spec order */
 extern const char *const shape_key_usages[];
 extern const char *const shape_origins[];
 extern const char *const shape_encryption_algorithms[];
@@ -63,22 +63,22 @@ extern const char *const shape_dry_run_modifiers[];
 /* The lists as the service prints them (kms-behaviour 1.6). */
 extern const char shape_key_spec_text[];
 extern const char shape_data_key_spec_text[];   /* oddly that of the KMS keys */
-extern const char shape_deprecated_spec_text[]; /* CustomerMasterKeySpec        */
+extern const char shape_deprecated_spec_text[]; /* CustomerMasterKeySpec */
 extern const char shape_key_usage_text[];
 
 /* Patterns of kms-behaviour 16.1, matched against the whole string. */
-bool shape_is_ascii(struct bytes text);                /* ^\p{ASCII}+$                        */
-bool shape_is_alias(struct bytes text);                /* ^[a-zA-Z0-9:/_-]+$                  */
-bool shape_is_hex(struct bytes text);                  /* ^[a-f0-9]+$                         */
-bool shape_is_material_description(struct bytes text); /* ^[a-zA-Z0-9:/_\s.-]+$               */
-bool shape_is_latin(struct bytes text);                /* [\u0020-\u00FF]*                    */
-bool shape_is_policy(struct bytes text);               /* [\u0009\u000A\u000D\u0020-\u00FF]+  */
-bool shape_is_xks_key_id(struct bytes text);           /* ^[a-zA-Z0-9-_.]+$                   */
+bool shape_is_ascii(struct bytes text);                /* ^\p{ASCII}+$ */
+bool shape_is_alias(struct bytes text);                /* ^[a-zA-Z0-9:/_-]+$ */
+bool shape_is_hex(struct bytes text);                  /* ^[a-f0-9]+$ */
+bool shape_is_material_description(struct bytes text); /* ^[a-zA-Z0-9:/_\s.-]+$ */
+bool shape_is_latin(struct bytes text);                /* [\u0020-\u00FF]* */
+bool shape_is_policy(struct bytes text);               /* [\u0009\u000A\u000D\u0020-\u00FF]+ */
+bool shape_is_xks_key_id(struct bytes text);           /* ^[a-zA-Z0-9-_.]+$ */
 
 /* Characters (code points) of a UTF-8 text: what length constraints count. */
 size_t shape_characters(struct bytes text);
 
-/* --- members that many operations share: initialisers of struct shape_member -------------------- */
+/* --- members that many operations share: initialisers of struct shape_member ------------------ */
 
 // clang-format off
 #define SHAPE_AT(FIELD) .offset = offsetof(struct op_input, FIELD)

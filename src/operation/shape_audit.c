@@ -1,9 +1,10 @@
-/* operation/shape_audit.c - requestParameters of the audit record: what of a request may be recorded.
+/* operation/shape_audit.c - requestParameters of the audit record: what of a request may be
+ * recorded.
  *
- * Runs before the shape check, on a body that may hold anything: only members of the row are written,
- * only if they have the right JSON type, never those marked SHAPE_NO_AUDIT (trust-model 5.2), and long
- * texts are cut. Member names begin in lower case, as CloudTrail writes them; the keys of an encryption
- * context stay as they are.
+ * Runs before the shape check, on a body that may hold anything: only members of the row are
+ * written, only if they have the right JSON type, never those marked SHAPE_NO_AUDIT (trust-model
+ * 5.2), and long texts are cut. Member names begin in lower case, as CloudTrail writes them; the
+ * keys of an encryption context stay as they are.
  */
 #include "operation/shape.h"
 

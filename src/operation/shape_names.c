@@ -1,8 +1,8 @@
 /* operation/shape_names.c - names of enum members, the lists that validation texts print, and the
  * patterns of kms-behaviour 16.1.
  *
- * The order of `values` is that of our enums (the index is the result); the order of a printed list is
- * the service's own (kms-behaviour 1.6) and stands in the *_text strings.
+ * The order of `values` is that of our enums (the index is the result); the order of a printed list
+ * is the service's own (kms-behaviour 1.6) and stands in the *_text strings.
  */
 #include "operation/shape.h"
 
@@ -73,8 +73,9 @@ const char *const shape_encryption_algorithms[] = {
     NULL,
 };
 
-/* Order of the API model. The first and the last are refused for every key (recorded-imports A10; SM2
- * is not in our Regions); index - 1 of the four between is enum wrapping_algorithm of vault/vault.h. */
+/* Order of the API model. The first and the last are refused for every key (recorded-imports A10;
+ * SM2 is not in our Regions); index - 1 of the four between is enum wrapping_algorithm of
+ * vault/vault.h. */
 const char *const shape_wrapping_algorithms[] = {
     "RSAES_PKCS1_V1_5",
     [1 + WRAP_RSAES_OAEP_SHA_1] = "RSAES_OAEP_SHA_1",
@@ -96,7 +97,7 @@ const char *const shape_import_types[] = { "NEW_KEY_MATERIAL", "EXISTING_KEY_MAT
 const char *const shape_include_key_material[] = { "ROTATIONS_ONLY", "ALL_KEY_MATERIAL", NULL };
 const char *const shape_dry_run_modifiers[] = { "IGNORE_CIPHERTEXT", NULL };
 
-/* --- patterns ---------------------------------------------------------------------------------- */
+/* --- patterns --------------------------------------------------------------------------------- */
 
 /* `allowed` besides ASCII letters and digits. An empty text does not match, as the patterns say. */
 static bool only_letters_digits_and(struct bytes text, const char *allowed)
@@ -111,8 +112,8 @@ static bool only_letters_digits_and(struct bytes text, const char *allowed)
     return text.len > 0;
 }
 
-/* Every code point at most U+00FF and not a control character that is not in `controls`. The text is
- * valid UTF-8, so U+0080..U+00FF are the two-byte sequences that begin with C2 or C3. */
+/* Every code point at most U+00FF and not a control character that is not in `controls`. The text
+ * is valid UTF-8, so U+0080..U+00FF are the two-byte sequences that begin with C2 or C3. */
 static bool latin_with(struct bytes text, const char *controls)
 {
     for (size_t i = 0; i < text.len; i++) {

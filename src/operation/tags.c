@@ -1,8 +1,8 @@
 /* operation/tags.c - the rules of tags (kms-behaviour 3.2, 13.2). */
 #include "operation/handlers.h"
 
-/* Letters, digits, spaces and _.:/=+-@ (kms-behaviour 18 #25). Of the characters beyond ASCII all are
- * taken: telling letters from others there needs the Unicode tables. */
+/* Letters, digits, spaces and _.:/=+-@ (kms-behaviour 18 #25). Of the characters beyond ASCII all
+ * are taken: telling letters from others there needs the Unicode tables. */
 static bool valid_characters(struct bytes text)
 {
     for (size_t i = 0; i < text.len; i++) {

@@ -23,17 +23,17 @@ enum {
 struct sigv4_auth {
     bool         query_form;
     struct bytes access_key_id;
-    struct bytes date;           /* yyyymmdd of the scope           */
-    struct bytes region;         /* of the scope                    */
-    struct bytes service;        /* of the scope                    */
-    struct bytes terminator;     /* "aws4_request" when valid       */
-    struct bytes credential;     /* the whole Credential value      */
-    struct bytes signed_headers; /* "host;x-amz-date"               */
-    struct bytes signature;      /* as sent; 64 hex when valid      */
-    struct bytes time_text;      /* X-Amz-Date, or Date, as sent    */
-    int64_t      time_ms;        /* the same                        */
-    struct bytes session_token;  /* len 0: none                     */
-    int64_t      expires_s;      /* query form: X-Amz-Expires       */
+    struct bytes date;           /* yyyymmdd of the scope */
+    struct bytes region;         /* of the scope */
+    struct bytes service;        /* of the scope */
+    struct bytes terminator;     /* "aws4_request" when valid */
+    struct bytes credential;     /* the whole Credential value */
+    struct bytes signed_headers; /* "host;x-amz-date" */
+    struct bytes signature;      /* as sent; 64 hex when valid */
+    struct bytes time_text;      /* X-Amz-Date, or Date, as sent */
+    int64_t      time_ms;        /* the same */
+    struct bytes session_token;  /* len 0: none */
+    int64_t      expires_s;      /* query form: X-Amz-Expires */
 };
 
 /* The caller after a good signature. Views into the request's head, in both forms. */

@@ -1,11 +1,13 @@
-/* tests/bench/load.c - sends prepared HTTP requests over keep-alive connections and times the answers.
+/* tests/bench/load.c - sends prepared HTTP requests over keep-alive connections and times the
+ * answers.
  *
  *   load HOST PORT CONNECTIONS SECONDS FILE
  *
- * FILE holds requests one after another, each with a 4-byte big-endian length in front (tests/bench/run signs
- * them freshly for every run: a pool of pre-signed requests inside the 5-minute window). Each connection has
- * one request under way at a time; an answer counts only with status 200. One thread, epoll. Prints one JSON
- * object: requests, errors, seconds, p50/p90/p99/max in microseconds.
+ * FILE holds requests one after another, each with a 4-byte big-endian length in front
+ * (tests/bench/run signs them freshly for every run: a pool of pre-signed requests inside the
+ * 5-minute window). Each connection has one request under way at a time; an answer counts only with
+ * status 200. One thread, epoll. Prints one JSON object: requests, errors, seconds, p50/p90/p99/max
+ * in microseconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 64 * 1024, CONNECTIONS_MAX = 10000, BUCKETS = 100000 /* microseconds, then the rest */ };
+enum {
+    ANSWER_MAX = 64 * 1024,
+    CONNECTIONS_MAX = 10000,
+    BUCKETS = 100000 /* microseconds, then the rest */
+};
 
 struct piece {
     const uint8_t *data;
@@ -62,14 +68,16 @@ static void read_requests(struct load *l, const char *path)
     FILE *f = fopen(path, "rb");
     long  size;
 
-    if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) <= 0 || fseek(f, 0, SEEK_SET) != 0)
+    if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) <= 0 ||
+        fseek(f, 0, SEEK_SET) != 0)
         die(path);
     uint8_t *data = malloc((size_t)size);
     if (data == NULL || fread(data, 1, (size_t)size, f) != (size_t)size)
         die(path);
     (void)fclose(f);
     for (size_t at = 0; at + 4 <= (size_t)size;) {
-        size_t len = (size_t)data[at] << 24 | (size_t)data[at + 1] << 16 | (size_t)data[at + 2] << 8 | data[at + 3];
+        size_t len = (size_t)data[at] << 24 | (size_t)data[at + 1] << 16 |
+                     (size_t)data[at + 2] << 8 | data[at + 3];
         l->requests = realloc(l->requests, (l->n_requests + 1) * sizeof *l->requests);
         if (l->requests == NULL || at + 4 + len > (size_t)size)
             die("request file");

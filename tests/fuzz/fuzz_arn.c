@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_arn.c - whatever a KeyId is taken for, printing it gives back exactly its text, and
- * nothing is taken for something that cannot be printed. */
+/* tests/fuzz/fuzz_arn.c - whatever a KeyId is taken for, printing it gives back exactly its text,
+ * and nothing is taken for something that cannot be printed. */
 #include <stdlib.h>
 
 #include "base/cleanup.h"

@@ -2,7 +2,8 @@
  *
  * The input is a program of edits on an honest log of 22 lines, or (first byte 'R') the log itself.
  * Without a witness only that log, and what it was after one of its checkpoints, may be good; with
- * one only that log. A receipt whose signature holds is one of the log's own. What verifies also opens.
+ * one only that log. A receipt whose signature holds is one of the log's own. What verifies also
+ * opens.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static void must(bool ok, const char *what)
     }
 }
 
-/* --- the honest log --------------------------------------------------------------------------------- */
+/* --- the honest log --------------------------------------------------------------------------- */
 
 static enum kms_status sign(void *ctx, struct bytes message, uint8_t ret[64],
                             struct kms_error *reterr)
@@ -168,7 +169,7 @@ static void set_up(void)
     (void)atexit(clean_up);
 }
 
-/* --- edits ------------------------------------------------------------------------------------------ */
+/* --- edits ------------------------------------------------------------------------------------ */
 
 /* The n-th line (counted around), with its newline if it has one. */
 static struct bytes line_of(const struct buf *log, unsigned n)
@@ -252,7 +253,7 @@ static void make_log(struct bytes in, struct buf *log)
         edit(log, op.ptr);
 }
 
-/* --- properties --------------------------------------------------------------------------------------- */
+/* --- properties ------------------------------------------------------------------------------- */
 
 /* The honest log as it was after one of its checkpoints. */
 static bool shorter(const struct buf *log)

@@ -1,7 +1,7 @@
-/* One reading: the same bytes give the same requests and the same refusal whether they come at once,
- * one by one or in pieces of any size, with a parser that has read requests before or with a new one
- * for each; and every request is what splitting its head into lines gives. Were any of this not so,
- * a request could be smuggled past one of the readers.
+/* One reading: the same bytes give the same requests and the same refusal whether they come at
+ * once, one by one or in pieces of any size, with a parser that has read requests before or with a
+ * new one for each; and every request is what splitting its head into lines gives. Were any of this
+ * not so, a request could be smuggled past one of the readers.
  *
  * The first byte of the input chooses the pieces. */
 #include <stdint.h>
@@ -106,7 +106,7 @@ static void check_request(struct bytes raw, const struct http_request *rq)
         broken("another body");
 }
 
-/* --- delivering -------------------------------------------------------------------------------- */
+/* --- delivering ------------------------------------------------------------------------------- */
 
 enum pieces { AT_ONCE, ONE_BY_ONE, ANY };
 

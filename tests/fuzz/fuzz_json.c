@@ -1,5 +1,5 @@
-/* Whatever is read can be written, and reads back as the same value; what was written is written the
- * same again. And what is read obeys our limits, counted independently. */
+/* Whatever is read can be written, and reads back as the same value; what was written is written
+ * the same again. And what is read obeys our limits, counted independently. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

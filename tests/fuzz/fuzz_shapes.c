@@ -1,8 +1,8 @@
 /* The input of every operation: the first line names it, the rest is the body.
  *
- * Whatever the body holds: reading ends with success or one of the two refusals of the model, the same
- * way both times; what was read keeps the constraints of its members, counted independently; and the
- * audit parameters are a JSON object of members that may be in a record. */
+ * Whatever the body holds: reading ends with success or one of the two refusals of the model, the
+ * same way both times; what was read keeps the constraints of its members, counted independently;
+ * and the audit parameters are a JSON object of members that may be in a record. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static bool parse(struct json_doc *doc, struct buf *text, struct bytes in, struc
     return json_parse(doc, text->ptr, text->len, ret, NULL) == KMS_OK;
 }
 
-/* --- what was read keeps what the row says ------------------------------------------------------------- */
+/* --- what was read keeps what the row says ---------------------------------------------------- */
 
 static const void *field_of(const struct op_input *in, const struct shape_member *m)
 {
@@ -111,7 +111,7 @@ static void check_input(const struct operation *op, const struct op_input *in)
     }
 }
 
-/* --- twice the same -------------------------------------------------------------------------------------- */
+/* --- twice the same --------------------------------------------------------------------------- */
 
 /* Views and nodes point into two documents: what they show is compared. */
 static bool same_field(const struct shape_member *m, const struct op_input *a,
@@ -164,7 +164,7 @@ static void check_refusal(enum kms_status status, const struct kms_error *err)
         broken("a validation text of another form", err->message);
 }
 
-/* --- the audit record -------------------------------------------------------------------------------------- */
+/* --- the audit record ------------------------------------------------------------------------- */
 
 /* The member of the row that CloudTrail's name means. */
 static const struct shape_member *member_of(const struct operation *op, struct bytes name)
@@ -211,7 +211,7 @@ static void check_audit(const struct operation *op, struct json root, struct jso
     check_record(op, parsed);
 }
 
-/* --- one input -------------------------------------------------------------------------------------------------- */
+/* --- one input -------------------------------------------------------------------------------- */
 
 struct room {
     struct json_doc *doc[3];

@@ -45,8 +45,14 @@ static void root_may(void **state)
 static void others_may_not(void **state)
 {
     static const char *const callers[] = {
-        "arn:aws:iam::" MINE ":user/root", "arn:aws:iam::" MINE ":rootx", "arn:aws:iam::" THEIRS ":root",
-        "arn:aws:iam::" MINE ":role/x:root", "arn:aws:sts::" MINE ":root", "root", "", "arn:aws:iam::" MINE,
+        "arn:aws:iam::" MINE ":user/root",
+        "arn:aws:iam::" MINE ":rootx",
+        "arn:aws:iam::" THEIRS ":root",
+        "arn:aws:iam::" MINE ":role/x:root",
+        "arn:aws:sts::" MINE ":root",
+        "root",
+        "",
+        "arn:aws:iam::" MINE,
         "xarn:aws:iam::" MINE ":root",
     };
     struct key_record key = key_of(MINE);
@@ -56,10 +62,11 @@ static void others_may_not(void **state)
     for (size_t i = 0; i < ARRAY_LEN(callers); i++)
         assert_int_equal(decide(callers[i], &key, &err), KMS_E_ACCESS_DENIED);
     assert_int_equal(decide("arn:aws:iam::" MINE ":user/U", &key, &err), KMS_E_ACCESS_DENIED);
-    assert_string_equal(err.message,
-                        "User: arn:aws:iam::" MINE ":user/U is not authorized to perform: kms:Encrypt on resource: "
-                        "arn:aws:kms:us-east-1:" MINE ":key/k because no identity-based policy allows the "
-                        "kms:Encrypt action");
+    assert_string_equal(
+        err.message,
+        "User: arn:aws:iam::" MINE ":user/U is not authorized to perform: kms:Encrypt on resource: "
+        "arn:aws:kms:us-east-1:" MINE ":key/k because no identity-based policy allows the "
+        "kms:Encrypt action");
 }
 
 /* A key of another account: refused, and its ARN is not told. */
@@ -71,7 +78,8 @@ static void other_accounts(void **state)
     (void)state;
     assert_int_equal(decide("arn:aws:iam::" MINE ":root", &key, &err), KMS_E_ACCESS_DENIED);
     assert_string_equal(err.message,
-                        "User: arn:aws:iam::" MINE ":root is not authorized to perform: kms:Encrypt on this resource "
+                        "User: arn:aws:iam::" MINE
+                        ":root is not authorized to perform: kms:Encrypt on this resource "
                         "because no resource-based policy allows the kms:Encrypt action");
 }
 

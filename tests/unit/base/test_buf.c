@@ -1,4 +1,5 @@
-/* tests/unit/base/test_buf.c - growing buffers: all or nothing, the limit, and nothing left behind. */
+/* tests/unit/base/test_buf.c - growing buffers: all or nothing, the limit, and nothing left
+ * behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* tests/unit/base/test_clock.c - the time by which keys live: never back, movable in development. */
+/* tests/unit/base/test_clock.c - the time by which keys live: never back, movable in
+ * development. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

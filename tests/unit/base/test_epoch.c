@@ -82,8 +82,8 @@ static void test_barrier_waits_for_an_open_section(void **state)
     epoch_free(w.epoch);
 }
 
-/* Readers follow a pointer that the writer keeps replacing; what was replaced is overwritten as soon as
- * the barrier has returned. A reader that sees an overwritten value was not waited for. */
+/* Readers follow a pointer that the writer keeps replacing; what was replaced is overwritten as
+ * soon as the barrier has returned. A reader that sees an overwritten value was not waited for. */
 enum { READERS = 3, ROUNDS = 3000, FREED = -1 };
 
 struct shared {

@@ -1,4 +1,5 @@
-/* tests/unit/base/test_file.c - whole files read with a limit, written durably, and clear refusals. */
+/* tests/unit/base/test_file.c - whole files read with a limit, written durably, and clear
+ * refusals. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

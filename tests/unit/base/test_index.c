@@ -1,4 +1,5 @@
-/* tests/unit/base/test_index.c - the hash table: finding, growing, removing, and readers meanwhile. */
+/* tests/unit/base/test_index.c - the hash table: finding, growing, removing, and readers
+ * meanwhile. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* Unit tests of base/pool.h: everything that is handed in runs once, on a worker with a number of its own. */
+/* Unit tests of base/pool.h: everything that is handed in runs once, on a worker with a number of
+ * its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -17,9 +18,9 @@ struct task {
     _Atomic int      runs;
 };
 
-static _Atomic int     seen[WORKERS];
-static _Atomic int     ended;
-static _Atomic int     gate;
+static _Atomic int seen[WORKERS];
+static _Atomic int ended;
+static _Atomic int gate;
 
 static void count(struct pool_task *task, unsigned worker)
 {

@@ -61,7 +61,8 @@ static void flags_win_over_the_file(void **state)
     char               path[64];
 
     (void)state;
-    write_temp(path, "# a comment\n\nregions = eu-central-1, us-east-1\n  rotation-delay=7  \nlisten = [::1]:1\n");
+    write_temp(path, "# a comment\n\nregions = eu-central-1, us-east-1\n  rotation-delay=7  "
+                     "\nlisten = [::1]:1\n");
     assert_int_equal(LOAD("--listen", "127.0.0.1:0", "--config", path), KMS_OK);
     assert_string_equal(c.listen, "127.0.0.1:0");
     assert_int_equal(c.rotation_delay_s, 7);
@@ -75,9 +76,12 @@ static void flags_win_over_the_file(void **state)
 /* Each refusal names the place and what would be right. */
 static void refusals_say_where(void **state)
 {
-    static const struct { const char *text, *expected; } cases[] = {
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
         { "regions = a-b-1\nnonsense = 1\n", ":2: there is no setting 'nonsense'" },
-        { "rotation-delay = soon\n", ":1: 'soon' for rotation-delay is not a whole number from 0 to 86400" },
+        { "rotation-delay = soon\n",
+          ":1: 'soon' for rotation-delay is not a whole number from 0 to 86400" },
         { "rotation-delay = 86401\n", "not a whole number from 0 to 86400" },
         { "audit-sync = never\n", ":1: 'never' for audit-sync is not one of: written, always" },
         { "dev = yes\n", "neither true nor false" },
@@ -145,7 +149,8 @@ static void printed_settings_load_again(void **state)
     (void)state;
     CLEANUP(buf_release) struct buf first = BUF_INIT(65536);
     CLEANUP(buf_release) struct buf second = BUF_INIT(65536);
-    assert_int_equal(LOAD("--dev", "--rotation-delay=5", "--audit-sync=always", "--regions=a-b-1"), KMS_OK);
+    assert_int_equal(LOAD("--dev", "--rotation-delay=5", "--audit-sync=always", "--regions=a-b-1"),
+                     KMS_OK);
     config_print(&c, &first);
     config_free(&c);
     buf_add_byte(&first, '\0');
@@ -173,7 +178,8 @@ static void manual_has_every_setting(void **state)
     for (size_t i = 0; i < config_setting_count(); i++) {
         char entry[128] = ".TP\n.B ";
         for (const char *n = config_setting_name(i); *n != '\0'; n++)
-            (void)strncat(entry, *n == '-' ? "\\-" : (char[2]){ *n, '\0' }, sizeof entry - strlen(entry) - 1);
+            (void)strncat(entry, *n == '-' ? "\\-" : (char[2]){ *n, '\0' },
+                          sizeof entry - strlen(entry) - 1);
         (void)strncat(entry, "\n", sizeof entry - strlen(entry) - 1);
         if (strstr((const char *)page.ptr, entry) == NULL)
             fail_msg("trentd.conf(5) says nothing about %s", config_setting_name(i));

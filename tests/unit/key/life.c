@@ -39,7 +39,7 @@ void life_end(struct life *life)
     key_record_freep(&life->key);
 }
 
-/* --- printing ----------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------------- */
 
 static void print_material(const struct life *life, const struct key_material *m, struct buf *out)
 {
@@ -81,7 +81,7 @@ void life_expand(const struct life *life, const char *text, struct buf *out)
     }
 }
 
-/* --- the operations ----------------------------------------------------------------------------- */
+/* --- the operations --------------------------------------------------------------------------- */
 
 static enum kms_status check(const struct life *life, uint32_t allowed)
 {
@@ -204,7 +204,7 @@ static enum kms_status do_word(struct life *life, struct key_record *edit, const
     }
 }
 
-/* --- what every step has to keep ----------------------------------------------------------------- */
+/* --- what every step has to keep -------------------------------------------------------------- */
 
 static bool names_slot(const struct key_record *k, uint32_t slot)
 {

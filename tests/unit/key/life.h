@@ -9,8 +9,8 @@
  *   +10      10 seconds pass                         x     the expiry job
  *   ?A       the slot of A turns out to be gone
  *
- * A word does what the operation does: it looks at the state (kms-behaviour 5.1), edits a clone, and
- * publishes it, or refuses. Every step checks that each sealed form that is no longer named was
+ * A word does what the operation does: it looks at the state (kms-behaviour 5.1), edits a clone,
+ * and publishes it, or refuses. Every step checks that each sealed form that is no longer named was
  * handed out for erasing, and that a refusal changed nothing.
  */
 #pragma once
@@ -21,10 +21,10 @@
 struct life {
     struct key_record *key;
     int64_t            now;
-    uint32_t           slots;  /* handed out so far                        */
-    bool               has_id; /* what the last answer of '-' named        */
+    uint32_t           slots;  /* handed out so far */
+    bool               has_id; /* what the last answer of '-' named */
     struct material_id id;
-    struct kms_error  *err; /* of the last refusal                      */
+    struct kms_error  *err; /* of the last refusal */
 };
 
 enum { LIFE_START_S = 1000 };

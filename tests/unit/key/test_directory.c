@@ -1,5 +1,5 @@
-/* tests/unit/key/test_directory.c - what is put is found, listed and counted; what is removed is not;
- * and what that costs in memory. */
+/* tests/unit/key/test_directory.c - what is put is found, listed and counted; what is removed is
+ * not; and what that costs in memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -391,7 +391,7 @@ static void test_everything(void **state)
     assert_non_null(find(w, EAST, 3));
 }
 
-/* --- memory ---------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 /* A key as most are: the default policy, a short description, and soon one material. */
 static struct key_record *typical(uint64_t serial)

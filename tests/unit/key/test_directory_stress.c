@@ -1,6 +1,7 @@
-/* tests/unit/key/test_directory_stress.c - readers while the writer puts, replaces, moves, removes and
- * frees. What a reader gets is whole, in order, and never freed under it; what stays is always found.
- * Its worth is in the sanitizers: run under ThreadSanitizer and AddressSanitizer by make check. */
+/* tests/unit/key/test_directory_stress.c - readers while the writer puts, replaces, moves, removes
+ * and frees. What a reader gets is whole, in order, and never freed under it; what stays is always
+ * found. Its worth is in the sanitizers: run under ThreadSanitizer and AddressSanitizer by make
+ * check. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -107,7 +108,7 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-/* --- readers ---------------------------------------------------------------------------------------- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 static bool look_up(const struct directory *d, uint64_t serial)
 {
@@ -198,7 +199,7 @@ static void *read_on(void *arg)
     return NULL;
 }
 
-/* --- the writer --------------------------------------------------------------------------------------- */
+/* --- the writer ------------------------------------------------------------------------------- */
 
 static void remove_alias(struct directory *d, uint64_t number)
 {

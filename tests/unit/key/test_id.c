@@ -162,7 +162,8 @@ static void test_regions(void **state)
     assert_false(region_valid(BYTES_LIT("us-east-1\0")));
 }
 
-/* Every text that differs from a good id in one byte is good only if that byte is a hex digit too. */
+/* Every text that differs from a good id in one byte is good only if that byte is a hex digit
+ * too. */
 static void test_every_byte_of_an_id_is_looked_at(void **state)
 {
     static const char *const ids[] = { UUID, MRK };

@@ -1,4 +1,5 @@
-/* tests/unit/key/test_series.c - ordered lists against a plain array, whatever order things come in. */
+/* tests/unit/key/test_series.c - ordered lists against a plain array, whatever order things come
+ * in. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,7 +217,8 @@ static void test_mostly_holes(void **state)
     model_end(&m);
 }
 
-/* Every block goes at once instead of waiting for the owner: a sanitizer sees what is used after. */
+/* Every block goes at once instead of waiting for the owner: a sanitizer sees what is used
+ * after. */
 static void test_full_trash(void **state)
 {
     struct model m;

@@ -18,7 +18,7 @@
 
 enum { NAMES = 3, TEXT_MAX = 2000 };
 
-/* --- the model ------------------------------------------------------------------------------------ */
+/* --- the model -------------------------------------------------------------------------------- */
 
 enum role { UNKNOWN, PENDING, NON_CURRENT, CURRENT };
 enum ends { NEVER, LATER, PAST };
@@ -162,7 +162,7 @@ static enum kms_status model_step(struct model *model, const char *word)
     }
 }
 
-/* --- one state of the real thing ------------------------------------------------------------------ */
+/* --- one state of the real thing -------------------------------------------------------------- */
 
 struct node {
     struct life  life;
@@ -262,7 +262,7 @@ static void compare(const struct node *n, const char *path)
     }
 }
 
-/* --- the walk --------------------------------------------------------------------------------------- */
+/* --- the walk --------------------------------------------------------------------------------- */
 
 static const char *const words[] = {
     "A", "A@10", "A!", "A!@10", "B", "B@10", "B!", "B!@10", "C", "C@10", "C!",  "C!@10",
@@ -357,7 +357,8 @@ static void test_every_reachable_state(void **state)
     free(w.seen);
 }
 
-/* The same without forgetting equal states, so that nothing hangs on what `fingerprint` looks at. */
+/* The same without forgetting equal states, so that nothing hangs on what `fingerprint` looks
+ * at. */
 static void all_sequences(const struct node *from, unsigned depth, size_t *steps)
 {
     for (size_t i = 0; depth > 0 && i < ARRAY_LEN(words); i++) {

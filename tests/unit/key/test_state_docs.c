@@ -1,5 +1,5 @@
-/* tests/unit/key/test_state_docs.c - the tables of docs/key-states.md are those of the code. A table
- * that differs is printed as it should be. */
+/* tests/unit/key/test_state_docs.c - the tables of docs/key-states.md are those of the code. A
+ * table that differs is printed as it should be. */
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* tests/unit/key/test_state_rules.c - every rule of recorded-imports that the state machine decides,
- * as one or more short lives (life.h). `chosen` marks what no recording shows. */
+/* tests/unit/key/test_state_rules.c - every rule of recorded-imports that the state machine
+ * decides, as one or more short lives (life.h). `chosen` marks what no recording shows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ struct rule {
     enum kind       kind;
     const char     *words;
     enum kms_status status;  /* of the last word */
-    const char     *message; /* of a refusal     */
+    const char     *message; /* of a refusal */
     const char     *after;
 };
 
@@ -258,7 +258,7 @@ static void test_rules(void **state)
         run(&rules[i]);
 }
 
-/* --- what a table of lives cannot show ----------------------------------------------------------- */
+/* --- what a table of lives cannot show -------------------------------------------------------- */
 
 static void begin(struct life *life, struct kms_error *err, enum multi_region multi_region)
 {

@@ -155,7 +155,7 @@ static void test_target(void **state)
     free(want);
 }
 
-/* --- quota ---------------------------------------------------------------------------------------------------- */
+/* --- quota ------------------------------------------------------------------------------------ */
 
 static void test_quota(void **state)
 {
@@ -219,7 +219,7 @@ static void test_no_quota_conflict(void **state)
     free(second);
 }
 
-/* --- UpdateAlias -------------------------------------------------------------------------------------------------- */
+/* --- UpdateAlias ------------------------------------------------------------------------------ */
 
 static void test_update(void **state)
 {
@@ -308,7 +308,7 @@ static void test_update_across(void **state)
     free(body);
 }
 
-/* --- DeleteAlias ------------------------------------------------------------------------------------------------------ */
+/* --- DeleteAlias ------------------------------------------------------------------------------ */
 
 static void test_delete(void **state)
 {
@@ -343,7 +343,7 @@ static void test_delete_race(void **state)
     assert_non_null(alias_of(w, "alias/one"));
 }
 
-/* --- ListAliases ------------------------------------------------------------------------------------------------------- */
+/* --- ListAliases ------------------------------------------------------------------------------ */
 
 static void test_list(void **state)
 {
@@ -408,7 +408,7 @@ static void test_pages(void **state)
     free(marker);
 }
 
-/* --- after the key's window has ended, before the job has run -------------------------------------------------------------- */
+/* --- after the key's window has ended, before the job has run --------------------------------- */
 
 static void test_gone(void **state)
 {

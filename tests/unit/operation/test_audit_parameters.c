@@ -1,5 +1,5 @@
-/* requestParameters of the audit record: names as CloudTrail writes them, nothing that must not be there,
- * whatever the body holds (trust-model 5.2). */
+/* requestParameters of the audit record: names as CloudTrail writes them, nothing that must not be
+ * there, whatever the body holds (trust-model 5.2). */
 #include "body.h"
 
 static struct body body;

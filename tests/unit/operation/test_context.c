@@ -76,8 +76,8 @@ static void test_empty(void **state)
     assert_int_equal(f->scratch.len, 0);
 }
 
-/* Sorted by the bytes of UTF-8: U+E000 before U+10000, which UTF-16 has the other way round; a prefix
- * before what goes on; no case folding. */
+/* Sorted by the bytes of UTF-8: U+E000 before U+10000, which UTF-16 has the other way round; a
+ * prefix before what goes on; no case folding. */
 static void test_order(void **state)
 {
     struct fixture *f = *state;

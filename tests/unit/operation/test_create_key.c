@@ -1,5 +1,5 @@
-/* CreateKey: what a new key is, which requests are refused with which text, and the domain key that the
- * first one brings. */
+/* CreateKey: what a new key is, which requests are refused with which text, and the domain key that
+ * the first one brings. */
 #include "world.h"
 
 static const char default_policy[] = "{\n"
@@ -146,7 +146,7 @@ static void test_ids_differ(void **state)
     assert_string_not_equal(a, b);
 }
 
-/* --- the first key of an account and Region ------------------------------------------------------------- */
+/* --- the first key of an account and Region --------------------------------------------------- */
 
 /* Two first keys at once: one is run again, and both are readable after a restart. */
 static void test_first_keys_race(void **state)
@@ -172,7 +172,8 @@ static void test_first_keys_race(void **state)
     works(w, id[1]);
 }
 
-/* A first key that is never committed must not leave later ones under a domain key that is not stored. */
+/* A first key that is never committed must not leave later ones under a domain key that is not
+ * stored. */
 static void test_first_key_lost(void **state)
 {
     struct world *w = *state;
@@ -207,7 +208,7 @@ static void test_second_key_has_no_domain(void **state)
     run_release(&r);
 }
 
-/* --- refusals ---------------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 /* kms-behaviour 3.2, recorded-crypto 3, recorded-imports R2 */
 static void test_spec_texts(void **state)
@@ -284,7 +285,7 @@ static void test_named_defaults(void **state)
     works(w, id);
 }
 
-/* --- policies ------------------------------------------------------------------------------------------------ */
+/* --- policies --------------------------------------------------------------------------------- */
 
 static void test_policy_accepted(void **state)
 {
@@ -382,7 +383,7 @@ static void test_policy_refused(void **state)
     free(body);
 }
 
-/* --- tags ------------------------------------------------------------------------------------------------------ */
+/* --- tags ------------------------------------------------------------------------------------- */
 
 static void test_tags(void **state)
 {

@@ -27,7 +27,7 @@ static enum key_state state_of(struct world *w, const char *id)
     return key_state_at(world_record(w, id), clock_now(w->clock));
 }
 
-/* --- enable, disable ------------------------------------------------------------------------------------- */
+/* --- enable, disable -------------------------------------------------------------------------- */
 
 static void test_switch(void **state)
 {
@@ -70,7 +70,7 @@ static void test_switch_states(void **state)
     state_refuses(w, "DisableKey", id, "", KMS_E_KEY_STATE, "pending deletion");
 }
 
-/* --- description ------------------------------------------------------------------------------------------- */
+/* --- description ------------------------------------------------------------------------------ */
 
 static void test_description(void **state)
 {
@@ -115,7 +115,7 @@ static void test_conflict(void **state)
     free(second);
 }
 
-/* --- deletion ------------------------------------------------------------------------------------------------ */
+/* --- deletion --------------------------------------------------------------------------------- */
 
 /* recorded-imports A61, 4.3: exactly these members; DeletionDate = call + window */
 static void test_schedule(void **state)
@@ -228,7 +228,7 @@ static void test_gone(void **state)
     free(want);
 }
 
-/* --- DescribeKey ---------------------------------------------------------------------------------------------- */
+/* --- DescribeKey ------------------------------------------------------------------------------ */
 
 static void test_describe(void **state)
 {
@@ -253,7 +253,7 @@ static void test_describe(void **state)
     free(created);
 }
 
-/* --- ListKeys --------------------------------------------------------------------------------------------------- */
+/* --- ListKeys --------------------------------------------------------------------------------- */
 
 static size_t count(const char *text, const char *what)
 {

@@ -1,4 +1,5 @@
-/* The table of operations: complete, sorted, and in agreement with the reference column by column. */
+/* The table of operations: complete, sorted, and in agreement with the reference column by
+ * column. */
 #include "body.h"
 
 #include "base/cleanup.h"
@@ -65,7 +66,8 @@ static const char *const names[] = {
 
 /* The operations of this release: their members (kms-behaviour 15), "*" before those that the model
  * requires; and the states of 5.1 (as corrected by recorded-imports) that may proceed: E
- * Enabled, D Disabled, P the two deletion states, I PendingImport, U Unavailable, C Creating, G Updating. */
+ * Enabled, D Disabled, P the two deletion states, I PendingImport, U Unavailable, C Creating, G
+ * Updating. */
 static const struct expected {
     const char *name;
     const char *states;

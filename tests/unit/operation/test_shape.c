@@ -117,7 +117,7 @@ static void malformed(struct fixture *f, const struct operation *op, const char 
     refuses(f, op, text, KMS_E_SERIALIZATION, message);
 }
 
-/* --- kms-behaviour 1.6 --------------------------------------------------------------------------------- */
+/* --- kms-behaviour 1.6 ------------------------------------------------------------------------ */
 
 /* "Missing required member" */
 static void test_missing(void **state)
@@ -528,7 +528,7 @@ static void test_long_value(void **state)
     free(name);
 }
 
-/* --- kms-behaviour 1.1 and 1.5: framing ------------------------------------------------------------------ */
+/* --- kms-behaviour 1.1 and 1.5: framing ------------------------------------------------------- */
 
 static void test_wrong_types(void **state)
 {

@@ -30,7 +30,7 @@ int world_stop(void **state)
     return 0;
 }
 
-/* --- what commit/ does with the store and the directory -------------------------------------------- */
+/* --- what commit/ does with the store and the directory --------------------------------------- */
 
 static enum kms_status load_key(void *ctx, struct key_record *key, struct kms_error *reterr)
 {
@@ -106,7 +106,7 @@ enum kms_status run_commit(struct world *w, struct run *r)
     return result;
 }
 
-/* --- what request.c does ------------------------------------------------------------------------------ */
+/* --- what request.c does ---------------------------------------------------------------------- */
 
 static enum kms_status find_key(struct world *w, struct run *r)
 {
@@ -246,7 +246,7 @@ void world_refused(struct world *w, const char *operation, const char *body, enu
     assert_string_equal(w->err.message, message);
 }
 
-/* --- looking at what came out --------------------------------------------------------------------------- */
+/* --- looking at what came out ----------------------------------------------------------------- */
 
 const char *world_text(struct world *w, const char *name)
 {
@@ -277,7 +277,7 @@ const struct key_record *world_record(struct world *w, const char *id)
     return key;
 }
 
-/* --- from nothing to an open server, and back -------------------------------------------------------------- */
+/* --- from nothing to an open server, and back ------------------------------------------------- */
 
 static struct vault_config vault_config_of(const struct world *w, const char *root_key)
 {

@@ -1,5 +1,6 @@
-/* A server without a network: vault, store and directory as they are, and what request.c and the committer
- * do around an operation in a few lines, so that what an operation changes is seen by the next one. */
+/* A server without a network: vault, store and directory as they are, and what request.c and the
+ * committer do around an operation in a few lines, so that what an operation changes is seen by the
+ * next one. */
 #pragma once
 
 #include "body.h"

@@ -101,7 +101,7 @@ static void test_query(void **state)
         { "%61=1", "a=1" },
         { "a=/?:@", "a=%2F%3F%3A%40" },
         { "a=\xc3\xa4&%C3%A4=1", "%C3%A4=1&a=%C3%A4" }, /* '%' sorts before letters */
-        { "Param-3=1&Param=2", "Param=2&Param-3=1" },   /* names first, then values   */
+        { "Param-3=1&Param=2", "Param=2&Param-3=1" },   /* names first, then values */
         { "a-b=1&a%20b=2", "a%20b=2&a-b=1" },
         { "a=%26&b=%3d", "a=%26&b=%3D" },
         { "B=1&a=2&_=3&~=4&.=5&0=6", ".=5&0=6&B=1&_=3&a=2&~=4" },
@@ -239,9 +239,9 @@ static void test_list_of_signed_headers(void **state)
         { "host", KMS_OK },
         { "host;x-a", KMS_OK },
         { "x-a", KMS_OK },                  /* that host must be there: verify.c */
-        { "x-a;host", KMS_E_INVALID_SIG },  /* not in order                      */
-        { "host;host", KMS_E_INVALID_SIG }, /* twice                             */
-        { "Host", KMS_E_INVALID_SIG },      /* not in lower case                 */
+        { "x-a;host", KMS_E_INVALID_SIG },  /* not in order */
+        { "host;host", KMS_E_INVALID_SIG }, /* twice */
+        { "Host", KMS_E_INVALID_SIG },      /* not in lower case */
         { "host;X-A", KMS_E_INVALID_SIG },
         { "", KMS_E_INVALID_SIG },
         { ";host", KMS_E_INVALID_SIG },
@@ -249,7 +249,7 @@ static void test_list_of_signed_headers(void **state)
         { "host;;x-a", KMS_E_INVALID_SIG },
         { "host; x-a", KMS_E_INVALID_SIG },
         { "host,x-a", KMS_E_INVALID_SIG },
-        { "host;x-missing", KMS_E_INVALID_SIG }, /* not sent                          */
+        { "host;x-missing", KMS_E_INVALID_SIG }, /* not sent */
         { "host\nx-a:v\n", KMS_E_INVALID_SIG },
     };
 

@@ -31,8 +31,8 @@ struct form {
     struct buf          string_to_sign;
     struct buf          signature;
     bool                normalize;
-    bool                has_token;   /* the credentials have one                             */
-    bool                token_after; /* it was added to the request after signing            */
+    bool                has_token;   /* the credentials have one */
+    bool                token_after; /* it was added to the request after signing */
     struct http_request rq;
 };
 
