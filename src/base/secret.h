@@ -24,22 +24,21 @@ enum secret_grade {
  * In builds with KMS_CRASH_POINTS the environment variable TRENT_SECRET_MEMORY=mlock leaves
  * memfd_secret out, so that a test can look for keys in the process's memory. */
 struct kms_error;
-KMS_MUST_CHECK
-enum kms_status secret_memory_init(bool allow_unlocked, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status secret_memory_init(bool allow_unlocked, struct kms_error *reterr);
 enum secret_grade secret_memory_grade(void);
-const char       *secret_grade_name(enum secret_grade grade); /* "memfd_secret", "mlock", "unlocked" */
+const char *secret_grade_name(enum secret_grade grade); /* "memfd_secret", "mlock", "unlocked" */
 
 /* A zeroed secret of `len` bytes (1..LIMIT_SECRET_BYTES); NULL when there is no memory.
  * Thread-safe. */
 struct secret *secret_new(size_t len);
 /* Copies `from` in; the caller wipes its own copy. */
 struct secret *secret_copy(struct bytes from);
-void           secret_free(struct secret *s);   /* wipes; NULL is fine */
-void           secret_freep(struct secret **s); /* for CLEANUP()       */
+void secret_free(struct secret *s);   /* wipes; NULL is fine */
+void secret_freep(struct secret **s); /* for CLEANUP()       */
 
 /* The bytes themselves, for crypto/ and vault/ only (scripts/lint). */
 uint8_t *secret_data(struct secret *s);
-size_t   secret_len(const struct secret *s);
+size_t secret_len(const struct secret *s);
 static inline struct bytes secret_view(struct secret *s)
 {
     return bytes_of(secret_data(s), secret_len(s));

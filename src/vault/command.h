@@ -16,13 +16,13 @@ enum vault_command_kind {
 
 struct vault_command {
     enum vault_command_kind kind;
-    struct vault_material   from;         /* the material that opens, or the only one          */
-    struct vault_material   to;           /* REENCRYPT: the material that seals                 */
-    struct bytes            context;      /* canonical, of `from`                               */
-    struct bytes            to_context;   /* REENCRYPT                                          */
-    struct bytes            input;        /* plaintext or blob                                  */
-    size_t                  length;       /* DATA_KEY, RANDOM: bytes                            */
-    bool                    want_plain;   /* DATA_KEY: the plaintext too                        */
+    struct vault_material   from;       /* the material that opens, or the only one          */
+    struct vault_material   to;         /* REENCRYPT: the material that seals                 */
+    struct bytes            context;    /* canonical, of `from`                               */
+    struct bytes            to_context; /* REENCRYPT                                          */
+    struct bytes            input;      /* plaintext or blob                                  */
+    size_t                  length;     /* DATA_KEY, RANDOM: bytes                            */
+    bool                    want_plain; /* DATA_KEY: the plaintext too                        */
 };
 
 /* Owned buffers, reused between requests; wiped by vault_result_wipe. */

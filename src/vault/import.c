@@ -144,6 +144,12 @@ void vault_import_parameters_release(struct vault_import_parameters *p)
     buf_release(&p->spki);
 }
 
+static void hand_over(struct vault_import_parameters *from, struct vault_import_parameters *to)
+{
+    *to = *from;
+    *from = (struct vault_import_parameters){ 0 };
+}
+
 static struct import_key_record *new_record(const struct key_record *key,
                                             enum wrapping_algorithm  algorithm,
                                             enum key_spec wrapping_spec, int64_t now,
@@ -194,8 +200,7 @@ enum kms_status vault_import_parameters(struct vault *v, const struct key_record
                       reterr));
     p.spki = ready->spki;
     ready->spki = BUF_INIT(0);
-    *ret = p;
-    p = (struct vault_import_parameters){ 0 };
+    hand_over(&p, ret);
     return KMS_OK;
 }
 

@@ -25,20 +25,21 @@ struct vault;
 /* --- opening -------------------------------------------------------------------------------------- */
 
 struct vault_config {
-    const char *data_dir;       /* instance file and slot files live here                         */
-    const char *root_key_file;  /* 32 random bytes, mode 0400, regular file, own owner             */
-    bool        allow_grade_c;  /* start although slots cannot be erased for certain (--dev: true) */
-    bool        development;    /* a missing root key file is refused all the same; this only silences
+    const char *data_dir;      /* instance file and slot files live here                         */
+    const char *root_key_file; /* 32 random bytes, mode 0400, regular file, own owner             */
+    bool        allow_grade_c; /* start although slots cannot be erased for certain (--dev: true) */
+    bool        development; /* a missing root key file is refused all the same; this only silences
                                    main's warning of vault_status.root_on_data_filesystem          */
-    unsigned    ready_keys[3];  /* target pool sizes of RSA wrapping keys: 2048, 3072, 4096        */
-    unsigned    cache_idle_s;   /* opened material is wiped after this many idle seconds (60)      */
+    unsigned    ready_keys[3]; /* target pool sizes of RSA wrapping keys: 2048, 3072, 4096        */
+    unsigned    cache_idle_s;  /* opened material is wiped after this many idle seconds (60)      */
     struct clock *clock;
     struct epoch *epoch;
 };
 
 /* Creates root key file (refuses if it exists), instance file (instance key sealed by the root,
  * cluster id, digest key, audit signing key) and the two slot files. Nothing is overwritten. */
-KMS_MUST_CHECK enum kms_status vault_create(const struct vault_config *config, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_create(const struct vault_config *config,
+                                            struct kms_error          *reterr);
 /* Opens them. One clear line per refusal: root key file missing, unreadable by mode or owner, wrong
  * length; instance file missing, foreign or sealed by another root; slot file missing, of another
  * instance, damaged or older than `min_generation` says (one per class: what the database last saw). */
@@ -54,15 +55,15 @@ const uint8_t *vault_instance_id(const struct vault *v);
 
 enum erase_grade { ERASE_GRADE_A, ERASE_GRADE_B, ERASE_GRADE_C };
 struct vault_status {
-    enum erase_grade grade;          /* trust-model 2.7.4, probed when opened                   */
-    char             grade_reason[160]; /* "ext4, extents unchanged over 50 rewrites", ...       */
-    char             filesystem[32];
+    enum erase_grade  grade; /* trust-model 2.7.4, probed when opened                   */
+    char              grade_reason[160]; /* "ext4, extents unchanged over 50 rewrites", ...       */
+    char              filesystem[32];
     enum secret_grade memory;
-    uint64_t         generation[2];  /* slot file generations, by enum slot_class                */
-    uint32_t         slots_used[2], slots_total[2];
-    unsigned         ready_keys[3];  /* in the pools now                                         */
-    size_t           cached_materials;
-    bool             root_on_data_filesystem; /* main warns of it outside development: a thief of the
+    uint64_t          generation[2]; /* slot file generations, by enum slot_class                */
+    uint32_t          slots_used[2], slots_total[2];
+    unsigned          ready_keys[3]; /* in the pools now                                         */
+    size_t            cached_materials;
+    bool root_on_data_filesystem; /* main warns of it outside development: a thief of the
                                                  disk has both halves                            */
 };
 void vault_status(struct vault *v, struct vault_status *ret);
@@ -75,13 +76,14 @@ const char *erase_grade_name(enum erase_grade grade); /* "A", "B", "C" */
  * account, Region and version appends the same wrapped key, and new materials are sealed under it
  * already: of several first keys at once, one commit wins and the others run again, and no material
  * can be sealed under a domain key that was never stored. */
-KMS_MUST_CHECK enum kms_status vault_new_domain(struct vault *v, struct bytes account, struct bytes region,
-                                                uint32_t version, struct buf *ret_wrapped,
-                                                struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_new_domain(struct vault *v, struct bytes account,
+                                                struct bytes region, uint32_t version,
+                                                struct buf *ret_wrapped, struct kms_error *reterr);
 /* Makes a stored domain key known (opened and kept in secret memory). Idempotent. Loading at start
  * and after a commit. */
-KMS_MUST_CHECK enum kms_status vault_add_domain(struct vault *v, const struct domain_key_record *domain,
-                                                struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_add_domain(struct vault                   *v,
+                                                const struct domain_key_record *domain,
+                                                struct kms_error               *reterr);
 /* The current version for an account and Region, 0 if none was added yet (vault_new_domain alone does
  * not count). */
 uint32_t vault_domain_version(struct vault *v, struct bytes account, struct bytes region);
@@ -107,14 +109,15 @@ enum { BLOB_OVERHEAD = 152, BLOB_PREFIX = 37 };
  * key, each key and value with a 32-bit length (trust-model 2.5); empty bytes for no context. */
 
 /* Appends plain.len + 152 bytes to `ret_blob`. */
-KMS_MUST_CHECK enum kms_status vault_encrypt(struct vault *v, struct vault_material m, enum blob_kind kind,
-                                             struct bytes context, struct bytes plain,
-                                             struct buf *ret_blob, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_encrypt(struct vault *v, struct vault_material m,
+                                             enum blob_kind kind, struct bytes context,
+                                             struct bytes plain, struct buf *ret_blob,
+                                             struct kms_error *reterr);
 /* Appends the plaintext. KMS_E_CIPHERTEXT for anything that is not exactly what vault_encrypt made
  * under this material and context; one error, one path. */
-KMS_MUST_CHECK enum kms_status vault_decrypt(struct vault *v, struct vault_material m, struct bytes context,
-                                             struct bytes blob, struct buf *ret_plain,
-                                             struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_decrypt(struct vault *v, struct vault_material m,
+                                             struct bytes context, struct bytes blob,
+                                             struct buf *ret_plain, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status vault_reencrypt(struct vault *v, struct vault_material from,
                                                struct bytes from_context, struct bytes blob,
                                                struct vault_material to, struct bytes to_context,
@@ -131,7 +134,7 @@ KMS_MUST_CHECK enum kms_status vault_random(struct vault *v, size_t len, struct 
  * of a blob of ours (then the caller answers InvalidCiphertextException). */
 struct blob_header {
     enum blob_kind     kind;
-    uint8_t            format;      /* our format version                     */
+    uint8_t            format; /* our format version                     */
     struct material_id material;
     size_t             plaintext_len;
 };
@@ -141,30 +144,39 @@ KMS_MUST_CHECK bool vault_blob_inspect(struct bytes blob, struct blob_header *re
 
 /* Generates a material for `key` (AWS_KMS origin) in a durable slot. Fills id, check, sealed, present of
  * *ret; strings of `sealed` lie in `arena`. If the caller's commit fails it must vault_release the slot. */
-KMS_MUST_CHECK enum kms_status vault_generate_material(struct vault *v, const struct key_record *key,
-                                                       struct arena *arena, struct key_material *ret,
-                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_generate_material(struct vault            *v,
+                                                       const struct key_record *key,
+                                                       struct arena            *arena,
+                                                       struct key_material     *ret,
+                                                       struct kms_error        *reterr);
 
-enum wrapping_algorithm { WRAP_RSAES_OAEP_SHA_1, WRAP_RSAES_OAEP_SHA_256,
-                          WRAP_RSA_AES_KEY_WRAP_SHA_1, WRAP_RSA_AES_KEY_WRAP_SHA_256 };
+enum wrapping_algorithm {
+    WRAP_RSAES_OAEP_SHA_1,
+    WRAP_RSAES_OAEP_SHA_256,
+    WRAP_RSA_AES_KEY_WRAP_SHA_1,
+    WRAP_RSA_AES_KEY_WRAP_SHA_256
+};
 
 struct vault_import_parameters {
-    struct import_key_record *record; /* to be committed; owned by the caller                       */
-    struct buf                token;  /* opaque, sealed; at most 6,144 bytes                        */
-    struct buf                spki;   /* public key, DER                                            */
+    struct import_key_record
+              *record; /* to be committed; owned by the caller                       */
+    struct buf token;  /* opaque, sealed; at most 6,144 bytes                        */
+    struct buf spki;   /* public key, DER                                            */
 };
 void vault_import_parameters_release(struct vault_import_parameters *p);
 /* Takes a ready RSA key of the spec from the pool. KMS_E_THROTTLED (no message) when the pool is empty:
  * the caller parks the request with vault_when_ready and comes again. */
-KMS_MUST_CHECK enum kms_status vault_import_parameters(struct vault *v, const struct key_record *key,
-                                                       enum wrapping_algorithm algorithm,
+KMS_MUST_CHECK enum kms_status vault_import_parameters(struct vault            *v,
+                                                       const struct key_record *key,
+                                                       enum wrapping_algorithm  algorithm,
                                                        enum key_spec wrapping_spec, int64_t now,
                                                        struct vault_import_parameters *ret,
-                                                       struct kms_error *reterr);
+                                                       struct kms_error               *reterr);
 /* Calls fn(arg) once, from the generator thread, when a key of the spec has become ready (at once, from
  * the calling thread, if one is there now). One key wakes one waiter. vault_close forgets waiters without
  * calling them. */
-void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg), void *arg);
+void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg),
+                      void *arg);
 
 /* Opens an import token: which import key record it belongs to. KMS_E_IMPORT_TOKEN (no message) for
  * anything that this instance did not seal for this very key; KMS_E_EXPIRED_TOKEN after its 24 h. */
@@ -180,12 +192,15 @@ KMS_MUST_CHECK enum kms_status vault_token_open(struct vault *v, const struct ke
 struct vault_import; /* opened material, held in secret memory */
 KMS_MUST_CHECK enum kms_status vault_import_open(struct vault *v, const struct key_record *key,
                                                  const struct import_key_record *wrapping,
-                                                 struct bytes wrapped, struct vault_import **ret_handle,
-                                                 struct material_id *ret_id, struct kms_error *reterr);
+                                                 struct bytes                    wrapped,
+                                                 struct vault_import           **ret_handle,
+                                                 struct material_id             *ret_id,
+                                                 struct kms_error               *reterr);
 /* For a material that is already in the key's list: does the independent check tag match too?
  * KMS_E_INCORRECT_MATERIAL (no message) if not. Constant time. */
-KMS_MUST_CHECK enum kms_status vault_import_check(struct vault_import *handle, const struct key_material *known,
-                                                  struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_import_check(struct vault_import       *handle,
+                                                  const struct key_material *known,
+                                                  struct kms_error          *reterr);
 /* Seals the opened material into a fresh erasable slot: fills id, check and sealed of *m, whose other
  * fields (expiration, valid_to, ...) are final by now since they are part of the AAD. */
 KMS_MUST_CHECK enum kms_status vault_import_seal(struct vault *v, struct vault_import *handle,
@@ -198,12 +213,14 @@ void vault_import_closep(struct vault_import **handle); /* for CLEANUP()       *
 
 /* Proof of one erasure, for the receipt (trust-model 2.7.6). */
 struct erase_proof {
-    bool     verified;          /* overwritten and read back past the page cache                       */
-    bool     already_empty;     /* the slot held another generation or nothing: erased before          */
+    bool verified;      /* overwritten and read back past the page cache                       */
+    bool already_empty; /* the slot held another generation or nothing: erased before          */
     enum erase_grade grade;
-    char     filesystem[32];
-    uint8_t  extents_before[32], extents_after[32]; /* SHA-256 of the extent map; zero if not supported  */
-    uint64_t file_generation;   /* of the slot file afterwards                                          */
+    char             filesystem[32];
+    uint8_t          extents_before[32],
+        extents_after[32]; /* SHA-256 of the extent map; zero if not supported  */
+    uint64_t
+        file_generation; /* of the slot file afterwards                                          */
 };
 /* Unlinks a material from the cache of opened ones. The bytes are wiped by vault_reclaim. Call only
  * after epoch_barrier(), so that no reader can put it back; then barrier again, then vault_reclaim. */
@@ -217,7 +234,8 @@ size_t vault_forget_idle(struct vault *v);
  * generation differs are left alone (`already_empty`). A read-back that differs is KMS_E_INTERNAL. So is a
  * failed sync, after which nothing more is written to that file until the process is started again. */
 KMS_MUST_CHECK enum kms_status vault_erase(struct vault *v, const struct sealed *slots, size_t n,
-                                           struct erase_proof *ret_proofs, struct kms_error *reterr);
+                                           struct erase_proof *ret_proofs,
+                                           struct kms_error   *reterr);
 /* Gives back the slot of a material whose change did not commit. */
 void vault_release(struct vault *v, const struct sealed *slot);
 /* Is the shred key of this sealed form there (slot in use, not damaged, same generation)? Whose it is, is
@@ -227,8 +245,10 @@ bool vault_slot_alive(struct vault *v, const struct sealed *slot);
  * vault); returns how many, and calls `erased` for each. Damaged slots go as well, but for durable ones
  * that are claimed. */
 KMS_MUST_CHECK enum kms_status vault_sweep(struct vault *v, enum slot_class slot_class,
-                                           bool (*named)(uint32_t slot, uint64_t generation, void *ctx),
-                                           void (*erased)(uint32_t slot, uint64_t generation, void *ctx),
+                                           bool (*named)(uint32_t slot, uint64_t generation,
+                                                         void *ctx),
+                                           void (*erased)(uint32_t slot, uint64_t generation,
+                                                          void *ctx),
                                            void *ctx, size_t *ret_count, struct kms_error *reterr);
 
 /* --- other uses of keys --------------------------------------------------------------------------------------- */
@@ -243,7 +263,9 @@ KMS_MUST_CHECK enum kms_status vault_wrap_secret_key(struct vault *v, struct byt
 /* SigV4: HMAC-SHA-256 of `string_to_sign` under the signing key derived for date, Region and service.
  * The derived key is cached in secret memory. `key` NULL: the same work with a dummy secret, so that an
  * unknown access key takes as long (the result is then meaningless). */
-struct sigv4_scope_text { struct bytes date, region, service; };
+struct sigv4_scope_text {
+    struct bytes date, region, service;
+};
 KMS_MUST_CHECK enum kms_status vault_sigv4_mac(struct vault *v, const struct access_key_record *key,
                                                const struct sigv4_scope_text *scope,
                                                struct bytes string_to_sign, uint8_t ret[32],
@@ -258,7 +280,9 @@ void vault_audit_public_key(struct vault *v, uint8_t ret[32]);
 
 /* Seals and opens small opaque strings (pagination markers): base64url text, bound to `purpose`, which is
  * the account, Region and operation. Open: KMS_E_MARKER (no message) for anything else. */
-KMS_MUST_CHECK enum kms_status vault_marker_seal(struct vault *v, struct bytes purpose, struct bytes content,
-                                                 struct buf *ret_text, struct kms_error *reterr);
-KMS_MUST_CHECK enum kms_status vault_marker_open(struct vault *v, struct bytes purpose, struct bytes text,
-                                                 struct buf *ret_content, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_marker_seal(struct vault *v, struct bytes purpose,
+                                                 struct bytes content, struct buf *ret_text,
+                                                 struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_marker_open(struct vault *v, struct bytes purpose,
+                                                 struct bytes text, struct buf *ret_content,
+                                                 struct kms_error *reterr);
