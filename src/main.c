@@ -37,6 +37,7 @@ struct daemon {
     struct pool          *pool;
     struct listener      *listener;
     struct server        *server;
+    bool                  recovered; /* the database was found good, and may be written to */
 };
 
 static int refuse(int code, const struct kms_error *err)
@@ -211,6 +212,7 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     jobs_set_committer(d->jobs, d->committer);
 
     TRY(commit_recover(d->committer, head, &recovery, reterr));
+    d->recovered = true;
     report_recovery(&recovery);
     TRY(committer_start(d->committer, reterr));
     jobs_load(d->jobs);
@@ -301,7 +303,7 @@ static void stop(struct daemon *d)
     committer_stop(d->committer);
     listener_free(d->listener);
     server_free(d->server);
-    if (d->store != NULL && d->clock != NULL) {
+    if (d->recovered) {
         struct kms_error err;
         if (d->store->ops->set_clock_floor(d->store, clock_now(d->clock), &err) != KMS_OK)
             log_warning("the highest time seen was not stored: %s", err.detail);

@@ -235,6 +235,8 @@ enum kms_status database_check(sqlite3 *db, const char *path, const char *pragma
     char found[100];
 
     TRY(database_ask(db, path, pragma, found, sizeof found, reterr));
+    for (char *line = found; (line = strchr(line, '\n')) != NULL;)
+        *line = ' '; /* a refusal is one line */
     if (!bytes_eq_str(bytes_str(found), "ok"))
         return KMS_FAIL(reterr, KMS_E_INTERNAL,
                         "database '%.120s' is damaged (%.60s): restore it from a backup", path,
