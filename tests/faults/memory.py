@@ -1,0 +1,83 @@
+"""Looking for bytes in the memory of a running process, as root can through /proc/PID/mem."""
+import base64
+import os
+import pathlib
+
+import pytest
+
+from trent_server import TRENTD
+
+PIECE = 16       # a secret counts as found when this much of it is there
+PIECES_MAX = 32  # so many pieces of a long one are looked for
+PAGE = 4096
+CHUNK = 1 << 22
+
+
+def needs_root():
+    return pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of an undumpable process")
+
+
+def instrumented():
+    """Sanitizers keep copies and freed memory of their own, terabytes of it mapped, and take their time."""
+    binary = pathlib.Path(TRENTD).resolve().read_bytes()
+    return any(name in binary for name in (b"__asan_init", b"__tsan_init"))
+
+
+def pieces(secret):
+    """A secret in pieces, so that one that is partly overwritten is found too."""
+    last = len(secret) - PIECE
+    n = min(PIECES_MAX, len(secret) // PIECE)
+    return {secret[i * last // max(n - 1, 1):][:PIECE] for i in range(n)}
+
+
+def forms(name, secret):
+    """{what it is: bytes}: a secret as it is, in base64 as JSON carries it, in hexadecimal, and with its bytes
+    turned round, as OpenSSL keeps large numbers."""
+    return {name: secret, name + " in base64": base64.b64encode(secret).rstrip(b"="),
+            name + " in hex": secret.hex().encode(), name + " reversed": secret[::-1]}
+
+
+class Scan:
+    """One pass over the memory of a process: all that can be written to, and all that is not a file's."""
+
+    def __init__(self, pid, needles):
+        self.needles = {name: (secret, pieces(secret)) for name, secret in needles.items()}
+        self.found = {name: set() for name in needles}  # name: the mappings that have a piece of it
+        self.copies = {name: 0 for name in needles}     # how often the whole of it is there
+        self.scanned = 0
+        self.hidden = []                                # mappings that even root cannot read
+        with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", buffering=0) as mem:
+            for line in maps:
+                bounds, mode, _, _, inode, *name = line.split(None, 5)
+                low, high = (int(b, 16) for b in bounds.split("-"))
+                label = "%s %s %s" % (bounds, mode, name[0].strip() if name else "")
+                if mode[0] == "r" and (mode[1] == "w" or inode == "0") and "[v" not in label:
+                    self._look(self._content(mem, low, high, label), label)
+
+    def _content(self, mem, low, high, label):
+        """Of a mapping, with one zero page for each run of them, which most of memory is."""
+        pages, zero, at = [], bytes(PAGE), low
+        while at < high:
+            try:
+                mem.seek(at)
+                block = mem.read(min(CHUNK, high - at))
+            except OSError:
+                self.hidden.append(label)
+                break
+            at += len(block)
+            self.scanned += len(block)
+            for i in range(0, len(block), PAGE):
+                page = block[i:i + PAGE]
+                if page != zero or not pages or pages[-1] is not zero:
+                    pages.append(zero if page == zero else page)
+        return b"".join(pages)
+
+    def _look(self, content, label):
+        for name, (secret, parts) in self.needles.items():
+            self.copies[name] += content.count(secret)
+            if any(part in content for part in parts):
+                self.found[name].add(label)
+
+    def hits(self):
+        """{name: mappings} of what was found."""
+        return {name: sorted(where) for name, where in self.found.items() if where}
