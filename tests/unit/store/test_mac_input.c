@@ -1,0 +1,377 @@
+/* tests/unit/store/test_mac_input.c - the bytes that row MACs are made over, as
+ * docs/storage-database.md lays them down. A database written today must verify for ever: if this
+ * test fails, the format has changed and needs a new version and a schema step. */
+#include "fixture.h"
+
+#include "key/directory.h"
+#include "version_1.h"
+
+/* Keeps every input, one after the other, each as a field. */
+static void record_mac(void *ctx, struct bytes row, uint8_t ret[32])
+{
+    buf_add_field(ctx, row);
+    memset(ret, 0, 32);
+}
+
+static void field(struct buf *out, const char *text)
+{
+    buf_add_field(out, bytes_str(text));
+}
+
+static void same(struct buf *out, uint8_t byte, size_t len)
+{
+    uint8_t bytes[64];
+
+    memset(bytes, byte, sizeof bytes);
+    buf_add_field(out, bytes_of(bytes, len));
+}
+
+static void number(struct buf *out, uint64_t v)
+{
+    buf_add_u64(out, v);
+}
+
+/* Compares the next recorded input with what was put together, and starts anew. */
+static void next_is(struct bytes *recorded, struct buf *want)
+{
+    struct bytes got;
+    uint32_t     len;
+
+    assert_true(bytes_take_u32(recorded, &len) && bytes_take(recorded, len, &got));
+    assert_int_equal(got.len, want->len);
+    assert_memory_equal(got.ptr, want->ptr, got.len);
+    buf_reset(want);
+}
+
+static struct sealed sealed(uint8_t n)
+{
+    return (struct sealed){ .wrapped = BYTES_LIT("wrapped"),
+                            .domain_version = n,
+                            .slot = 77,
+                            .slot_generation = UINT64_MAX,
+                            .slot_class = SLOT_DURABLE };
+}
+
+static void want_sealed(struct buf *out, uint64_t n)
+{
+    field(out, "wrapped");
+    number(out, n);
+    number(out, 77);
+    number(out, UINT64_MAX);
+    number(out, 1);
+}
+
+static void want_name(struct buf *out)
+{
+    field(out, "111122223333");
+    field(out, "eu-west-3");
+    field(out, "the-key-id");
+}
+
+static struct key_record *key(void)
+{
+    struct key_record *k = key_record_new();
+
+    assert_non_null(k);
+    key_record_set_name(k, BYTES_LIT("111122223333"), BYTES_LIT("eu-west-3"),
+                        BYTES_LIT("the-key-id"));
+    k->version = 5;
+    k->spec = SPEC_ML_DSA_65;
+    k->usage = USAGE_SIGN_VERIFY;
+    k->origin = ORIGIN_EXTERNAL;
+    k->multi_region = REGION_REPLICA;
+    k->primary_region = BYTES_LIT("us-east-1");
+    k->created = 1000;
+    k->state = KEY_PENDING_DELETION;
+    k->deletion_date = -1;
+    k->pending_window_days = 30;
+    k->description = BYTES_LIT("what for");
+    k->policy = BYTES_LIT("{}");
+    k->rotation_enabled = true;
+    k->rotation_period_days = 365;
+    k->next_rotation = 2000;
+    k->on_demand_start = 3000;
+    k->on_demand_count = 4;
+    for (uint8_t i = 0; i < 2; i++) {
+        struct key_material *m = key_record_add_material(k);
+        memset(m->id.b, 0xa0 + i, sizeof m->id.b);
+        memset(m->check, 0xb0 + i, sizeof m->check);
+        m->role = MATERIAL_PENDING_ROTATION;
+        m->present = true;
+        m->expiration = EXPIRES;
+        m->valid_to = 4000;
+        m->has_description = i == 1;
+        m->description = i == 1 ? BYTES_LIT("material") : (struct bytes){ NULL, 0 };
+        m->rotation_date = 5000;
+        m->rotation_type = ROTATION_AUTOMATIC;
+        m->created = 6000;
+        m->sealed = sealed(i);
+    }
+    k->n_tags = 1;
+    k->tags = arena_alloc(k->arena, sizeof *k->tags);
+    k->tags[0] = (struct key_tag){ BYTES_LIT("name"), BYTES_LIT("") };
+    return k;
+}
+
+static void want_key(struct buf *out)
+{
+    field(out, "keys");
+    number(out, 1); /* format */
+    number(out, 1); /* serial */
+    want_name(out);
+    number(out, 5);
+    number(out, 15); /* SPEC_ML_DSA_65 */
+    number(out, 1);
+    number(out, 1);
+    number(out, 2);
+    field(out, "us-east-1");
+    number(out, 1000);
+    number(out, 3); /* KEY_PENDING_DELETION */
+    number(out, UINT64_MAX);
+    number(out, 30);
+    field(out, "what for");
+    field(out, "{}");
+    number(out, 1);
+    number(out, 365);
+    number(out, 2000);
+    number(out, 3000);
+    number(out, 4);
+    number(out, 2); /* materials */
+    for (uint8_t i = 0; i < 2; i++) {
+        same(out, 0xa0 + i, 32);
+        same(out, 0xb0 + i, 32);
+        number(out, 2);
+        number(out, 1);
+        number(out, 1);
+        number(out, 4000);
+        buf_add_byte(out, i);
+        if (i == 1)
+            field(out, "material");
+        number(out, 5000);
+        number(out, 2);
+        number(out, 6000);
+        want_sealed(out, i);
+    }
+    number(out, 1); /* tags */
+    field(out, "name");
+    field(out, "");
+}
+
+/* One row of each of the other tables, in this order. */
+static void add_others(struct change *c)
+{
+    struct alias_record *a = alias_record_new(BYTES_LIT("111122223333"), BYTES_LIT("eu-west-3"),
+                                              BYTES_LIT("alias/x"));
+    struct import_key_record *i = import_key_record_new();
+    struct account_record    *account = calloc(1, sizeof *account);
+    struct access_key_record *access = access_key_new(BYTES_LIT("secret"));
+    struct tombstone         *t = calloc(1, sizeof *t);
+
+    assert_true(a != NULL && i != NULL && account != NULL && access != NULL && t != NULL);
+    memcpy(a->key_id, "the-key-id", 11);
+    a->created = 1;
+    a->updated = 2;
+    a->version = 3;
+    memset(i->id, 0xc0, sizeof i->id);
+    i->key = (struct key_name){ BYTES_LIT("111122223333"), BYTES_LIT("eu-west-3"),
+                                BYTES_LIT("the-key-id"), BYTES_LIT("not stored") };
+    i->wrapping_algorithm = 4;
+    i->wrapping_spec = 5;
+    memset(i->fingerprint, 0xd0, sizeof i->fingerprint);
+    i->valid_to = 6;
+    i->sealed = sealed(9);
+    memcpy(account->id, "111122223333", 13);
+    account->created = 7;
+    memcpy(access->id, "AKIA", 5);
+    memcpy(access->account, "111122223333", 13);
+    memcpy(access->principal_arn, "arn:root", 9);
+    memcpy(access->principal_id, "root", 5);
+    access->active = true;
+    access->created = 8;
+    access->version = 9;
+    memcpy(t->key_arn, "arn:key", 8);
+    memset(t->material.b, 0xe0, sizeof t->material.b);
+    t->slot = 10;
+    t->slot_generation = 11;
+    t->slot_class = SLOT_DURABLE;
+    t->at = 12;
+    t->reason = ERASE_EXPIRY;
+    t->erased = true;
+    change_add(c, ROW_ALIAS_INSERT)->alias = a;
+    change_add(c, ROW_IMPORT_KEY_INSERT)->import_key = i;
+    change_add(c, ROW_DOMAIN_INSERT)->domain = domain_key_new(
+        BYTES_LIT("111122223333"), BYTES_LIT("eu-west-3"), 13, BYTES_LIT("domain"));
+    change_add(c, ROW_ACCOUNT_INSERT)->account = account;
+    change_add(c, ROW_ACCESS_KEY_INSERT)->access_key = access;
+    change_add(c, ROW_TOMBSTONE_INSERT)->tombstone = t;
+}
+
+static void want_alias(struct buf *out)
+{
+    field(out, "aliases");
+    number(out, 1);
+    number(out, 1); /* serial */
+    field(out, "111122223333");
+    field(out, "eu-west-3");
+    field(out, "alias/x");
+    number(out, 3);
+    field(out, "the-key-id");
+    number(out, 1);
+    number(out, 2);
+}
+
+static void want_import_key(struct buf *out)
+{
+    field(out, "import_keys");
+    number(out, 1);
+    same(out, 0xc0, 16);
+    want_name(out);
+    number(out, 4);
+    number(out, 5);
+    same(out, 0xd0, 32);
+    number(out, 6);
+    want_sealed(out, 9);
+}
+
+static void want_access_key(struct buf *out)
+{
+    field(out, "access_keys");
+    number(out, 1);
+    field(out, "AKIA");
+    field(out, "111122223333");
+    field(out, "arn:root");
+    field(out, "root");
+    number(out, 1);
+    number(out, 8);
+    number(out, 9);
+    field(out, "secret");
+}
+
+static void want_tombstone(struct buf *out)
+{
+    field(out, "tombstones");
+    number(out, 1);
+    number(out, 1); /* serial */
+    field(out, "arn:key");
+    same(out, 0xe0, 32);
+    number(out, 10);
+    number(out, 11);
+    number(out, 1);
+    number(out, 12);
+    number(out, 1);
+    number(out, 1);
+}
+
+static void want_meta(struct buf *out)
+{
+    field(out, "meta");
+    number(out, 1);
+    buf_add_field(out, bytes_of(fixture_instance, 16));
+    number(out, 1); /* commits */
+    number(out, 21);
+    number(out, 22);
+    number(out, 0); /* clock floor */
+    number(out, 1); /* last serials: key, alias, tombstone, outbox */
+    number(out, 1);
+    number(out, 1);
+    number(out, 1);
+}
+
+static void test_every_table(void **state)
+{
+    struct fixture                       *f = *state;
+    CLEANUP(buf_release) struct buf       recorded = BUF_INIT(1 << 20);
+    CLEANUP(buf_release) struct buf       want = BUF_INIT(1 << 16);
+    CLEANUP(change_release) struct change c = { .event = BUF_INIT(100) };
+    struct change                        *list[] = { &c };
+    enum kms_status                       result = KMS_E_INTERNAL;
+    struct store_batch                    b = {
+                           .changes = list, .results = &result, .n = 1, .slot_generation = { 21, 22 }
+    };
+
+    fixture_close(f);
+    assert_ok(f, store_sqlite_open(f->path, fixture_instance, record_mac, &recorded, &f->store,
+                                   &f->error));
+    change_add(&c, ROW_KEY_INSERT)->key = key();
+    add_others(&c);
+    buf_add_str(&c.event, "{\"e\":1");
+    buf_reset(&recorded);
+    assert_ok(f, f->store->ops->apply(f->store, &b, &f->error));
+    assert_int_equal(result, KMS_OK);
+
+    struct bytes got = buf_bytes(&recorded);
+    want_key(&want);
+    next_is(&got, &want);
+    want_alias(&want);
+    next_is(&got, &want);
+    want_import_key(&want);
+    next_is(&got, &want);
+    field(&want, "domain_keys");
+    number(&want, 1);
+    field(&want, "111122223333");
+    field(&want, "eu-west-3");
+    number(&want, 13);
+    field(&want, "domain");
+    next_is(&got, &want);
+    field(&want, "accounts");
+    number(&want, 1);
+    field(&want, "111122223333");
+    number(&want, 7);
+    next_is(&got, &want);
+    want_access_key(&want);
+    next_is(&got, &want);
+    want_tombstone(&want);
+    next_is(&got, &want);
+    field(&want, "outbox");
+    number(&want, 1);
+    number(&want, 1); /* serial */
+    field(&want, "{\"e\":1");
+    next_is(&got, &want);
+    want_meta(&want);
+    next_is(&got, &want);
+    assert_int_equal(got.len, 0);
+    assert_true(buf_ok(&recorded) && buf_ok(&want));
+}
+
+/* A database of the first schema version, with these records, is read as long as there are users
+ * who may have one. */
+static void test_version_1_is_read(void **state)
+{
+    struct fixture                              *f = *state;
+    CLEANUP(key_record_freep) struct key_record *k = key();
+    CLEANUP(change_release) struct change        c = { 0 };
+    CLEANUP(loaded_release) struct loaded        l = { 0 };
+
+    fixture_close(f);
+    assert_int_equal(remove(f->path), 0);
+    fixture_write(f->path, "", 0);
+    for (size_t i = 0; i < ARRAY_LEN(version_1); i++)
+        fixture_sql(f, version_1[i]);
+    fixture_open(f);
+    assert_true(f->store->meta.commit == 1 && f->store->meta.slot_generation[1] == 22);
+    assert_int_equal(f->store->meta.schema_version, schema_newest);
+    loaded_from(f, &l);
+    add_others(&c);
+    assert_true(l.keys.n == 1 && l.aliases.n == 1 && l.import_keys.n == 1 && l.domains.n == 1 &&
+                l.accounts.n == 1 && l.access_keys.n == 1 && l.tombstones.n == 1);
+    k->serial = c.rows[0].alias->serial = c.rows[5].tombstone->serial = 1;
+    assert_keys_equal(l.keys.at[0], k);
+    assert_aliases_equal(l.aliases.at[0], c.rows[0].alias);
+    c.rows[1].import_key->key.arn = k->name.arn;
+    assert_import_keys_equal(l.import_keys.at[0], c.rows[1].import_key);
+    assert_domains_equal(l.domains.at[0], c.rows[2].domain);
+    assert_access_keys_equal(l.access_keys.at[0], c.rows[4].access_key);
+    assert_tombstones_equal(l.tombstones.at[0], c.rows[5].tombstone);
+    assert_string_equal(l.events.at[0], "{\"e\":1");
+    assert_ok(f, f->store->ops->check(f->store, &f->error));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_every_table, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_version_1_is_read, fixture_setup, fixture_teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
