@@ -162,7 +162,7 @@ static void column_optional(struct row_io *io, bool *has, struct bytes *value)
 /* A string in an array of `size` characters. */
 static void column_chars(struct row_io *io, char *text, size_t size)
 {
-    struct bytes value = bytes_str(text);
+    struct bytes value = bytes_of(text, strlen(text));
     int          column = io->at;
 
     io_bytes(io, SQLITE_TEXT, &value, size - 1);
