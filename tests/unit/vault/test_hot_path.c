@@ -140,7 +140,7 @@ static void measure(struct work *w, const char *name, enum kms_status (*fn)(stru
     }
     assert_int_equal(allocations, before);
     epoch_leave(w->f.epoch, w->f.reader);
-    print_message("%-28s %6llu ns\n", name, (unsigned long long)best);
+    print_message("# %-28s %6llu ns\n", name, (unsigned long long)best);
 }
 
 static void test_cost(void **state)
