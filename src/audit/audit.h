@@ -94,6 +94,9 @@ void audit_close(struct audit *a); /* writes a last checkpoint, syncs; NULL is f
  * it is opened again (audit_failed). Thread-safe. */
 KMS_MUST_CHECK enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t n,
                                             bool sync, bool reserve, struct kms_error *reterr);
+/* Gives the emergency space back to the file system, for a change that takes rights away and found no
+ * room in another file; until the space is there again only such records go in. False if there is none. */
+bool audit_give_reserve(struct audit *a);
 /* Numbers that go into the next checkpoint. */
 void audit_note(struct audit *a, const uint64_t slot_generation[2], uint64_t commit);
 /* False while records cannot be written: health is red. */

@@ -42,6 +42,15 @@ bool audit_reserve_free(struct audit *a)
     return true;
 }
 
+bool audit_give_reserve(struct audit *a)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    bool given = a->reserve && !a->broken && audit_reserve_free(a);
+    a->full = a->full || given;
+    (void)pthread_mutex_unlock(&a->lock);
+    return given;
+}
+
 /* Free bytes on the audit's filesystem, and whether that is less than it should be. */
 static bool look_at_space(struct audit *a, uint64_t *ret_free, bool *ret_low)
 {
