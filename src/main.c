@@ -267,6 +267,10 @@ static void report_ready(struct daemon *d)
     struct vault_status v;
 
     vault_status(d->vault, &v);
+    if (v.root_on_data_filesystem && !d->config.dev)
+        log_warning("the root key '%s' is on the file system of the data directory: one stolen disk has "
+                    "both",
+                    d->paths.root_key);
     if (v.memory == SECRET_UNLOCKED)
         log_warning("memory for keys is not locked: keys may reach swap");
     if (v.grade == ERASE_GRADE_C)
@@ -299,6 +303,8 @@ static void stop(struct daemon *d)
     if (d->listener != NULL)
         listener_stop(d->listener, LIMIT_DRAIN_MS);
     jobs_stop(d->jobs);
+    vault_stop(
+        d->vault); /* or a wrapping key that becomes ready wakes a request of a pool that is gone */
     pool_stop(d->pool);
     committer_stop(d->committer);
     listener_free(d->listener);
