@@ -62,12 +62,40 @@ static void test_records_copy_their_strings(void **state)
     free(none);
 }
 
+static void test_bury(void **state)
+{
+    CLEANUP(change_release) struct change c = { 0 };
+    struct material_id                    id = { .b = { 1, 2, 3 } };
+    struct sealed                         s = {
+                                .wrapped = BYTES_LIT("w"), .slot = 4, .slot_generation = 5, .slot_class = SLOT_DURABLE
+    };
+    char arn[KEY_ARN_MAX + 10];
+
+    (void)state;
+    memset(arn, 'a', sizeof arn);
+    change_bury(&c, BYTES_LIT("arn"), &id, &s, ERASE_EXPIRY, 6);
+    change_bury(&c, bytes_of(arn, sizeof arn), NULL, &s, ERASE_IMPORT_KEY, 7);
+    s.wrapped.len = 0; /* there is nothing to bury */
+    change_bury(&c, BYTES_LIT("arn"), &id, &s, ERASE_API, 8);
+    assert_int_equal(c.n_rows, 2);
+    const struct tombstone *t = c.rows[0].tombstone;
+    assert_int_equal(c.rows[0].kind, ROW_TOMBSTONE_INSERT);
+    assert_string_equal(t->key_arn, "arn");
+    assert_memory_equal(t->material.b, id.b, sizeof id.b);
+    assert_true(t->slot == 4 && t->slot_generation == 5 && t->slot_class == SLOT_DURABLE);
+    assert_true(t->at == 6 && t->reason == ERASE_EXPIRY && !t->erased && t->serial == 0);
+    t = c.rows[1].tombstone;
+    assert_int_equal(strlen(t->key_arn), KEY_ARN_MAX);
+    assert_true(t->material.b[0] == 0 && t->at == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_start_empty),
         cmocka_unit_test(test_release_frees_what_rows_own),
         cmocka_unit_test(test_records_copy_their_strings),
+        cmocka_unit_test(test_bury),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -352,6 +352,7 @@ static void test_random_damage(void **state)
         fixture_write(f->path, copy, len);
         if (store_sqlite_open(f->path, fixture_instance, fixture_mac, NULL, &f->store, &f->error) !=
             KMS_OK) {
+            assert_null(strchr(f->error.detail, '\n'));
             refused++;
             continue;
         }
