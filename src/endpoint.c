@@ -120,6 +120,7 @@ static void metric_parts(struct server *s, struct buf *out)
            j.expired);
     metric(out, "trent_keys_deleted_total", "counter", "Keys whose deletion window ended.",
            j.deleted);
+    metric(out, "trent_timers", "gauge", "Due times waited for.", j.timers);
     metric(out, "trent_connections", "gauge", "Open connections.", l.open);
     metric(out, "trent_connections_total", "counter", "Connections accepted.", l.accepted);
     metric(out, "trent_connections_refused_total", "counter", "Connections over a limit.",

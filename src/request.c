@@ -195,16 +195,14 @@ static struct bytes single_header(const struct http_request *in, const char *nam
 
 static enum kms_status read_input(struct request *rq)
 {
-    static uint8_t const nothing[2] = { '{', '}' };
-    struct exchange     *ex = rq->ex;
-    struct json          root;
+    /* no body stands for no members; where it would be may stand the next request */
+    uint8_t          nothing[2 + JSON_PADDING] = { '{', '}' };
+    struct exchange *ex = rq->ex;
+    bool             empty = ex->in.body_len == 0;
+    struct json      root;
 
-    if (ex->in.body_len == 0 && ex->in.body != NULL) {
-        memcpy(ex->in.body, nothing, sizeof nothing); /* within JSON_PADDING */
-        TRY(json_parse(rq->doc, ex->in.body, sizeof nothing, &root, &rq->error));
-    } else {
-        TRY(json_parse(rq->doc, ex->in.body, ex->in.body_len, &root, &rq->error));
-    }
+    TRY(json_parse(rq->doc, empty ? nothing : ex->in.body, empty ? 2 : ex->in.body_len, &root,
+                   &rq->error));
     if (rq->op->shape == NULL)
         return KMS_REFUSE(&rq->error, KMS_E_UNSUPPORTED, "Trent does not implement %s yet.",
                           rq->op->name);
@@ -466,6 +464,7 @@ static enum step_result step_commit(struct request *rq)
     rq->job = (struct commit_job){
         .change = rq->change,
         .takes_away = (rq->op->flags & OP_TAKES_AWAY) != 0,
+        .says_erased = (rq->op->flags & OP_SAYS_ERASED) != 0,
         .done = committed,
         .arg = rq,
     };

@@ -13,6 +13,9 @@ enum {
     EVENT_BYTES    = 256 * 1024, /* longest audit event: it may quote a whole request              */
     CHANGED_TRIES  = 1000,       /* against others that change the same key: one of them wins each time */
     BATCH_MAX      = 1024,       /* finished requests of one loop turn                             */
+    REQUESTS_KEPT  = 128,        /* of one loop, for reuse                                          */
+    KEPT_BYTES     = OP_SCRATCH_BYTES, /* ... if their buffers have not grown beyond this           */
+    KEPT_BODY      = 8 * 1024,   /* ... and nothing larger was parsed: a value takes 16 bytes       */
     OPERATIONS_MAX = 64,
     NOISE_SOURCES  = 64,         /* sources with failed authentication that are told apart          */
     NOISE_RECORDED = 20,         /* per source and minute; then they are only counted (TM 5.5)       */
@@ -69,6 +72,7 @@ struct noise {
 struct loop {
     int             reader; /* epoch reader */
     struct request *free;
+    size_t          n_free;
     struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn */
     size_t          n_batch;
     struct bytes    events[BATCH_MAX + 1]; /* their records, for one append */
@@ -76,7 +80,8 @@ struct loop {
     int64_t         date_second;
     struct noise    noise[NOISE_SOURCES];
     int64_t         noise_minute;
-    uint64_t        noise_dropped;
+    uint64_t        noise_dropped; /* in noise_minute */
+    uint64_t        noise_due;     /* before it: to be recorded */
     /* counters: written by this loop only, read by the metrics endpoint */
     _Atomic uint64_t requests[OPERATIONS_MAX][KMS_STATUS_COUNT];
     _Atomic uint64_t microseconds[OPERATIONS_MAX];

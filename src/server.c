@@ -57,10 +57,12 @@ static struct request *request_take(struct server *s, struct exchange *ex)
     struct loop    *l = &s->loops[ex->loop];
     struct request *rq = l->free;
 
-    if (rq == NULL)
-        rq = request_new(s, ex->loop);
-    else
+    if (rq != NULL) {
         l->free = rq->next;
+        l->n_free--;
+    } else {
+        rq = request_new(s, ex->loop);
+    }
     if (rq == NULL)
         return NULL;
     rq->ex = ex;
@@ -69,12 +71,24 @@ static struct request *request_take(struct server *s, struct exchange *ex)
     return rq;
 }
 
+/* Is it worth keeping? A burst of requests must not cost memory for ever, nor must large ones. */
+static bool keeps(const struct loop *l, const struct request *rq)
+{
+    return l->n_free < REQUESTS_KEPT && rq->ex->in.body_len <= KEPT_BODY &&
+           rq->scratch.cap <= KEPT_BYTES && rq->body.cap <= KEPT_BYTES &&
+           rq->parameters.cap <= KEPT_BYTES && rq->event.cap <= KEPT_BYTES;
+}
+
 /* Wipes what may hold plaintext and puts the request back. */
 static void request_put(struct request *rq)
 {
     struct loop        *l = &rq->server->loops[rq->loop];
     struct vault_result result = rq->call.result;
 
+    if (!keeps(l, rq)) {
+        request_free(rq);
+        return;
+    }
     buf_wipe(&rq->scratch);
     buf_wipe(&rq->body);
     buf_reset(&rq->parameters);
@@ -96,6 +110,7 @@ static void request_put(struct request *rq)
     rq->ex = NULL;
     rq->next = l->free;
     l->free = rq;
+    l->n_free++;
 }
 
 size_t operation_number(const struct operation *op)
@@ -203,6 +218,8 @@ static bool noise_recorded(struct loop *l, const struct exchange *ex, int64_t mi
     if (minute != l->noise_minute) {
         memset(l->noise, 0, sizeof l->noise);
         l->noise_minute = minute;
+        l->noise_due += l->noise_dropped;
+        l->noise_dropped = 0;
     }
     for (size_t i = 0; i < NOISE_SOURCES; i++) {
         struct noise *n = &l->noise[i];
@@ -218,17 +235,21 @@ static bool noise_recorded(struct loop *l, const struct exchange *ex, int64_t mi
     return false;
 }
 
-/* The record of what was only counted in an earlier minute; empty if nothing was. */
+/* The record of what was only counted in an earlier minute; empty if nothing was. The count stays until
+ * the record is written. */
 static void noise_summary(struct server *s, struct loop *l, struct buf *out)
 {
-    if (l->noise_dropped == 0 || clock_wall_ms() / 60000 == l->noise_minute)
+    if (clock_wall_ms() / 60000 != l->noise_minute) {
+        l->noise_due += l->noise_dropped;
+        l->noise_dropped = 0;
+    }
+    if (l->noise_due == 0)
         return;
     char extra[64];
     int  len = snprintf(extra, sizeof extra, "{\"failedAuthentications\":%llu}",
-                        (unsigned long long)l->noise_dropped);
+                        (unsigned long long)l->noise_due);
     service_event_text(out, clock_now(s->parts.clock), "TrentUnauthenticatedRequests",
                        (struct bytes){ NULL, 0 }, bytes_of(extra, (size_t)len));
-    l->noise_dropped = 0;
 }
 
 /* --- the end of a turn ------------------------------------------------------------------------ */
@@ -257,10 +278,10 @@ static void settle(struct server *s, struct loop *l)
     struct bytes                   *events = l->events;
     size_t                          n = 0;
     bool                            sync = false;
-    bool                            reserve = true;
     struct kms_error                err;
 
     noise_summary(s, l, &summary);
+    bool reserve = summary.len == 0;
     if (summary.len > 0)
         events[n++] = buf_bytes(&summary);
     for (size_t i = 0; i < l->n_batch; i++) {
@@ -275,6 +296,8 @@ static void settle(struct server *s, struct loop *l)
         log_error("audit: %zu records could not be written, their requests are refused: %s", n,
                   err.detail);
         batch_fails(l, &err);
+    } else if (summary.len > 0) {
+        l->noise_due = 0;
     }
 }
 
@@ -372,10 +395,15 @@ static void on_request(void *ctx, struct exchange *ex)
     request_run(rq);
 }
 
+/* What was only counted so far would be lost otherwise. */
 static void on_thread_end(void *ctx, unsigned loop)
 {
-    (void)ctx;
-    (void)loop;
+    struct server *s = ctx;
+    struct loop   *l = &s->loops[loop];
+
+    l->noise_due += l->noise_dropped;
+    l->noise_dropped = 0;
+    settle(s, l);
     crypto_thread_cleanup();
 }
 

@@ -27,6 +27,7 @@ void committer_free(struct committer *c)
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->wake);
     free(c->erased);
+    free(c->unerased);
     free(c);
 }
 
@@ -49,11 +50,19 @@ static void job_fails(struct commit_job *job, const struct kms_error *why)
     job->status = why->status;
 }
 
-/* Step 1. Only changes that erase announce themselves. */
+/* Step 1. What could not be audited is not begun, unless it takes rights away. Only changes that erase
+ * announce themselves. */
 static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
 {
+    bool healthy = audit_healthy(c->parts.audit);
+
     for (size_t i = 0; i < n; i++) {
         struct kms_error err;
+        if (!healthy && !jobs[i]->takes_away) {
+            jobs[i]->status = KMS_FAIL(&jobs[i]->error, KMS_E_INTERNAL,
+                                       "the audit cannot be written");
+            continue;
+        }
         if (!erases(jobs[i]))
             continue;
         if (commit_write_intent(c, jobs[i], &err) != KMS_OK)
@@ -62,30 +71,19 @@ static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
     CRASH_POINT("commit-intent-written");
 }
 
-/* Step 2. Jobs that have failed already stay out of the transaction. */
-static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
+/* One transaction. False if none of it is in the store for certain. */
+static bool apply_jobs(struct committer *c, struct commit_job **in, size_t m)
 {
-    struct change     *changes[COMMIT_BATCH];
-    enum kms_status    results[COMMIT_BATCH];
-    struct commit_job *in[COMMIT_BATCH];
-    size_t             m = 0;
-    uint64_t           number = c->parts.store->meta.commit + 1;
-
-    for (size_t i = 0; i < n; i++) {
-        if (jobs[i]->status != KMS_OK)
-            continue;
-        if (jobs[i]->change.event.len > 0)
-            audit_event_commit(&jobs[i]->change.event, number);
-        results[m] = KMS_OK;
-        jobs[i]->untouched = false;
-        changes[m] = &jobs[i]->change;
-        in[m++] = jobs[i];
-    }
-    if (m == 0)
-        return;
-
+    struct change   *changes[COMMIT_BATCH];
+    enum kms_status  results[COMMIT_BATCH];
     struct kms_error err;
-    enum kms_status  status = commit_apply(c, changes, results, m, &err);
+
+    for (size_t i = 0; i < m; i++) {
+        results[i] = KMS_OK;
+        in[i]->untouched = false;
+        changes[i] = &in[i]->change;
+    }
+    enum kms_status status = commit_apply(c, changes, results, m, &err);
     for (size_t i = 0; i < m; i++) {
         if (status != KMS_OK) {
             job_fails(in[i], &err);
@@ -95,6 +93,45 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
             c->counts.conflicts += results[i] == KMS_E_CHANGED;
         }
     }
+    return status == KMS_OK;
+}
+
+/* On a full disk the audit's emergency space lets those changes through that take rights away. */
+static void apply_again(struct committer *c, struct commit_job **in, size_t m)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < m; i++) {
+        if (in[i]->takes_away)
+            in[n++] = in[i];
+    }
+    if (n == 0 || !audit_give_reserve(c->parts.audit))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        in[i]->status = KMS_OK;
+        kms_error_clear(&in[i]->error);
+    }
+    (void)apply_jobs(c, in, n);
+}
+
+/* Step 2. Jobs that have failed already stay out of the transaction. */
+static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    struct commit_job *in[COMMIT_BATCH];
+    size_t             m = 0;
+    uint64_t           number = c->parts.store->meta.commit + 1;
+
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i]->status != KMS_OK)
+            continue;
+        if (jobs[i]->change.event.len > 0)
+            audit_event_commit(&jobs[i]->change.event, number);
+        in[m++] = jobs[i];
+    }
+    if (m == 0)
+        return;
+    if (!apply_jobs(c, in, m))
+        apply_again(c, in, m);
     CRASH_POINT("commit-durable");
 }
 
@@ -146,6 +183,9 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
         any_erasure = any_erasure || erases(jobs[i]);
     }
 
+    for (size_t i = 0; i < n; i++)
+        commit_note_unerased(c, jobs[i]);
+
     step_intent(c, jobs, n);
     step_commit(c, jobs, n);
     for (size_t i = 0; i < n; i++)
@@ -157,6 +197,7 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
     epoch_barrier(c->parts.epoch); /* 5 drain: nobody holds an old record any more */
     if (any_erasure)
         commit_erase(c, jobs, n); /* 5 to 7 */
+    commit_erase_again(c, jobs, n);
     directory_reclaim(c->parts.directory);
     c->counts.batches++;
     c->counts.changes += n;
@@ -221,7 +262,7 @@ void commit_submit(struct committer *c, struct commit_job *job)
 {
     job->next = NULL;
     job->status = KMS_OK;
-    job->durable = false;
+    job->durable = job->unerased = false;
     job->untouched = true;
     kms_error_clear(&job->error);
 

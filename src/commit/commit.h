@@ -41,12 +41,14 @@ struct commit_job {
     struct commit_job *next;
     struct change      change;     /* the committer takes what it publishes out of it */
     bool               takes_away; /* takes rights away: may use the audit's emergency space */
-    enum kms_status    status;     /* result; KMS_E_CHANGED: run the request again */
-    bool               durable;   /* the change is in the store, even if a later step (audit, erase)
+    bool             says_erased;  /* the answer says that imported material of the key is erased */
+    enum kms_status  status;       /* result; KMS_E_CHANGED: run the request again */
+    bool             durable;   /* the change is in the store, even if a later step (audit, erase)
                                          failed */
-    bool               untouched; /* the store certainly does not have it. Neither of both: a failed
+    bool             untouched; /* the store certainly does not have it. Neither of both: a failed
                                          transaction, whose fate the next start finds out */
-    struct kms_error   error;
+    bool             unerased;  /* the committer's: an earlier erasure of this key has failed */
+    struct kms_error error;
     void (*done)(struct commit_job *job); /* on the committer thread */
     void *arg;
 };

@@ -159,6 +159,52 @@ enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **
     return KMS_OK;
 }
 
+static void keep_unerased(struct committer *c, struct tombstone **stones, size_t n)
+{
+    struct tombstone *more = reallocarray(c->unerased, c->n_unerased + n, sizeof *more);
+
+    if (more == NULL)
+        abort(); /* as arenas do: the next start finishes it */
+    c->unerased = more;
+    for (size_t i = 0; i < n; i++)
+        c->unerased[c->n_unerased++] = *stones[i];
+}
+
+void commit_note_unerased(struct committer *c, struct commit_job *job)
+{
+    for (size_t i = 0; job->says_erased && i < job->change.n_rows; i++) {
+        const struct key_record *key = job->change.rows[i].key;
+        for (size_t k = 0; key != NULL && k < c->n_unerased; k++)
+            job->unerased = job->unerased || bytes_eq_str(key->name.arn, c->unerased[k].key_arn);
+    }
+}
+
+void commit_erase_again(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    CLEANUP(freep) struct tombstone **stones = NULL;
+    struct kms_error                  err;
+    bool                              asked = false;
+
+    for (size_t i = 0; i < n; i++)
+        asked = asked || jobs[i]->unerased;
+    if (!asked)
+        return;
+    stones = calloc(c->n_unerased, sizeof(struct tombstone *));
+    for (size_t i = 0; stones != NULL && i < c->n_unerased; i++)
+        stones[i] = &c->unerased[i];
+    enum kms_status status = stones == NULL
+                                 ? KMS_FAIL(&err, KMS_E_INTERNAL, "no memory to erase")
+                                 : commit_erase_tombstones(c, stones, c->n_unerased, &err);
+    if (status == KMS_OK)
+        c->n_unerased = 0;
+    for (size_t i = 0; i < n && status != KMS_OK; i++) {
+        if (jobs[i]->unerased && jobs[i]->status == KMS_OK) {
+            jobs[i]->status = err.status;
+            jobs[i]->error = err;
+        }
+    }
+}
+
 void commit_erase(struct committer *c, struct commit_job **jobs, size_t n)
 {
     size_t total = 0;
@@ -181,8 +227,10 @@ void commit_erase(struct committer *c, struct commit_job **jobs, size_t n)
                                             : commit_erase_tombstones(c, stones, m, &err);
     if (status == KMS_OK)
         return;
-    log_error("erase: %s (the material is unusable; erasing is tried again at start)", err.detail);
+    log_error("erase: %s (the material is unusable; erasing is tried again)", err.detail);
     c->counts.failures++;
+    if (stones != NULL)
+        keep_unerased(c, stones, m);
     for (size_t i = 0; i < n; i++) {
         if (jobs[i]->durable && jobs[i]->status == KMS_OK) {
             jobs[i]->status = err.status;

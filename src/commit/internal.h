@@ -23,6 +23,9 @@ struct committer {
     bool      outbox_stuck; /* an event could not be written: append from the outbox first */
     uint64_t *erased;       /* tombstones whose receipt is durable, to be marked */
     size_t    n_erased, cap_erased;
+    struct tombstone    *unerased; /* their erasure has failed: tried again before anybody is told
+                                        that there is nothing left of the key                      */
+    size_t               n_unerased;
     struct commit_counts counts;
 };
 
@@ -46,6 +49,11 @@ KMS_MUST_CHECK enum kms_status commit_write_intent(struct committer        *c,
  * gets the error as its answer: the material is unusable already, the erasure is tried again at
  * start. */
 void commit_erase(struct committer *c, struct commit_job **jobs, size_t n);
+/* Marks a job whose answer would say "erased" while an erasure of the same key is outstanding: before the
+ * rows are published. Then, after the batch's own erasures: tries again, and if it fails so does the job's
+ * answer. A repeated deletion finds nothing to delete and must not succeed for that (trust-model 3.3). */
+void commit_note_unerased(struct committer *c, struct commit_job *job);
+void commit_erase_again(struct committer *c, struct commit_job **jobs, size_t n);
 /* The same for tombstones found unfinished at start. */
 KMS_MUST_CHECK enum kms_status commit_erase_tombstones(struct committer  *c,
                                                        struct tombstone **stones, size_t n,

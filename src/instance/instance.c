@@ -152,9 +152,16 @@ enum kms_status instance_make_directory(const struct instance_paths *p, struct k
 {
     if (mkdir(p->data, 0700) == 0 || errno == EEXIST) {
         struct stat st;
-        if (stat(p->data, &st) == 0 && S_ISDIR(st.st_mode))
-            return KMS_OK;
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' is not a folder", p->data);
+        if (stat(p->data, &st) != 0 || !S_ISDIR(st.st_mode))
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' is not a folder", p->data);
+        /* who may write there may put other files in the place of ours */
+        if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022) != 0)
+            return KMS_FAIL(
+                reterr, KMS_E_INTERNAL,
+                "the data directory '%s' can be written by others (owner %u, mode %04o): make it "
+                "the server's own and chmod 0700 it",
+                p->data, st.st_uid, st.st_mode & 07777);
+        return KMS_OK;
     }
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot make the data directory '%s': %s", p->data,
                     strerror(errno));

@@ -24,6 +24,7 @@ struct jobs {
     pthread_cond_t     wake;
     struct due        *heap;
     size_t             n, cap;
+    size_t             tidy_at; /* tidied when it has more entries than this */
     bool               stopping, started;
     pthread_t          thread;
     struct jobs_counts counts; /* under lock */

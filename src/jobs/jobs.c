@@ -12,6 +12,7 @@
 enum {
     IDLE_SWEEP_MS = 5 * 1000, /* how often opened materials are looked at for idleness */
     RETRY_MS = 10 * 1000,     /* after a failure, or while the time is in doubt */
+    HEAP_SLACK = 256,         /* entries beyond twice the needed ones, before the heap is tidied */
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts)
@@ -21,6 +22,7 @@ struct jobs *jobs_new(const struct jobs_parts *parts)
     if (j == NULL)
         return NULL;
     j->parts = *parts;
+    j->tidy_at = HEAP_SLACK;
     j->reader = epoch_register(parts->epoch);
     if (j->reader < 0) {
         free(j);
@@ -116,10 +118,9 @@ static void name_copy(char *to, size_t size, struct bytes from)
     to[n] = '\0';
 }
 
-void jobs_key_changed(void *jobs, const struct key_record *key)
+static void add_key(struct jobs *j, const struct key_record *key)
 {
-    struct jobs *j = jobs;
-    struct due   d = { .when = key_next_event(key, j->parts.rotation_delay) };
+    struct due d = { .when = key_next_event(key, j->parts.rotation_delay) };
 
     if (d.when == INT64_MAX)
         return;
@@ -129,28 +130,57 @@ void jobs_key_changed(void *jobs, const struct key_record *key)
     push(j, &d);
 }
 
-void jobs_import_key_added(void *jobs, const struct import_key_record *key)
+static void add_import_key(struct jobs *j, const struct import_key_record *key)
 {
     struct due d = { .when = key->valid_to, .is_import_key = true };
 
     memcpy(d.import_key, key->id, sizeof d.import_key);
-    push(jobs, &d);
+    push(j, &d);
 }
 
 static void load_key(const struct key_record *key, void *ctx)
 {
-    jobs_key_changed(ctx, key);
+    add_key(ctx, key);
 }
 
 static void load_import_key(const struct import_key_record *key, void *ctx)
 {
-    jobs_import_key_added(ctx, key);
+    add_import_key(ctx, key);
 }
 
 void jobs_load(struct jobs *j)
 {
     directory_each_key(j->parts.directory, load_key, j);
     directory_each_import_key(j->parts.directory, load_import_key, j);
+    pthread_mutex_lock(&j->lock);
+    j->tidy_at = 2 * j->n + HEAP_SLACK;
+    pthread_mutex_unlock(&j->lock);
+}
+
+/* Every change of a key adds an entry, and those before it stay until their time: a year, it may be. When
+ * they are most of the heap it is made anew from the records. On the committer's thread, which alone may
+ * walk the directory; what the jobs thread puts back meanwhile is at worst there twice. */
+static void tidy(struct jobs *j)
+{
+    pthread_mutex_lock(&j->lock);
+    bool many = j->n > j->tidy_at;
+    if (many)
+        j->n = 0;
+    pthread_mutex_unlock(&j->lock);
+    if (many)
+        jobs_load(j);
+}
+
+void jobs_key_changed(void *jobs, const struct key_record *key)
+{
+    add_key(jobs, key);
+    tidy(jobs);
+}
+
+void jobs_import_key_added(void *jobs, const struct import_key_record *key)
+{
+    add_import_key(jobs, key);
+    tidy(jobs);
 }
 
 /* --- serving it ------------------------------------------------------------------------------- */
@@ -291,5 +321,6 @@ void jobs_counts(struct jobs *j, struct jobs_counts *ret)
     pthread_mutex_lock(&j->lock);
     *ret = j->counts;
     ret->next_due = j->n > 0 ? j->heap[0].when : 0;
+    ret->timers = j->n;
     pthread_mutex_unlock(&j->lock);
 }

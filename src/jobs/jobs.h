@@ -38,7 +38,7 @@ void jobs_stop(struct jobs *j);
 void jobs_free(struct jobs *j);
 
 struct jobs_counts {
-    uint64_t expired, deleted, rotated, import_keys;
+    uint64_t expired, deleted, rotated, import_keys, timers;
     int64_t  next_due;
 };
 void jobs_counts(struct jobs *j, struct jobs_counts *ret);

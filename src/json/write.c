@@ -126,6 +126,24 @@ static void add_escape(struct buf *out, uint8_t c)
     buf_add(out, bytes_of(text, sizeof text));
 }
 
+/* Some readers end a line at U+0085, U+2028 or U+2029 too, and some terminals obey C1 controls and turn
+ * round what follows U+202A to U+202E: a client's text must not look like a record of its own. */
+static bool must_escape(struct bytes sequence)
+{
+    return (sequence.ptr[0] == 0xc2 && sequence.ptr[1] < 0xa0) ||
+           (sequence.ptr[0] == 0xe2 && sequence.ptr[1] == 0x80 && sequence.ptr[2] >= 0xa8 &&
+            sequence.ptr[2] <= 0xae);
+}
+
+static void add_long_escape(struct buf *out, struct bytes sequence)
+{
+    bool    two = sequence.len == 2;
+    uint8_t code[2] = { two ? 0x00 : 0x20, two ? sequence.ptr[1] : sequence.ptr[2] & 0x3f };
+
+    buf_add(out, BYTES_LIT("\\u"));
+    hex_add(out, bytes_of(code, sizeof code));
+}
+
 static void add_string(struct buf *out, struct bytes in)
 {
     buf_add_byte(out, '"');
@@ -143,7 +161,11 @@ static void add_string(struct buf *out, struct bytes in)
             add_escape(out, in.ptr[0]);
         } else if (utf8_sequence(in) > 0) {
             used = utf8_sequence(in);
-            buf_add(out, bytes_of(in.ptr, used));
+            struct bytes sequence = bytes_of(in.ptr, used);
+            if (must_escape(sequence))
+                add_long_escape(out, sequence);
+            else
+                buf_add(out, sequence);
         } else {
             buf_add(out, BYTES_LIT("\xef\xbf\xbd"));
         }

@@ -148,6 +148,7 @@ enum op_flags {
     OP_AUDIT_ANSWER  = 1 << 7, /* responseElements: the answer goes into the audit record           */
     OP_ALIAS_NAME    = 1 << 8, /* request.c resolves AliasName into call->alias                     */
     OP_STATE_FIRST   = 1 << 9, /* state before origin (not used by import and rotation calls)       */
+    OP_SAYS_ERASED   = 1 << 10, /* the answer says that bytes are erased: says_erased of commit.h   */
 };
 // clang-format on
 

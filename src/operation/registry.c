@@ -37,6 +37,7 @@
 #define SECRET  OP_SECRET_REPLY
 #define FOREIGN OP_CROSS_ACCOUNT
 #define TAKES   OP_TAKES_AWAY
+#define ERASES  OP_SAYS_ERASED
 #define ALIAS   OP_ALIAS_NAME
 
 /* origins */
@@ -74,7 +75,7 @@ static const struct operation rows[] = {
       op_delete_alias_shape, op_delete_alias_prepare, NULL, op_delete_alias_begin,
       op_delete_alias_finish },
     LATER("DeleteCustomKeyStore"),
-    { "DeleteImportedKeyMaterial", OP_KEY_ID, LANE_SLOW, REPLY | TAKES,   ERASE,      ANY_USE, EXTERNAL,
+    { "DeleteImportedKeyMaterial", OP_KEY_ID, LANE_SLOW, REPLY | TAKES | ERASES, ERASE, ANY_USE, EXTERNAL,
       op_delete_imported_key_material_shape, NULL, NULL, NULL,
       op_delete_imported_key_material_finish },
     LATER("DeriveSharedSecret"),

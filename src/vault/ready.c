@@ -146,16 +146,21 @@ enum kms_status vault_start(struct vault *v, struct kms_error *reterr)
     return KMS_OK;
 }
 
+void vault_stop(struct vault *v)
+{
+    if (v == NULL || !v->ready_started)
+        return;
+    (void)pthread_mutex_lock(&v->ready_lock);
+    atomic_store(&v->ready_stop, true);
+    (void)pthread_cond_signal(&v->ready_wake);
+    (void)pthread_mutex_unlock(&v->ready_lock);
+    (void)pthread_join(v->ready_thread, NULL);
+    v->ready_started = false;
+}
+
 void ready_stop(struct vault *v)
 {
-    if (v->ready_started) {
-        (void)pthread_mutex_lock(&v->ready_lock);
-        atomic_store(&v->ready_stop, true);
-        (void)pthread_cond_signal(&v->ready_wake);
-        (void)pthread_mutex_unlock(&v->ready_lock);
-        (void)pthread_join(v->ready_thread, NULL);
-        v->ready_started = false;
-    }
+    vault_stop(v);
     for (int kind = 0; kind < READY_KINDS; kind++) {
         struct ready_pool *p = &v->ready[kind];
         while (p->keys != NULL) {

@@ -48,6 +48,9 @@ KMS_MUST_CHECK enum kms_status vault_open(const struct vault_config *config,
                                           struct kms_error *reterr);
 /* Starts the generator thread of ready RSA keys. Separate, so that tools do not start it. */
 KMS_MUST_CHECK enum kms_status vault_start(struct vault *v, struct kms_error *reterr);
+/* Ends that thread: nobody who waits for a key is called any more. Before what they would use is gone;
+ * the rest of the vault goes on. NULL is fine. */
+void vault_stop(struct vault *v);
 void vault_close(struct vault *v); /* wipes everything */
 
 /* 16 bytes that name this instance; in AAD, tokens, slot files and the database. */

@@ -1,0 +1,416 @@
+"""Attacks: each test is one that worked once, or one that must never work.
+
+Requests are put together by hand where a client would not send them.
+"""
+import concurrent.futures
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from trent_server import (external_key, import_material, imported_key, parameters_for)
+
+
+def sign(secret, scope, text):
+    key = ("AWS4" + secret).encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def raw_request(server, operation, body=b"{}", more="", head_bytes=None, shift=0, query="", headers=None):
+    """The bytes of a signed request; `more` are header lines that are not signed, `headers` signed ones. With
+    `head_bytes` the head is filled up to that size."""
+    host = "%s:%d" % server.address
+    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=shift)
+    stamp = when.strftime("%Y%m%dT%H%M%SZ")
+    scope = stamp[:8] + "/us-east-1/kms/aws4_request"
+    named = {"host": host, "x-amz-date": stamp, "x-amz-target": "TrentService." + operation, **(headers or {})}
+    names = ";".join(sorted(named))
+    canonical = "\n".join(["POST", "/", query, *("%s:%s" % (n, named[n]) for n in sorted(named)), "", names,
+                           hashlib.sha256(body).hexdigest()])
+    text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    authorization = "AWS4-HMAC-SHA256 Credential=test/%s, SignedHeaders=%s, Signature=%s" % (
+        scope, names, sign("test", scope, text))
+    head = "POST /%s HTTP/1.1\r\n" % ("?" + query if query else "")
+    head += "".join("%s: %s\r\n" % item for item in named.items())
+    head += "Authorization: %s\r\nContent-Length: %d\r\n%s" % (authorization, len(body), more)
+    if head_bytes is not None:
+        head += "X-Fill: %s\r\n" % ("a" * (head_bytes - len(head) - len("X-Fill: \r\n\r\n")))
+    return head.encode() + b"\r\n" + body
+
+
+def statuses(answers):
+    return [int(s) for s in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
+
+
+def metric(server, name):
+    return int(re.search(r"^%s (\d+)$" % name, server.get("/_trent/metrics"), re.M).group(1))
+
+
+# --- memory ------------------------------------------------------------------------------------------------
+
+
+def test_request_without_body_leaves_the_next_one_alone(server):
+    """No body is read as {}; those two bytes once overwrote the request behind it."""
+    both = raw_request(server, "ListKeys", b"") + raw_request(server, "ListAliases", b"", "Connection: close\r\n")
+    assert statuses(server.raw(both)) == [200, 200]
+
+
+def test_request_without_body_fills_the_buffer(server):
+    """... and lay behind the buffer, when the head ended with it (sanitizer builds tell)."""
+    for size in range(8180, 8193):
+        assert statuses(server.raw(raw_request(server, "ListKeys", b"", "Connection: close\r\n", size))) == [200]
+
+
+def test_stop_while_requests_wait_for_wrapping_keys(new_server):
+    """A wrapping key that became ready during the stop once woke a request of a pool that was gone."""
+    server = new_server("--max-unauthenticated-per-address=200")
+    key = external_key(server.client())["KeyId"]
+    body = json.dumps({"KeyId": key, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_3072"})
+    waiting = [socket.create_connection(server.address) for _ in range(100)]
+    for s in waiting:
+        s.sendall(raw_request(server, "GetParametersForImport", body.encode()))
+    assert server.stop() == 0
+    for s in waiting:
+        s.close()
+
+
+def test_timers_do_not_pile_up(new_server):
+    """Each change of a key that has something due once left a timer behind, for up to a year."""
+    server = new_server()
+    kms = server.client()
+    key = external_key(kms)["KeyId"]
+    import_material(kms, key, b"t" * 32, ValidTo=time.time() + 300 * 86400)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: kms.update_key_description(KeyId=key, Description=str(n)), range(600)))
+    assert metric(server, "trent_timers") < 400
+
+
+# --- nothing is lost, nothing stays --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(new_server):
+    """A server whose audit has no room: its emergency space cannot be made. `full.mend()` gives it room."""
+    server = new_server()
+    kms = server.client()
+    server.generated = kms.create_key()["KeyMetadata"]["KeyId"]
+    server.imported, _ = imported_key(kms, b"f" * 32)
+    server.token = parameters_for(kms, server.imported["KeyId"])
+    server.blob = kms.encrypt(KeyId=server.imported["KeyId"], Plaintext=b"kept")["CiphertextBlob"]
+    server.stop()
+    place = server.data / "audit" / "reserve"
+    place.unlink()
+    place.mkdir()
+    server.start()
+
+    def mend():
+        place.rmdir()
+        for _ in range(100):
+            if metric(server, "trent_audit_healthy") == 1:
+                return
+            time.sleep(0.1)
+        raise AssertionError("the audit does not recover")
+
+    server.mend = mend
+    return server
+
+
+def test_change_that_cannot_be_audited(full):
+    """Once such a change was committed, answered with an error, and its material's shred key erased: the keys stayed
+    'Enabled' and were dead."""
+    kms = full.client()
+    assert metric(full, "trent_audit_healthy") == 0
+    for call, parameters in ((kms.create_key, {}), (kms.rotate_key_on_demand, {"KeyId": full.generated})):
+        with pytest.raises(kms.exceptions.KMSInternalException):
+            call(**parameters)
+    with pytest.raises(kms.exceptions.KMSInternalException):
+        import_material(kms, full.imported["KeyId"], b"f" * 32, full.token)
+    full.mend()
+    assert {k["KeyId"] for k in kms.list_keys()["Keys"]} == {full.generated, full.imported["KeyId"]}
+    assert len(kms.list_key_rotations(KeyId=full.generated, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]) == 1
+    for key in (full.generated, full.imported["KeyId"]):
+        assert kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=full.blob)["Plaintext"] == b"kept"
+
+
+def test_rights_are_taken_away_without_room(full):
+    kms = full.client()
+    kms.delete_imported_key_material(KeyId=full.imported["KeyId"])
+    kms.disable_key(KeyId=full.generated)
+    full.mend()
+    assert kms.describe_key(KeyId=full.imported["KeyId"])["KeyMetadata"]["KeyState"] == "PendingImport"
+    assert kms.describe_key(KeyId=full.generated)["KeyMetadata"]["KeyState"] == "Disabled"
+    assert full.trent("audit", "verify", check=False).returncode in (0, 2)  # 2: the tail is not signed yet
+
+
+SYNC_FAILS = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int fdatasync(int fd)
+{
+    char link[64], path[4096] = { 0 };
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (access(FLAG, F_OK) == 0 && readlink(link, path, sizeof path - 1) > 0 &&
+        strstr(path, "/erasable.slots") != NULL) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_failed_erasure_is_not_called_a_deletion(new_server, tmp_path):
+    """The material is unusable, but its shred key may be on the disk: asked again, the answer was once success."""
+    flag = tmp_path / "the-disk-fails"
+    library = tmp_path / "sync_fails.so"
+    subprocess.run(["cc", "-shared", "-fPIC", '-DFLAG="%s"' % flag, "-x", "c", "-", "-o", str(library)],
+                   input=SYNC_FAILS, text=True, check=True)
+    preload = " ".join(filter(None, [sanitizer_runtime(), str(library)]))
+    server = new_server(env={"LD_PRELOAD": preload})
+    kms = server.client()
+    key, _ = imported_key(kms, b"e" * 32)
+    other, _ = imported_key(kms, b"o" * 32)
+    blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+    flag.touch()
+    for _ in range(2):
+        with pytest.raises(kms.exceptions.KMSInternalException):
+            kms.delete_imported_key_material(KeyId=key["KeyId"])
+    with pytest.raises(kms.exceptions.KMSInvalidStateException):
+        kms.decrypt(CiphertextBlob=blob)
+    kms.disable_key(KeyId=other["KeyId"])  # what promises no erasure goes on
+    flag.unlink()
+    server.stop()
+    server.start()  # finishes it before it answers
+    kms = server.client()
+    kms.delete_imported_key_material(KeyId=key["KeyId"])
+    receipts = [r for r in server.audit() if r["eventName"] == "TrentReceipt"]
+    assert [r for r in receipts if r["serviceEventDetails"]["keyArn"] == key["Arn"]]
+
+
+def sanitizer_runtime():
+    """An address sanitizer wants to be loaded first."""
+    program = os.environ.get("TRENTD")
+    if program is None:
+        return None
+    needed = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
+    found = re.search(r"=> (\S*lib[at]san\.so\S*)", needed)
+    return found.group(1) if found else None
+
+
+def hammer(server, blob, attempt, until, threads=6):
+    """Repeats `attempt(client)` on several connections until `until` is set; returns (sent, succeeded) of each."""
+    def run(_):
+        kms = server.client()
+        seen = []
+        while not until.is_set():
+            sent = time.monotonic()
+            try:
+                attempt(kms)
+                seen.append((sent, True))
+            except Exception as e:
+                if type(e).__name__ in ("KMSInternalException", "EndpointConnectionError"):
+                    raise
+                seen.append((sent, False))
+        return seen
+
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    running = [pool.submit(run, i) for i in range(threads)]
+    return lambda: [entry for r in running for entry in r.result()]
+
+
+@pytest.mark.parametrize("how", ["disable_key", "delete_imported_key_material", "schedule_key_deletion"])
+@pytest.mark.parametrize("use", ["encrypt", "decrypt", "generate_data_key", "re_encrypt"])
+def test_nothing_succeeds_after_the_answer(server, kms, how, use):
+    """Requests sent after the answer: not one succeeds."""
+    key, _ = imported_key(kms, os.urandom(32))
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+    uses = {
+        "encrypt": lambda c: c.encrypt(KeyId=key["KeyId"], Plaintext=b"x"),
+        "decrypt": lambda c: c.decrypt(CiphertextBlob=blob),
+        "generate_data_key": lambda c: c.generate_data_key(KeyId=key["KeyId"], KeySpec="AES_256"),
+        "re_encrypt": lambda c: c.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other),
+    }
+    until = threading.Event()
+    result = hammer(server, blob, uses[use], until)
+    time.sleep(0.3)
+    getattr(kms, how)(KeyId=key["KeyId"])
+    answered = time.monotonic()
+    time.sleep(0.3)
+    until.set()
+    seen = result()
+    assert any(ok for sent, ok in seen if sent < answered)
+    assert any(sent > answered for sent, _ in seen)
+    assert not [sent for sent, ok in seen if ok and sent > answered]
+
+
+def test_expiry_to_the_second(server, kms):
+    """A request sent after ValidTo never succeeds, whatever the jobs are doing."""
+    valid_to = int(time.time()) + 3
+    key, _ = imported_key(kms, os.urandom(32), ValidTo=valid_to)
+    until = threading.Event()
+    offset = time.time() - time.monotonic()
+    result = hammer(server, None, lambda c: c.encrypt(KeyId=key["KeyId"], Plaintext=b"x"), until)
+    time.sleep(max(0, valid_to + 0.5 - time.time()))
+    until.set()
+    seen = [(sent + offset, ok) for sent, ok in result()]
+    assert any(ok for sent, ok in seen if sent < valid_to - 1)
+    assert any(sent > valid_to for sent, _ in seen)
+    assert not [sent for sent, ok in seen if ok and sent > valid_to + 0.002]  # two clocks read after another
+
+
+# --- who asks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name,value", [
+    ("X-Amz-Target", "TrentService.CreateKey"), ("X-Amz-Date", "20260101T000000Z"), ("Host", "elsewhere"),
+    ("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/kms/aws4_request, SignedHeaders=host, "
+     "Signature=00"), ("X-Amz-Security-Token", "x"), ("X-Amz-Content-SHA256", "UNSIGNED-PAYLOAD")])
+@pytest.mark.parametrize("spelling", [str, str.upper, str.lower])
+def test_header_added_to_a_signed_request(server, name, value, spelling):
+    """A second one of what decides, or one that was not signed, in any case of letters: refused."""
+    good = raw_request(server, "ListKeys", more="Connection: close\r\n")
+    line = ("%s: %s\r\n" % (spelling(name), value)).encode()
+    first, rest = good.split(b"\r\n", 1)
+    for forged in (first + b"\r\n" + line + rest, good.replace(b"Content-Length", line + b"Content-Length", 1)):
+        assert statuses(server.raw(forged)) == [400]
+
+
+@pytest.mark.parametrize("old,new", [
+    (b"POST / ", b"POST // "), (b"POST / ", b"POST /. "), (b"POST / ", b"POST /%2F "), (b"POST / ", b"POST /?a "),
+    (b"POST / ", b"POST /? "), (b"POST / ", b"POST /x/.. "), (b"POST ", b"PUT "), (b"POST ", b"post ")])
+def test_other_path_or_method(server, old, new):
+    """What the signature takes for the same path is not the same to the server, but for an empty query."""
+    request = raw_request(server, "CreateKey", more="Connection: close\r\n").replace(old, new, 1)
+    answer = statuses(server.raw(request))
+    assert answer != [200] or new == b"POST /? "
+
+
+def test_both_forms_at_once(server):
+    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256"
+    answer = server.raw(raw_request(server, "ListKeys", more="Connection: close\r\n", query=query))
+    assert statuses(answer) == [400] and b"IncompleteSignatureException" in answer
+
+
+def test_a_captured_request_outside_its_window(server):
+    for shift in (-400, 400):
+        answer = server.raw(raw_request(server, "ListKeys", more="Connection: close\r\n", shift=shift))
+        assert statuses(answer) == [400] and b"InvalidSignatureException" in answer
+
+
+def test_answers_belong_to_their_requests(server, kms):
+    """Many pipelined requests, good and bad, slow and fast, on several connections: each gets its own answer."""
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+
+    def one(n):
+        requests, wanted = [], []
+        for i in range(40):
+            kind = (n + i) % 4
+            if kind == 0:
+                requests.append(raw_request(server, "GenerateRandom", json.dumps({"NumberOfBytes": 1 + i}).encode()))
+                wanted.append(lambda a, i=i: len(a["Plaintext"].rstrip("=")) == (4 * (1 + i) + 2) // 3)
+            elif kind == 1:
+                requests.append(raw_request(server, "UpdateKeyDescription", json.dumps(
+                    {"KeyId": key, "Description": "%d %d" % (n, i)}).encode()))
+                wanted.append(lambda a: a == {})
+            elif kind == 2:
+                requests.append(raw_request(server, "DescribeKey", json.dumps({"KeyId": "k-%d-%d" % (n, i)}).encode()))
+                wanted.append(lambda a, i=i: ("k-%d-%d'" % (n, i)) in a["message"])
+            else:
+                requests.append(raw_request(server, "ListKeys", b""))
+                wanted.append(lambda a: "Keys" in a)
+        last = raw_request(server, "Nonsense", more="Connection: close\r\n")
+        answers = server.raw(b"".join(requests) + last, timeout=20)
+        bodies = []
+        while answers:
+            head, _, rest = answers.partition(b"\r\n\r\n")
+            length = int(re.search(rb"Content-Length: (\d+)", head).group(1))
+            bodies.append(json.loads(rest[:length] or b"{}"))
+            answers = rest[length:]
+        assert len(bodies) == len(requests) + 1
+        for body, fits in zip(bodies, wanted):
+            assert fits(body), body
+        assert bodies[-1]["__type"].endswith("UnknownOperationException")
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        list(pool.map(one, range(6)))
+
+
+# --- what is written down --------------------------------------------------------------------------------------
+
+
+HOSTILE = '"}\\n{"eventVersion":"1.11","eventID":"00000000-0000-4000-8000-000000000000"},"trent":{"seq":1\x7f\u0085\u2028\u202e'
+
+
+def test_audit_cannot_be_written_to(server, kms):
+    """Quotes, braces, line ends and broken UTF-8 in everything a client can put into a record."""
+    key = kms.create_key(Description=HOSTILE)["KeyMetadata"]["KeyId"]
+    kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={HOSTILE: HOSTILE})
+    agent = 'User-Agent: x"} \\ {"eventName":"DeleteKey"} \xff\xfe\x80\t%s\r\nConnection: close\r\n' % ("a" * 3000)
+    request = raw_request(server, "ListKeys", more=agent).decode("utf-8").encode("latin-1")
+    assert statuses(server.raw(request)) == [200]
+    assert statuses(server.raw(raw_request(server, "DescribeKey", json.dumps({"KeyId": HOSTILE}).encode(),
+                                           "Connection: close\r\n"))) == [400]
+    server.raw(b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: AWS4-HMAC-SHA256 Credential=%s\r\nX-Amz-Date: \xff\"\r\n"
+               b"Connection: close\r\nContent-Length: 0\r\n\r\n" % HOSTILE.encode().replace(b"\n", b""))
+    records = server.audit()  # every line is JSON
+    assert [r["trent"]["seq"] for r in records] == list(range(1, len(records) + 1))
+    assert not [r for r in records if r["eventID"].startswith("00000000-0000")]
+    assert any(r["requestParameters"] == {"description": HOSTILE} for r in records)
+    assert any((r["requestParameters"] or {}).get("encryptionContext") == {HOSTILE: HOSTILE} for r in records)
+    assert any(r.get("userAgent", "").startswith('x"} \\ {"eventName"') for r in records)
+    assert server.trent("audit", "verify", check=False).returncode in (0, 2)
+    assert all(re.match(r"\d{8}T\d{6}Z (error|warning|info|debug) ", line)
+               for line in server.log().splitlines() if line)
+
+
+def test_failed_authentications_are_all_counted(new_server):
+    """The first ones of a minute are recorded each; the count of the others must not be lost with the process."""
+    server = new_server()
+    for _ in range(70):
+        server.raw(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    server.stop()
+    records = server.audit()
+    each = sum(r.get("errorCode", "").startswith("MissingAuthentication") for r in records)
+    counted = sum(r["serviceEventDetails"]["failedAuthentications"] for r in records
+                  if r["eventName"] == "TrentUnauthenticatedRequests")
+    assert each < 70 and each + counted == 70
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_data_directory_that_others_can_write_to(new_server, tmp_path, mode):
+    server = new_server()
+    server.stop()
+    server.data.chmod(mode)
+    with pytest.raises(RuntimeError, match="can be written by others"):
+        server.start()
+    server.data.chmod(0o755)
+    server.start()
+
+
+def test_files_are_the_servers_own(server):
+    for path in [server.data, *server.data.rglob("*")]:
+        assert path.lstat().st_mode & 0o077 == 0 or path.name == "audit.pub", path
