@@ -268,9 +268,10 @@ static void report_ready(struct daemon *d)
 
     vault_status(d->vault, &v);
     if (v.root_on_data_filesystem && !d->config.dev)
-        log_warning("the root key '%s' is on the file system of the data directory: one stolen disk has "
-                    "both",
-                    d->paths.root_key);
+        log_warning(
+            "the root key '%s' is on the file system of the data directory: one stolen disk has "
+            "both",
+            d->paths.root_key);
     if (v.memory == SECRET_UNLOCKED)
         log_warning("memory for keys is not locked: keys may reach swap");
     if (v.grade == ERASE_GRADE_C)
