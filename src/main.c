@@ -304,8 +304,7 @@ static void stop(struct daemon *d)
     if (d->listener != NULL)
         listener_stop(d->listener, LIMIT_DRAIN_MS);
     jobs_stop(d->jobs);
-    vault_stop(
-        d->vault); /* or a wrapping key that becomes ready wakes a request of a pool that is gone */
+    vault_stop(d->vault); /* a key that becomes ready must not call into a stopped pool */
     pool_stop(d->pool);
     committer_stop(d->committer);
     listener_free(d->listener);
