@@ -81,6 +81,9 @@ bool clock_certain(struct clock *c)
         atomic_store(&c->doubt_until, boot + CONFIRM_MS);
     atomic_store(&c->drift, drift);
 
+    if (clock_now(c) - (boot + drift + atomic_load(&c->offset)) > JUMP_MS)
+        return false; /* set back since: what is due by the mark alone may not be due at all */
+
     int64_t until = atomic_load(&c->doubt_until);
     if (until != 0 && boot >= until)
         atomic_compare_exchange_strong(&c->doubt_until, &until, 0);

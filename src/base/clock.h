@@ -7,6 +7,8 @@
  * A forward jump of more than a minute against the machine's monotonic boot clock makes the time
  * doubtful: uses that would be refused are refused at once, but erasing waits (clock_certain)
  * until ten minutes have passed with the new time, because refusing can be undone and erasing not.
+ * When the machine's clock is set back, in the same run or before it, clock_now stays where it was, and
+ * erasing waits until the machine's clock has come there again.
  */
 #pragma once
 
@@ -28,7 +30,8 @@ int64_t clock_wall_ms(void);
 int64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_ns(void);
 
-/* False while a forward jump has not been confirmed: do not erase. */
+/* False while a forward jump has not been confirmed, or clock_now is ahead of the machine's clock by more
+ * than a minute: do not erase. */
 bool clock_certain(struct clock *c);
 /* An operator confirms the present time. */
 void clock_confirm(struct clock *c);

@@ -80,6 +80,22 @@ static void test_is_certain_without_jumps(void **state)
     clock_free(c);
 }
 
+/* The machine's clock was ahead once, and what it said then is all that says that a time has come. */
+static void test_is_uncertain_below_the_floor(void **state)
+{
+    struct clock *c = clock_new(clock_wall_ms() + HOUR_MS);
+
+    (void)state;
+    assert_false(clock_certain(c));
+    assert_true(clock_advance(c, HOUR_MS)); /* asked for, again */
+    assert_true(clock_certain(c));
+    clock_raise_floor(c, clock_now(c) + 30 * 1000); /* what a time service corrects */
+    assert_true(clock_certain(c));
+    clock_raise_floor(c, clock_now(c) + HOUR_MS);
+    assert_false(clock_certain(c));
+    clock_free(c);
+}
+
 static void test_monotonic(void **state)
 {
     int64_t  ms = clock_monotonic_ms();
@@ -131,6 +147,7 @@ int main(void)
         cmocka_unit_test(test_moves_forward_only),
         cmocka_unit_test(test_reset_goes_back),
         cmocka_unit_test(test_is_certain_without_jumps),
+        cmocka_unit_test(test_is_uncertain_below_the_floor),
         cmocka_unit_test(test_monotonic),
         cmocka_unit_test(test_no_thread_sees_it_go_back),
     };
