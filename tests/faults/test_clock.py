@@ -1,0 +1,268 @@
+"""The machine's clock is set forward and back under the server and between its runs.
+
+Back: what has expired stays expired. Forward: uses are refused at once, but nothing is erased until the new time is
+confirmed by ten minutes that pass with it, since refusing can be undone and erasing cannot.
+
+A preloaded library gives the server its time (clock_shim.c). Servers here run in production mode, on a directory that
+development mode made: there the clock cannot be moved through an endpoint.
+"""
+import base64
+import datetime
+import os
+import pathlib
+import struct
+import subprocess
+import time
+
+import pytest
+
+from memory import instrumented
+from storage import copy_of, find_bytes
+from trent_server import Server, imported_key, wrap
+from wire import Wire, refusal
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+SHIM = pathlib.Path(__file__).with_name("clock_shim.c")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shim") / "clock_shim.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror",
+                    "-shared", "-fPIC", "-o", str(path), str(SHIM)], check=True)
+    return path
+
+
+class Site:
+    """A server, its clock, and a client that has the same one."""
+
+    def __init__(self, folder, library):
+        self.folder, self.library = folder, library
+        self.ahead = self.boot = 0  # seconds
+        self.offsets = folder / "offsets"
+        self.set(0)
+        with Server(folder / "data"):
+            pass
+        preload = {"LD_PRELOAD": str(library), "TRENT_TEST_CLOCK": str(self.offsets)}
+        if instrumented():
+            preload["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        self.server = Server(folder / "data", "--regions=us-east-1", dev=False, env=preload)
+        self.server.start()
+
+    def set(self, ahead, passed=0):
+        """Sets the machine's clock so far ahead of the true time; `passed` goes by on the boot clock."""
+        self.ahead, self.boot = ahead, self.boot + passed
+        with open(self.offsets, "r+b" if self.offsets.exists() else "wb") as f:
+            f.write(struct.pack("=qq", int(self.ahead * 1000), int(self.boot * 1000)))
+
+    def pass_time(self, seconds):
+        """Time goes by: both clocks."""
+        self.set(self.ahead + seconds, seconds)
+
+    def call(self, operation, **parameters):
+        with Wire(self.server, ahead=self.ahead) as wire:
+            return wire.call(operation, **parameters)
+
+    def refused(self, operation, **parameters):
+        """The code of its error."""
+        with Wire(self.server, ahead=self.ahead) as wire:
+            return refusal(wire.call, operation, **parameters).code
+
+    def now(self):
+        return time.time() + self.ahead
+
+    def imported(self, valid_for):
+        """A key whose material expires in so many seconds; its blob, and what to search the disk for."""
+        key = self.call("CreateKey", Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
+        parameters = self.call("GetParametersForImport", KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256",
+                               WrappingKeySpec="RSA_2048")
+        self.call("ImportKeyMaterial", KeyId=key, ImportToken=parameters["ImportToken"],
+                  EncryptedKeyMaterial=base64.b64encode(
+                      wrap(base64.b64decode(parameters["PublicKey"]), os.urandom(32))).decode(),
+                  ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=int(self.now() + valid_for))
+        return key, self.call("Encrypt", KeyId=key, Plaintext="AAAA")["CiphertextBlob"], self.on_disk(key)
+
+    def on_disk(self, key):
+        """Tells whether the present shred key of the key is still in the files."""
+        name = self.folder / key
+        with copy_of(self.server.data, name) as files:
+            needle = {"wrapped shred key": files.wrapped_shred_key(files.materials(key)[0])}
+        return lambda: bool(find_bytes(self.server.data, needle)["wrapped shred key"])
+
+    def restart(self, ahead=None):
+        assert self.server.stop() == 0
+        if ahead is not None:
+            self.set(ahead)
+        self.server.start()
+
+    def wait_until(self, condition, what, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, what
+            time.sleep(0.1)
+
+    def stays(self, condition, seconds=6):
+        """Longer than the jobs sleep: they look at what is due every five seconds at least."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not condition():
+                return False
+            time.sleep(0.2)
+        return True
+
+
+@pytest.fixture
+def site(tmp_path, library):
+    s = Site(tmp_path, library)
+    yield s
+    s.server.stop()
+
+
+def test_time_that_passes(site):
+    """Nothing is wrong with the clock: expired means refused and erased at once."""
+    key, blob, on_disk = site.imported(HOUR)
+    site.pass_time(HOUR - MINUTE)
+    assert site.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "AAAA" and on_disk()
+    site.pass_time(MINUTE + 1)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    site.wait_until(lambda: not on_disk(), "expired material stays on disk")
+    assert site.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+
+
+def test_small_step(site):
+    """Half a minute is what a time service does."""
+    _, blob, on_disk = site.imported(20)
+    site.set(30)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    site.wait_until(lambda: not on_disk(), "expired material stays on disk")
+
+
+def test_forward_jump(site):
+    """Refused at once; erased after ten minutes with the new time."""
+    key, blob, on_disk = site.imported(HOUR)
+    scheduled = site.call("CreateKey")["KeyMetadata"]["KeyId"]
+    scheduled_on_disk = site.on_disk(scheduled)
+    site.call("ScheduleKeyDeletion", KeyId=scheduled, PendingWindowInDays=7)
+    site.set(8 * DAY)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    assert site.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+    assert site.refused("DescribeKey", KeyId=scheduled) == "NotFoundException"
+    assert site.stays(lambda: on_disk() and scheduled_on_disk()), "erased on an unconfirmed time"
+    site.pass_time(9 * MINUTE)
+    assert site.stays(lambda: on_disk() and scheduled_on_disk()), "erased before ten minutes had passed"
+    site.pass_time(2 * MINUTE)
+    site.wait_until(lambda: not on_disk() and not scheduled_on_disk(), "not erased although the time is confirmed")
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+
+
+def test_forward_jump_and_back(site):
+    """The clock was wrong for a moment. What counted as expired stays so, but it is erased only when its time has
+    really come."""
+    _, blob, on_disk = site.imported(2 * HOUR)
+    site.set(DAY)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    site.set(0)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    site.pass_time(HOUR)  # more than enough to confirm a time, but not that one
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    assert site.stays(on_disk), "erased by a time that was never confirmed"
+    site.pass_time(DAY)
+    site.wait_until(lambda: not on_disk(), "expired material stays on disk")
+
+
+def test_forward_jump_mended_by_restart(site):
+    """The same, with a restart when the clock is right again: nothing is lost by it."""
+    key, blob, on_disk = site.imported(2 * HOUR)
+    site.set(DAY)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    site.restart(ahead=0)
+    assert on_disk(), "erased at start by a time that was never confirmed"
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    assert site.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+    assert site.stays(on_disk)
+    site.pass_time(2 * DAY)
+    site.wait_until(lambda: not on_disk(), "expired material stays on disk")
+
+
+@pytest.mark.parametrize("back", [HOUR, 10 * 365 * DAY])
+def test_back_across_a_restart(site, back):
+    """Expired in an earlier run, or past its time when the clock is set back before the next one."""
+    site.pass_time(DAY)
+    _, erased, erased_on_disk = site.imported(HOUR)
+    _, past, past_on_disk = site.imported(HOUR + 30)
+    site.pass_time(HOUR + 1)
+    assert site.refused("Decrypt", CiphertextBlob=erased) == "KMSInvalidStateException"
+    site.wait_until(lambda: not erased_on_disk(), "expired material stays on disk")
+    site.pass_time(MINUTE)
+    site.refused("Decrypt", CiphertextBlob=past)  # its record in the audit is what the next run knows the time by
+    site.restart(ahead=site.ahead - back)
+    for blob in (erased, past):
+        assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    if back < DAY:  # ValidTo may be a year ahead at most
+        _, blob, _ = site.imported(2 * DAY)
+        assert site.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == "AAAA"
+    times = [r["eventTimeMs"] for r in site.server.audit()]
+    latest = 0
+    for t in times:
+        assert t > latest - 1000, "the audit's time went back"  # but for the order of calls that meet
+        latest = max(latest, t)
+    site.server.trent("audit", "verify", "--allow-tail")
+
+
+def test_killed_after_expiry(site):
+    """No orderly end that could store the time; the audit has it."""
+    _, blob, _ = site.imported(HOUR)
+    site.pass_time(HOUR + 1)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    site.server.kill()
+    site.set(0)
+    site.server.start()
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+
+
+def test_expired_while_down(site):
+    """A year without the server: on its first answer the material is gone, from the files too."""
+    key, blob, on_disk = site.imported(30 * DAY)
+    assert site.server.stop() == 0
+    site.pass_time(365 * DAY)
+    site.server.start()
+    assert not on_disk()
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    assert site.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+
+
+def test_signatures_follow_the_machine(site):
+    """Freshness is judged by the machine's clock, not by the one that never goes back."""
+    site.set(HOUR)
+    site.call("GenerateRandom", NumberOfBytes=8)
+    site.set(0)
+    site.call("GenerateRandom", NumberOfBytes=8)
+    with Wire(site.server, ahead=HOUR) as wire:
+        assert refusal(wire.call, "GenerateRandom", NumberOfBytes=8).code == "InvalidSignatureException"
+
+
+def test_development_clock_goes_on(tmp_path):
+    """In development mode, where the clock can be moved, it goes on after a restart from where it stood."""
+    with Server(tmp_path / "data") as server:
+        server.advance(30 * DAY)
+        server.client().list_keys()
+        server.stop()
+        server.start()
+
+        def now():
+            return datetime.datetime.fromisoformat(server.advance(0)["now"].replace("Z", "+00:00")).timestamp()
+
+        first = now()
+        assert first > time.time() + 30 * DAY - 2
+        time.sleep(1.1)
+        assert now() >= first + 1
+        # and what falls due is erased at once: this time was asked for
+        kms = server.client()
+        until = datetime.datetime.fromtimestamp(first + HOUR, datetime.timezone.utc)
+        key, _ = imported_key(kms, os.urandom(32), ValidTo=until)
+        server.advance(2 * HOUR)
+        deadline = time.monotonic() + 10
+        while not any(r["eventName"] == "TrentReceipt" and r["serviceEventDetails"]["keyArn"] == key["Arn"]
+                      for r in server.audit()):
+            assert time.monotonic() < deadline, "not erased"
+            time.sleep(0.05)
