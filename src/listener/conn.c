@@ -9,6 +9,8 @@
  *   C2  Output is written in conn_turn only, once per turn of the loop, when the handler has settled.
  *   C3  `work` is there while there is input, unwritten output or a pending exchange.
  *   C4  Each state has a deadline.
+ *   C5  A connection counts against the limits until its request is answered, even if the client is
+ *       gone: who hangs up and comes again has no more requests at work than connections.
  */
 #include <assert.h>
 #include <errno.h>
@@ -126,6 +128,19 @@ static void on_closed(uv_handle_t *handle)
     conn_bury(c);
 }
 
+static void leave_peer(struct conn *c)
+{
+    if (c->peer != NULL)
+        peers_leave(c->loop->listener->peers, c->peer, c->authenticated);
+    c->peer = NULL;
+}
+
+void conn_answered_late(struct conn *c)
+{
+    leave_peer(c);
+    atomic_fetch_sub(&c->loop->listener->n_gone, 1);
+}
+
 void conn_drop(struct conn *c)
 {
     struct loop *loop = c->loop;
@@ -135,9 +150,10 @@ void conn_drop(struct conn *c)
     c->state = CONN_DEAD;
     tls_free(c->tls);
     c->tls = NULL;
-    if (c->peer != NULL)
-        peers_leave(loop->listener->peers, c->peer, c->authenticated);
-    c->peer = NULL;
+    if (c->pending)
+        atomic_fetch_add(&loop->listener->n_gone, 1); /* C5 */
+    else
+        leave_peer(c);
     atomic_fetch_sub(c->local ? &loop->listener->n_local : &loop->listener->n_open, 1);
     uv_close((uv_handle_t *)&c->poll, on_closed);
     (void)close(c->fd); /* the client may come again at once: it must not count any more */

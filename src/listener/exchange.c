@@ -243,6 +243,7 @@ static void answer_dead(struct conn *c)
     c->work = NULL;
     c->pending = false;
     work_release(c->loop, w);
+    conn_answered_late(c);
     loop_conn_gone(c->loop);
     conn_bury(c);
 }

@@ -141,6 +141,7 @@ struct listener {
     bool                   local_bound; /* local_path is ours to remove */
     _Atomic unsigned       n_open;
     _Atomic unsigned       n_local;
+    _Atomic unsigned       n_gone; /* dropped with a request at the handler: see conn.c, C5 */
     _Atomic bool           stop;
     _Atomic int64_t        stop_ms;
     unsigned               n_loops;
@@ -185,6 +186,8 @@ void conn_timeout(
     struct conn *c);            /* its deadline has passed                                       */
 void conn_stop(struct conn *c); /* closes unless a request is in progress                        */
 void conn_drop(struct conn *c); /* closes now                                                    */
+void conn_answered_late(
+    struct conn *c); /* its request, after it was dropped: counts no more                        */
 void conn_deadline(
     struct conn *c);            /* sets the deadline that its state calls for                    */
 void conn_bury(struct conn *c); /* frees a dead one as soon as nobody needs it                   */

@@ -162,7 +162,8 @@ static bool accept_one(struct acceptor *a)
     atomic_fetch_add_explicit(&loop->counts.accepted, 1, memory_order_relaxed);
     if (a->local) {
         take_local(loop, fd);
-    } else if (atomic_fetch_add(&l->n_open, 1) >= l->config.max_connections) {
+    } else if (atomic_fetch_add(&l->n_open, 1) + atomic_load(&l->n_gone) >=
+               l->config.max_connections) {
         atomic_fetch_sub(&l->n_open, 1);
         refuse_at_limit(loop, fd);
     } else {

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -83,6 +84,20 @@ def test_stop_while_requests_wait_for_wrapping_keys(new_server):
     assert server.stop() == 0
     for s in waiting:
         s.close()
+
+
+def test_requests_of_clients_that_hang_up_count(new_server):
+    """A client that sends, hangs up and comes again could once have any number of requests at work."""
+    server = new_server("--max-connections-per-address=20")
+    key = external_key(server.client())["KeyId"]
+    body = json.dumps({"KeyId": key, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_4096"})
+    for _ in range(60):
+        with socket.create_connection(server.address, source_address=("127.0.0.2", 0)) as s:
+            s.sendall(raw_request(server, "GetParametersForImport", body.encode()))
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            time.sleep(0.01)
+    assert metric(server, "trent_connections_refused_total") >= 30
+    assert metric(server, "trent_connections") <= 25
 
 
 def test_timers_do_not_pile_up(new_server):
