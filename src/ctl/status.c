@@ -35,9 +35,7 @@ static int connect_local(const struct instance_paths *p)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
         connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address) != 0)
         return -1;
-    int connected = fd;
-    fd = -1;
-    return connected;
+    return TAKE_FD(fd);
 }
 
 /* The body of a complete answer with status 200; false for anything else. */

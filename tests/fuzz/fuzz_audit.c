@@ -126,9 +126,10 @@ static void write_file(const char *path, struct bytes content)
 {
     FILE *file = fopen(path, "wb");
 
-    must(file != NULL && fwrite(content.ptr, 1, content.len, file) == content.len &&
-             fclose(file) == 0,
-         path);
+    must(file != NULL, path);
+    if (content.len > 0)
+        must(fwrite(content.ptr, 1, content.len, file) == content.len, path);
+    must(fclose(file) == 0, path);
 }
 
 static void clean_up(void)

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "json/read.h"
@@ -77,8 +78,11 @@ static char *escaped(struct bytes name)
 
     json_writer_init(&w, &text);
     json_put_string(&w, NULL, name);
-    char *out = strndup((const char *)text.ptr + 1, text.len - 2);
-    if (out == NULL || strlen(out) != text.len - 2)
+    char *out = calloc(1, text.len - 1);
+    if (out == NULL)
+        broken("no memory");
+    memcpy(out, text.ptr + 1, text.len - 2);
+    if (strlen(out) != text.len - 2)
         broken("an escaped name with NUL");
     buf_release(&text);
     return out;
