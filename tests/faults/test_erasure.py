@@ -9,7 +9,7 @@ import base64
 import datetime
 import json
 import os
-import pathlib
+import random
 import re
 import shutil
 import socket
@@ -233,6 +233,27 @@ def test_delete_under_load(server, kms, folder):
                 assert now.materials(key_id) == [] and now.attack(sealed, now.slots[0]) is None
             else:
                 assert now.rebuild(sealed, key_id) == material
+
+
+def test_rows_that_move(new_server, tmp_path):
+    """Rows change their length and their page, and the database leaves none of them behind where they were."""
+    server = new_server("--ready-keys-2048=16")
+    kms = server.client()
+    rng = random.Random(20)
+    keys = [imported_key(kms, os.urandom(32))[0]["KeyId"] for _ in range(24)]
+    for _ in range(3):
+        for key_id in rng.sample(keys, 12):
+            kms.update_key_description(KeyId=key_id, Description="d" * rng.choice((0, 10, 100, 1000, 3000)))
+            kms.tag_resource(KeyId=key_id, Tags=[{"TagKey": "t", "TagValue": "v" * rng.randrange(256)}])
+    with copy_of(server.data, tmp_path / "before") as files:
+        rows = {key_id: files.materials(key_id)[0].wrapped for key_id in keys}
+    assert all(find_bytes(tmp_path / "before", rows).values())
+    rng.shuffle(keys)
+    for done in range(0, 24, 8):
+        for key_id in keys[done:done + 8]:
+            kms.delete_imported_key_material(KeyId=key_id)
+        found = find_bytes(server.data, rows)
+        assert {k for k in keys if found[k]} == set(keys[done + 8:])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
