@@ -328,9 +328,8 @@ enum kms_status config_load(int argc, const char *const *argv, struct config *re
         for (int i = 1; i < argc; i++)
             TRY(read_flag(argc, argv, &i, pass == 0, ret, ret_action, reterr));
     }
-    if (*ret_action == CONFIG_HELP || *ret_action == CONFIG_VERSION)
-        return KMS_OK;
-    return check(ret, reterr);
+    /* the others need no complete settings: --print-config shows what is to be filled in */
+    return *ret_action == CONFIG_RUN || *ret_action == CONFIG_CHECK ? check(ret, reterr) : KMS_OK;
 }
 
 void config_free(struct config *c)
@@ -366,7 +365,7 @@ void config_help(struct buf *out)
              "usage: trentd --dev [--listen ADDR:PORT] [--data DIR]\n"
              "       trentd --config FILE [flags]\n\n"
              "  --config FILE       read settings from FILE (trentd.conf(5)); flags win over it\n"
-             "  --check-config      check the settings and exit\n"
+             "  --check-config      check the settings, not the files they name, and exit\n"
              "  --print-config      print all settings and exit\n"
              "  --help, --version\n\n"
              "Every setting is a flag too:\n\n");

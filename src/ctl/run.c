@@ -128,6 +128,22 @@ static const struct ctl_command *find_command(const char *const *words, size_t n
     return NULL;
 }
 
+/* 'audit' alone is half a command. */
+static void refuse_command(struct ctl *c)
+{
+    const char *word = c->arguments[0];
+    size_t      len = strlen(word);
+
+    for (size_t i = 0; i < ctl_command_count; i++) {
+        const char *name = ctl_commands[i].name;
+        if (strncmp(name, word, len) == 0 && name[len] == ' ') {
+            ctl_error(c, "there is no command '%.60s'; is 'trent %s' meant?", word, name);
+            return;
+        }
+    }
+    ctl_error(c, "there is no command '%.60s'; 'trent --help' lists them", word);
+}
+
 struct globals {
     bool help, version;
 };
@@ -175,7 +191,7 @@ static int run_command(struct ctl *c, const struct globals *g)
     }
     c->command = find_command(c->arguments, c->n_arguments, &used);
     if (c->command == NULL) {
-        ctl_error(c, "there is no command '%.60s'; 'trent --help' lists them", c->arguments[0]);
+        refuse_command(c);
         return EX_USAGE;
     }
     c->n_arguments -= used;

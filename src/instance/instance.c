@@ -136,7 +136,7 @@ static bool account_valid(const char *account)
 
 static enum kms_status refuse_existing(const struct instance_paths *p, struct kms_error *reterr)
 {
-    const char *const files[] = { p->root_key, p->instance, p->database, p->audit };
+    const char *const files[] = { p->instance, p->database, p->audit };
 
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         if (file_exists(files[i]))
@@ -145,7 +145,28 @@ static enum kms_status refuse_existing(const struct instance_paths *p, struct km
                 "'%s' exists already: choose an empty data directory, nothing was overwritten",
                 files[i]);
     }
+    if (file_exists(p->root_key))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "the root key '%s' exists already: a new data directory makes a new one, "
+                        "name another file for it; nothing was overwritten",
+                        p->root_key);
     return KMS_OK;
+}
+
+/* Asked before anything is made, so that a second try finds nothing in its way. */
+static enum kms_status check_root_key_folder(const struct instance_paths *p,
+                                             struct kms_error            *reterr)
+{
+    const char *slash = strrchr(p->root_key, '/');
+    char        folder[FILE_PATH_MAX];
+
+    if (slash == NULL || slash == p->root_key)
+        return KMS_OK;
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - p->root_key), p->root_key);
+    if (file_exists(folder))
+        return KMS_OK;
+    return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                    "there is no folder '%s' for the root key: make it first", folder);
 }
 
 enum kms_status instance_make_directory(const struct instance_paths *p, struct kms_error *reterr)
@@ -275,6 +296,7 @@ enum kms_status instance_create(const struct instance_config *config, struct ins
     TRY(instance_paths(config->data_dir, config->root_key_file, &p, reterr));
     TRY(instance_make_directory(&p, reterr));
     TRY(refuse_existing(&p, reterr));
+    TRY(check_root_key_folder(&p, reterr));
     choose_access_key(config, &key);
 
     struct clock   *clock = clock_new(0);

@@ -163,7 +163,10 @@ static enum kms_status read_root(const char *path, struct secret **ret, struct s
     CLEANUP(secret_freep) struct secret *root = secret_new(KEY_LEN);
 
     if (fd < 0 && errno == ENOENT)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "root key file '%s' is missing: put it back", path);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        "root key file '%s' is missing: put it back, or name its place with "
+                        "root-key-file",
+                        path);
     if (fd < 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open root key file '%s': %s", path,
                         errno == ELOOP ? "it is a symbolic link" : strerror(errno));

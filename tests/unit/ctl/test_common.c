@@ -44,7 +44,7 @@ static void test_what_is_wrong_is_said_in_one_line(void **state)
     } cases[] = {
         { "", "which command?" },
         { "nope", "no command 'nope'" },
-        { "audit", "no command 'audit'" },
+        { "audit", "no command 'audit'; is 'trent audit verify' meant?" },
         { "audit nope", "no command 'audit'" },
         { "init extra", "'extra' is one argument too many" },
         { "receipts a b", "'b' is one argument too many" },

@@ -80,6 +80,24 @@ static void test_never_touches_what_is_there(void **state)
     assert_code(after, 0);
 }
 
+/* Nothing is left behind that a second try would stumble over. */
+static void test_no_folder_for_the_root_key(void **state)
+{
+    const char                        *folder = *state;
+    CLEANUP(tool_free) struct tool_run bad = tool(
+        folder, "init --data %/data --root-key %/none/root", NULL);
+    CLEANUP(tool_free) struct tool_run good = tool(folder, "init --data %/data --root-key %/root",
+                                                   NULL);
+    CLEANUP(tool_free) struct tool_run taken = tool(folder, "init --data %/other --root-key %/root",
+                                                    NULL);
+
+    assert_code(bad, EX_CANTCREAT);
+    assert_says(bad.err, "none' for the root key: make it first");
+    assert_code(good, EX_OK);
+    assert_code(taken, EX_CANTCREAT);
+    assert_says(taken.err, "name another file for it");
+}
+
 static void test_a_root_key_elsewhere(void **state)
 {
     const char                        *folder = *state;
@@ -116,11 +134,9 @@ static void test_a_folder_that_cannot_be_made(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_makes_a_private_directory),
-        IN_FOLDER(test_the_secret_is_not_in_the_files),
-        IN_FOLDER(test_never_touches_what_is_there),
-        IN_FOLDER(test_a_root_key_elsewhere),
-        IN_FOLDER(test_a_folder_that_cannot_be_made),
+        IN_FOLDER(test_makes_a_private_directory),   IN_FOLDER(test_the_secret_is_not_in_the_files),
+        IN_FOLDER(test_never_touches_what_is_there), IN_FOLDER(test_no_folder_for_the_root_key),
+        IN_FOLDER(test_a_root_key_elsewhere),        IN_FOLDER(test_a_folder_that_cannot_be_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,7 +188,7 @@ static void test_a_directory_that_was_not_finished(void **state)
     create(p, &made);
     assert_int_equal(unlink(p->paths.database), 0);
     assert_int_equal(instance_create(&config, &made, &err), KMS_E_INTERNAL);
-    assert_non_null(strstr(err.detail, "root.key"));
+    assert_non_null(strstr(err.detail, "instance.sealed' exists already"));
 }
 
 static void test_bad_accounts(void **state)
