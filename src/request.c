@@ -45,7 +45,7 @@ static const struct {
     { "run", step_run },
     { "commit", step_commit },
     { "committed", step_committed },
-    /* then, for every request: its audit record, and only after that its answer (server.c, turn) */
+    /* then, for every request: its audit record, and only then its answer (server.c, on_turn) */
 };
 // clang-format on
 
