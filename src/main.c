@@ -168,8 +168,8 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
     TRY(open_audit(d, ret_head, reterr));
     clock_raise_floor(d->clock, ret_head->time);
     int64_t ahead = clock_now(d->clock) - clock_wall_ms();
-    if (d->config.dev && ahead > 0)
-        (void)clock_advance(d->clock, ahead); /* it was moved in an earlier run, and goes on from there */
+    if (d->config.dev && ahead > 0) /* moved in an earlier run: it goes on from there */
+        (void)clock_advance(d->clock, ahead);
     if (ret_head->dropped > 0)
         log_warning(
             "audit: %llu bytes of an unfinished record were cut off; no answer had left for it",

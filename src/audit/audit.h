@@ -63,12 +63,12 @@ KMS_MUST_CHECK enum kms_status audit_create(const struct audit_config *config,
 
 /* What opening found in the files. */
 struct audit_head {
-    uint64_t seq;      /* of the last record; 0 for none */
-    uint8_t  hash[32]; /* chain head */
-    int64_t  time;     /* time of the last record */
-    uint64_t commit;   /* highest "commit" of a change record */
+    uint64_t seq;                /* of the last record; 0 for none */
+    uint8_t  hash[32];           /* chain head */
+    int64_t  time;               /* time of the last record */
+    uint64_t commit;             /* highest "commit" of a change record */
     uint64_t slot_generation[2]; /* of the slot files, as the last checkpoint has them */
-    uint64_t dropped;  /* bytes of a torn last line that were cut off (no answer had left for it) */
+    uint64_t dropped; /* bytes of a torn last line that were cut off (no answer had left for it) */
 };
 /* Opens for appending: finds the head, checks the chain back to the last checkpoint; refuses with one
  * line (file, seq, why) when it does not fit. Lines that a power cut left half-written or as zeros,
