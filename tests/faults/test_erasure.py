@@ -33,7 +33,7 @@ def in_seconds(seconds):
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
 
 
-# --- evidence -----------------------------------------------------------------------------------------------
+# --- evidence -----------------------------------------------------------------------------------------------------
 
 
 def receipts_in_audit(server, arn, reason):
@@ -103,7 +103,7 @@ def folder(tmp_path):
     return make
 
 
-# --- files: every way a material ends ---------------------------------------------------------------------------
+# --- files: every way a material ends -----------------------------------------------------------------------------
 
 
 def test_delete(server, kms, folder):
@@ -294,7 +294,7 @@ def test_block_device(tmp_path):
             subprocess.run(["umount", str(mount)], check=True)
 
 
-# --- receipts ---------------------------------------------------------------------------------------------------------
+# --- receipts -----------------------------------------------------------------------------------------------------
 
 
 def check_signature(record, public_key):
@@ -363,7 +363,7 @@ def test_forged_receipt(new_server):
     assert server.trent("audit", "verify", check=False).returncode == 1
 
 
-# --- memory -------------------------------------------------------------------------------------------------------------
+# --- memory -------------------------------------------------------------------------------------------------------
 
 memory_tests = [needs_root(), pytest.mark.skipif(instrumented(), reason="sanitizers keep copies of their own")]
 READABLE = {"TRENT_SECRET_MEMORY": "mlock"}
@@ -502,21 +502,22 @@ class TestMemory:
             (sealed,) = files.import_keys(key)
             der = files.rebuild(sealed, key)
         numbers = serialization.load_der_private_key(der, None).private_numbers()
-        needles = {**forms("prime p", numbers.p.to_bytes(128, "big")), **forms("prime q", numbers.q.to_bytes(128, "big")),
+        needles = {**forms("prime p", numbers.p.to_bytes(128, "big")),
+                   **forms("prime q", numbers.q.to_bytes(128, "big")),
                    **forms("exponent d", numbers.d.to_bytes(256, "big")), **forms("material", material)}
         assert scan(long_cached, needles).hits() == {}
         import_material(kms, key, material, parameters)
         assert scan(long_cached, needles).hits() == {}
 
 
-# --- memory: what clients send and get --------------------------------------------------------------------------------------
+# --- memory: what clients send and get ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-                    "2", "-subj", "/CN=trent", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", "/CN=trent", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
                     str(folder / "key.pem"), "-out", str(folder / "cert.pem")], check=True, capture_output=True)
     return folder
 

@@ -22,7 +22,8 @@ class Key:
 
     def __init__(self, kms, imported=True, **more):
         self.material = os.urandom(32) if imported else None
-        self.id = (imported_key(kms, self.material, **more)[0] if imported else kms.create_key()["KeyMetadata"])["KeyId"]
+        key = imported_key(kms, self.material, **more)[0] if imported else kms.create_key()["KeyMetadata"]
+        self.id = key["KeyId"]
         self.blob = kms.encrypt(KeyId=self.id, Plaintext=b"kept")["CiphertextBlob"]
 
     def works(self, kms):
@@ -105,7 +106,7 @@ def site(tmp_path):
     s.server.stop()
 
 
-# --- yesterday's database --------------------------------------------------------------------------------------
+# --- yesterday's database -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_database_edited(data, statement):
     refused_data(data)
 
 
-# --- slot files, instance file, root key -----------------------------------------------------------------------------------
+# --- slot files, instance file, root key --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["erasable.slots", "durable.slots"])
@@ -267,7 +267,7 @@ def test_instance_file(data, pristine):
     assert "not an instance file" in refused_data(data)
 
 
-# --- audit ------------------------------------------------------------------------------------------------------------------
+# --- audit --------------------------------------------------------------------------------------------------------
 
 
 def audit_file(data):
@@ -294,7 +294,7 @@ def test_audit_last_line_changed(data):
     assert "audit" in refused_data(data)
 
 
-# --- places, users, ports ------------------------------------------------------------------------------------------------------
+# --- places, users, ports -----------------------------------------------------------------------------------------
 
 
 def test_data_is_a_file(tmp_path):
@@ -390,7 +390,7 @@ def test_bad_certificate(data, tmp_path):
     assert "must be given together" in refused(EX_CONFIG, "--dev", "--tls-cert=%s" % (tmp_path / "a.pem"))
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------------
+# --- settings -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text,where,what", [
@@ -451,7 +451,7 @@ def test_production_mode(tmp_path):
     assert "make a data directory with 'trent init" in line and not data.exists()
 
 
-# --- time and memory --------------------------------------------------------------------------------------------------------
+# --- time and memory ----------------------------------------------------------------------------------------------
 
 
 def start_ms(server):
@@ -523,7 +523,7 @@ def test_start_with_10000_keys(tmp_path):
         assert max(times) < 500 * crowding()
 
 
-# --- the end -----------------------------------------------------------------------------------------------------------------
+# --- the end ------------------------------------------------------------------------------------------------------
 
 
 def terminate(server):
