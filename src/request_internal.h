@@ -23,7 +23,8 @@ enum {
 // clang-format on
 
 struct request {
-    struct request  *next; /* free list of its loop */
+    struct request  *next; /* free or busy list of its loop */
+    struct request  *prev; /* busy list */
     struct server   *server;
     struct exchange *ex;
     unsigned         loop;
@@ -72,6 +73,7 @@ struct noise {
 struct loop {
     int             reader; /* epoch reader */
     struct request *free;
+    struct request *busy; /* not answered yet: a stop may leave some behind */
     size_t          n_free;
     struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn */
     size_t          n_batch;

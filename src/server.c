@@ -65,6 +65,11 @@ static struct request *request_take(struct server *s, struct exchange *ex)
     }
     if (rq == NULL)
         return NULL;
+    rq->prev = NULL;
+    rq->next = l->busy;
+    if (l->busy != NULL)
+        l->busy->prev = rq;
+    l->busy = rq;
     rq->ex = ex;
     rq->reader = l->reader;
     uuid_text_new(rq->id);
@@ -85,6 +90,12 @@ static void request_put(struct request *rq)
     struct loop        *l = &rq->server->loops[rq->loop];
     struct vault_result result = rq->call.result;
 
+    if (rq->next != NULL)
+        rq->next->prev = rq->prev;
+    if (rq->prev != NULL)
+        rq->prev->next = rq->next;
+    else
+        l->busy = rq->next;
     if (!keeps(l, rq)) {
         request_free(rq);
         return;
@@ -464,16 +475,22 @@ void server_set_ready(struct server *s, bool ready)
     atomic_store(&s->ready, ready);
 }
 
+static void free_list(struct request *rq)
+{
+    while (rq != NULL) {
+        struct request *next = rq->next;
+        request_free(rq);
+        rq = next;
+    }
+}
+
 void server_free(struct server *s)
 {
     if (s == NULL)
         return;
     for (unsigned i = 0; s->loops != NULL && i < s->n_loops; i++) {
-        while (s->loops[i].free != NULL) {
-            struct request *next = s->loops[i].free->next;
-            request_free(s->loops[i].free);
-            s->loops[i].free = next;
-        }
+        free_list(s->loops[i].free);
+        free_list(s->loops[i].busy); /* those that waited for something that will not come */
     }
     free(s->loops);
     free(s->pool_readers);

@@ -42,21 +42,22 @@ static void event_of_a_material(void **state)
 {
     CLEANUP(buf_release) struct buf          text = BUF_INIT(65536);
     CLEANUP(json_doc_freep) struct json_doc *doc = json_doc_new();
-    struct material_id id = { { 0xab } };
-    struct kms_error   err;
-    struct json        root;
+    struct material_id                       id = { { 0xab } };
+    struct kms_error                         err;
+    struct json                              root;
 
     (void)state;
     service_event_write(&text, 1795286677000, "DeleteExpiredKeyMaterial", bytes_str(ARN), &id);
     buf_add_str(&text, "}");
     assert_true(buf_ok(&text) && buf_reserve(&text, JSON_PADDING));
     assert_int_equal(json_parse(doc, text.ptr, text.len, &root, &err), KMS_OK);
-    assert_true(bytes_eq_str(json_string(json_member(root, "eventName")), "DeleteExpiredKeyMaterial"));
+    assert_true(
+        bytes_eq_str(json_string(json_member(root, "eventName")), "DeleteExpiredKeyMaterial"));
     assert_true(bytes_eq_str(json_string(json_member(root, "eventType")), "AwsServiceEvent"));
     assert_true(bytes_eq_str(json_string(json_member(root, "awsRegion")), "eu-central-1"));
     assert_true(bytes_eq_str(json_string(json_member(root, "recipientAccountId")), "123456789012"));
     assert_true(bytes_eq_str(json_string(json_member(root, "eventTime")), "2026-11-21T18:44:37Z"));
-    struct json details = json_member(root, "serviceEventDetails");
+    struct json  details = json_member(root, "serviceEventDetails");
     struct bytes hex = json_string(json_member(details, "keyMaterialId"));
     assert_int_equal(hex.len, 64);
     assert_true(bytes_starts(hex, BYTES_LIT("ab00")));
