@@ -32,26 +32,37 @@ static enum step_result step_run(struct request *rq);       /* begin, vault comm
 static enum step_result step_commit(struct request *rq);    /* the change, with its audit event     */
 static enum step_result step_committed(struct request *rq); /* what became of it                    */
 
+enum step {
+    STEP_SIGV4,
+    STEP_OPERATION,
+    STEP_LANE,
+    STEP_KEY, /* where a request goes on that changed threads, and begins again after a conflict */
+    STEP_AUTHZ,
+    STEP_STATE,
+    STEP_RUN,
+    STEP_COMMIT,
+    STEP_COMMITTED,
+};
+
 static const struct {
     const char *name;
     enum step_result (*run)(struct request *rq);
 } steps[] = {
-    { "sigv4", step_sigv4 },
-    { "operation", step_operation },
-    { "lane", step_lane },
-    { "key", step_key },
-    { "authz", step_authz },
-    { "state", step_state },
-    { "run", step_run },
-    { "commit", step_commit },
-    { "committed", step_committed },
+    [STEP_SIGV4]     = { "sigv4", step_sigv4 },
+    [STEP_OPERATION] = { "operation", step_operation },
+    [STEP_LANE]      = { "lane", step_lane },
+    [STEP_KEY]       = { "key", step_key },
+    [STEP_AUTHZ]     = { "authz", step_authz },
+    [STEP_STATE]     = { "state", step_state },
+    [STEP_RUN]       = { "run", step_run },
+    [STEP_COMMIT]    = { "commit", step_commit },
+    [STEP_COMMITTED] = { "committed", step_committed },
     /* then, for every request: its audit record, and only then its answer (server.c, on_turn) */
 };
 // clang-format on
 
-enum { STEP_KEY = 3 }; /* where a request goes on that changes threads or runs again */
-
-static enum step_result refused(struct request *rq, enum kms_status status)
+/* DONE for KMS_OK, else REFUSED with this status. */
+static enum step_result outcome(struct request *rq, enum kms_status status)
 {
     rq->status = status;
     return status == KMS_OK ? DONE : REFUSED;
@@ -170,7 +181,7 @@ static enum step_result step_sigv4(struct request *rq)
     enum kms_status status = sigv4_verify(&rq->ex->in, services, clock_wall_ms(), &hooks,
                                           &rq->scratch, &caller, &rq->error);
     if (status != KMS_OK)
-        return refused(rq, status);
+        return outcome(rq, status);
     rq->authenticated = true;
     rq->ex->authenticated = true;
     rq->region = caller.region;
@@ -214,10 +225,10 @@ static enum step_result step_operation(struct request *rq)
 {
     rq->op = operation_find(single_header(&rq->ex->in, "x-amz-target"));
     if (rq->op == NULL)
-        return refused(rq, KMS_FAIL(&rq->error, KMS_E_UNKNOWN_OPERATION, "unknown target"));
+        return outcome(rq, KMS_FAIL(&rq->error, KMS_E_UNKNOWN_OPERATION, "unknown target"));
     enum kms_status status = read_input(rq);
     if (status != KMS_OK)
-        return refused(rq, status);
+        return outcome(rq, status);
 
     struct op_call *call = &rq->call;
     buf_reset(&rq->scratch);
@@ -232,7 +243,7 @@ static enum step_result step_operation(struct request *rq)
     call->answer = &rq->writer;
     call->change = &rq->change;
     rq->ex->secret = (rq->op->flags & OP_SECRET_REPLY) != 0;
-    return rq->op->prepare == NULL ? DONE : refused(rq, rq->op->prepare(call, &rq->error));
+    return rq->op->prepare == NULL ? DONE : outcome(rq, rq->op->prepare(call, &rq->error));
 }
 
 static enum step_result step_lane(struct request *rq)
@@ -326,7 +337,7 @@ static enum step_result step_key(struct request *rq)
     rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
     enum kms_status status = find_keys(rq);
     if (status != KMS_OK)
-        return refused(rq, status);
+        return outcome(rq, status);
     if ((rq->op->flags & OP_ALIAS_NAME) != 0)
         call->alias = directory_alias(rq->server->parts.directory, call->account, call->region,
                                       call->in.alias_name);
@@ -355,11 +366,11 @@ static enum kms_status decide(struct request *rq, const char *action, const stru
 static enum step_result step_authz(struct request *rq)
 {
     if (rq->op->key != OP_KEY_BLOB_AND_DESTINATION)
-        return refused(rq, decide(rq, rq->op->name, rq->call.key));
+        return outcome(rq, decide(rq, rq->op->name, rq->call.key));
     enum kms_status status = decide(rq, "ReEncryptFrom", rq->call.key);
     if (status == KMS_OK)
         status = decide(rq, "ReEncryptTo", rq->call.key2);
-    return refused(rq, status);
+    return outcome(rq, status);
 }
 
 /* --- state: usage before state, then origin (kms-behaviour 1.5, steps 7 and 8) ---------------- */
@@ -403,7 +414,7 @@ static enum step_result step_state(struct request *rq)
 
     if (status == KMS_OK)
         status = check_key(rq, rq->call.key2);
-    return refused(rq, status);
+    return outcome(rq, status);
 }
 
 /* --- run -------------------------------------------------------------------------------------- */
@@ -443,7 +454,7 @@ static enum step_result step_run(struct request *rq)
         rq->step = STEP_KEY;
         return PENDING;
     }
-    return refused(rq, status);
+    return outcome(rq, status);
 }
 
 /* --- commit ----------------------------------------------------------------------------------- */
@@ -460,7 +471,7 @@ static enum step_result step_commit(struct request *rq)
         return DONE; /* nothing to change: audited with the batch */
     request_event_write(rq, &rq->change.event);
     if (!buf_ok(&rq->change.event))
-        return refused(rq, KMS_FAIL(&rq->error, KMS_E_INTERNAL, "the audit record is too long"));
+        return outcome(rq, KMS_FAIL(&rq->error, KMS_E_INTERNAL, "the audit record is too long"));
     rq->job = (struct commit_job){
         .change = rq->change,
         .takes_away = (rq->op->flags & OP_TAKES_AWAY) != 0,
@@ -492,7 +503,7 @@ static enum step_result step_committed(struct request *rq)
     }
     rq->error = rq->job.error;
     if (rq->job.status == KMS_E_CHANGED)
-        return refused(
+        return outcome(
             rq, KMS_FAIL(&rq->error, KMS_E_INTERNAL, "other requests kept changing the key"));
-    return refused(rq, rq->job.status);
+    return outcome(rq, rq->job.status);
 }

@@ -7,11 +7,11 @@
  *   2 commit     one store transaction; each change with its audit event; each may be refused alone
  *   3 publish    the directory shows the new records: the next request sees them
  *   4 audit      the events of the changes are in the audit files, on disk
- *   5 drain      changes that delete material: wait until nobody holds the old records or the
- *                opened material, wipe it from memory
- *   6 erase      overwrite the slots, sync, read back; scrub the database file
- *   7 receipt    signed, in the audit, on disk
- *   8 answer     `done` of every change
+ *   5 drain      wait until nobody holds an old record; for changes that delete material also until
+ *                nobody holds it opened, and wipe it from memory
+ *   6 erase      overwrite the slots, sync, read back; scrub the database file   (commit_erase:
+ *   7 receipt    signed, in the audit, on disk                                    steps 5 to 7)
+ *   8 answer     `done` of every change; then the store notes which erasures are done
  *
  * A crash at any step is finished by commit_recover() before the server listens.
  */
