@@ -245,12 +245,13 @@ static void clock_move(struct server *s, struct exchange *ex, const char date[29
 
     if (doc == NULL || json_parse(doc, ex->in.body, ex->in.body_len, &root, &err) != KMS_OK ||
         !json_int(json_member(root, "advanceSeconds"), &seconds) || seconds < 0 ||
-        seconds > (int64_t)100 * 366 * 86400) {
+        seconds > (int64_t)100 * 366 * 86400 || !clock_advance(s->parts.clock, seconds * 1000)) {
         clock_answer(s, ex, 400,
-                     "expected {\"advanceSeconds\": N} with N from 0 to a hundred years", date);
+                     "expected {\"advanceSeconds\": N} with N from 0 to a hundred years, and not "
+                     "beyond the year 9999",
+                     date);
         return;
     }
-    (void)clock_advance(s->parts.clock, seconds * 1000);
     jobs_wake(s->parts.jobs);
     clock_answer(s, ex, 200, NULL, date);
 }

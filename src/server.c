@@ -20,6 +20,8 @@
 
 static void request_free(struct request *rq)
 {
+    if (rq->job.done != NULL) /* the committer is through with it, but nobody has been told */
+        change_release(&rq->job.change);
     json_doc_free(rq->doc);
     vault_result_release(&rq->call.result);
     buf_release(&rq->scratch);

@@ -97,7 +97,10 @@ void clock_confirm(struct clock *c)
 
 bool clock_advance(struct clock *c, int64_t by_ms)
 {
-    if (by_ms < 0 || by_ms > INT64_MAX / 4)
+    static const int64_t end =
+        253402300800000; /* of the year 9999: dates have four digits for it */
+
+    if (by_ms < 0 || by_ms >= end || clock_now(c) + by_ms >= end)
         return false;
     atomic_fetch_add(&c->offset, by_ms);
     (void)clock_now(c);

@@ -35,7 +35,8 @@ uint64_t clock_monotonic_ns(void);
 bool clock_certain(struct clock *c);
 /* An operator confirms the present time. */
 void clock_confirm(struct clock *c);
-/* Development mode only: moves clock_now forward. Negative values are refused (false). */
+/* Development mode only: moves clock_now forward. Negative values are refused (false), and what leads
+ * beyond the year 9999. */
 bool clock_advance(struct clock *c, int64_t by_ms);
 /* Back to the machine's clock (development reset). The high-water mark is dropped. */
 void clock_reset(struct clock *c);

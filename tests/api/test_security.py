@@ -15,6 +15,7 @@ import struct
 import subprocess
 import threading
 import time
+import urllib.error
 
 import pytest
 
@@ -410,6 +411,17 @@ def test_failed_authentications_are_all_counted(new_server):
     counted = sum(r["serviceEventDetails"]["failedAuthentications"] for r in records
                   if r["eventName"] == "TrentUnauthenticatedRequests")
     assert each < 70 and each + counted == 70
+
+
+def test_clock_ends_with_the_year_9999(new_server):
+    """Dates have four digits for it: audit files named 1020 were not found again."""
+    server = new_server()
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        for _ in range(100):
+            server.advance(100 * 365 * 86400)
+    assert server.client().create_key()["KeyMetadata"]["CreationDate"].year > 9800
+    server.stop()
+    server.start()
 
 
 # --- files -------------------------------------------------------------------------------------------------------

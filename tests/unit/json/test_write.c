@@ -75,6 +75,11 @@ static void strings_are_escaped(void **state)
     is(w, "\"a\\u0000b\"");
     json_put_str(w, NULL, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\xee\x80\x80");
     is(w, "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\xee\x80\x80\"");
+    /* line ends of other readers, and what turns the direction of a terminal's line */
+    json_put_str(w, NULL, "\xc2\x80\xc2\x85\xc2\x9f\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xae");
+    is(w, "\"\\u0080\\u0085\\u009f\\u2028\\u2029\\u202e\"");
+    json_put_str(w, NULL, "\xc2\xa0\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa8\xe1\x80\xa8");
+    is(w, "\"\xc2\xa0\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa8\xe1\x80\xa8\"");
     json_put_string(w, NULL, (struct bytes){ NULL, 0 });
     is(w, "\"\"");
 }
