@@ -209,6 +209,12 @@ static void scan_all(struct churn *c, bool all_alive_are_there)
     }
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { CHURN_ROUNDS = 1000 }; /* looking through the files takes them minutes */
+#else
+enum { CHURN_ROUNDS = 5000 };
+#endif
+
 static void test_churn_leaves_nothing(void **state)
 {
     CLEANUP(freep) struct churn *c = calloc(1, sizeof *c);
@@ -216,7 +222,7 @@ static void test_churn_leaves_nothing(void **state)
     assert_non_null(c);
     c->f = *state;
     c->f->random += 6; /* a run that is known to need all of scrub (see page.c) */
-    for (size_t round = 0; round < 5000; round++) {
+    for (size_t round = 0; round < CHURN_ROUNDS; round++) {
         churn_step(c);
         if (round % 100 == 0) {
             scan_all(c, false); /* nor did the page cache bring anything back into the WAL */
