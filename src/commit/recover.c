@@ -283,6 +283,30 @@ static enum kms_status sweep(struct loading *l, struct kms_error *reterr)
     return vault_sweep(l->c->parts.vault, SLOT_ERASABLE, slot_named, slot_swept, l, &count, reterr);
 }
 
+/* The database counts its commits and the log names them. Marking tombstones is the only commit without
+ * an event: one may follow each that the log knows or that was in the outbox. More are records that are
+ * gone: an older copy of the log, or somebody's hand. The log goes on, and says so. */
+static enum kms_status note_missing_records(struct loading *l, uint64_t logged, uint64_t stored,
+                                            struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(4096);
+    char                            extra[96];
+
+    if (stored <= logged + 2 + 2 * (uint64_t)l->found->outbox)
+        return KMS_OK;
+    log_warning(
+        "the audit log is older than the database (commit %llu, database has %llu): records "
+        "are missing",
+        (unsigned long long)logged, (unsigned long long)stored);
+    int len = snprintf(extra, sizeof extra, "{\"loggedCommit\":%llu,\"databaseCommit\":%llu}",
+                       (unsigned long long)logged, (unsigned long long)stored);
+    service_event_text(&text, clock_now(l->c->parts.clock), "TrentRecordsMissing",
+                       (struct bytes){ NULL, 0 }, bytes_of(extra, (size_t)len));
+    audit_event_commit(&text, stored); /* said once */
+    struct bytes event = buf_bytes(&text);
+    return audit_append(l->c->parts.audit, &event, 1, true, true, reterr);
+}
+
 enum kms_status commit_recover(struct committer *c, const struct audit_head *head,
                                struct commit_recovery *ret, struct kms_error *reterr)
 {
@@ -304,6 +328,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
 
     TRY(c->parts.store->ops->load(c->parts.store, &visitor, reterr));
     CRASH_POINT("recover-loaded");
+    TRY(note_missing_records(&l, head->commit, stored, reterr));
     if (l.n_stones > 0) {
         TRY(commit_erase_tombstones(c, l.stones, l.n_stones, reterr));
         ret->erased = l.n_stones;

@@ -424,6 +424,29 @@ def test_clock_ends_with_the_year_9999(new_server):
     server.start()
 
 
+def test_audit_log_cut_back_to_a_checkpoint(new_server):
+    """Without a witness the shorter log verifies; the database knows better."""
+    server = new_server()
+    server.client().create_key()
+    server.stop()
+    log = max((server.data / "audit").glob("trent-*.jsonl"))
+    size = log.stat().st_size
+    server.start()
+    kms = server.client()
+    key, _ = imported_key(kms, b"z" * 32)
+    kms.delete_imported_key_material(KeyId=key["KeyId"])
+    server.stop()
+    os.truncate(log, size)
+    server.start()
+    missing = [r for r in server.audit() if r["eventName"] == "TrentRecordsMissing"]
+    assert len(missing) == 1 and "records are missing" in server.log()
+    details = missing[0]["serviceEventDetails"]
+    assert details["databaseCommit"] > details["loggedCommit"] + 2
+    server.stop()
+    server.start()
+    assert len([r for r in server.audit() if r["eventName"] == "TrentRecordsMissing"]) == 1
+
+
 # --- files -------------------------------------------------------------------------------------------------------
 
 
