@@ -19,7 +19,7 @@ static void wait_for_checkpoint(struct fixture *f)
 {
     struct audit_counts c = { .seq = 1 };
 
-    for (int tries = 0; tries < 5000 && c.checkpoint_seq != c.seq; tries++) {
+    for (int tries = 0; tries < 150000 && c.checkpoint_seq != c.seq; tries++) {
         (void)usleep(200);
         audit_counts(f->audit, &c);
     }
@@ -31,7 +31,7 @@ static void wait_for_next_file(struct fixture *f)
     size_t files = fixture_files(f);
 
     assert_true(clock_advance(f->clock, 2 * 3600 * 1000));
-    for (int tries = 0; tries < 5000 && fixture_files(f) == files; tries++)
+    for (int tries = 0; tries < 60000 && fixture_files(f) == files; tries++)
         (void)usleep(1000);
     assert_int_equal(fixture_files(f), files + 1);
 }
