@@ -52,7 +52,7 @@ static const struct setting settings[] = {
       "RSA_2048 wrapping keys made ahead for GetParametersForImport" },
     { "ready-keys-3072", SET_INT, AT(ready_keys_3072), "4", 0, 1024, { 0 }, "the same for RSA_3072" },
     { "ready-keys-4096", SET_INT, AT(ready_keys_4096), "4", 0, 1024, { 0 }, "the same for RSA_4096" },
-    { "loops", SET_INT, AT(loops), "0", 0, 128, { 0 }, "event loop threads; 0: one per core" },
+    { "loops", SET_INT, AT(loops), "0", 0, 64, { 0 }, "event loop threads; 0: one per core" },
     { "pool-threads", SET_INT, AT(pool_threads), "4", 1, 64, { 0 },
       "threads for calls that change state or take long" },
     { "max-connections", SET_INT, AT(max_connections), "4096", 1, 1000000, { 0 }, "connections in total" },

@@ -120,8 +120,8 @@ static enum kms_status check_header(struct slot_file *f, uint64_t min_generation
         return KMS_FAIL(
             reterr, KMS_E_INTERNAL,
             foreign ? "slot file '%s' belongs to another instance; put the right one back"
-                    : "the header of slot file '%s' is damaged; restore it, or see the recovery "
-                      "chapter of the manual",
+                    : "the header of slot file '%s' is damaged; put an undamaged copy of the "
+                      "same file back",
             f->path);
     if (f->generation < min_generation)
         return KMS_FAIL(

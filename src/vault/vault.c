@@ -99,7 +99,7 @@ static enum kms_status open_slots(struct vault *v, const struct vault_config *co
         return KMS_OK;
     return KMS_FAIL(reterr, KMS_E_INTERNAL,
                     "in '%s' deleted keys cannot be erased for certain (%s): use "
-                    "ext4, xfs, or btrfs with chattr +C, or set allow-grade-c",
+                    "ext4, xfs, or btrfs with chattr +C, or set allow-erase-grade-c",
                     config->data_dir, v->grade.reason);
 }
 
