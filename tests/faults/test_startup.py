@@ -396,8 +396,8 @@ def test_bad_certificate(data, tmp_path):
 @pytest.mark.parametrize("text,where,what", [
     ("dev = true\nno-such-thing = 1\n", 2, "there is no setting 'no-such-thing'"),
     ("# comment\n\ndev = perhaps\n", 3, "'perhaps' for dev is neither true nor false"),
-    ("loops = many\n", 1, "'many' for loops is not a whole number from 0 to 128"),
-    ("loops = 129\n", 1, "'129' for loops"),
+    ("loops = many\n", 1, "'many' for loops is not a whole number from 0 to 64"),
+    ("loops = 65\n", 1, "'65' for loops"),
     ("audit-sync = sometimes\n", 1, "is not one of: written, always"),
     ("dev true\n", 1, "expected 'name = value', found 'dev true'"),
 ])
