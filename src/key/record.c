@@ -21,38 +21,7 @@ static const char *const state_names[KEY_STATE_COUNT] = {
     [KEY_UPDATING] = "Updating",
 };
 
-static const char *const spec_names[SPEC_COUNT] = {
-    [SPEC_SYMMETRIC_DEFAULT] = "SYMMETRIC_DEFAULT",
-    [SPEC_RSA_2048] = "RSA_2048",
-    [SPEC_RSA_3072] = "RSA_3072",
-    [SPEC_RSA_4096] = "RSA_4096",
-    [SPEC_ECC_NIST_P256] = "ECC_NIST_P256",
-    [SPEC_ECC_NIST_P384] = "ECC_NIST_P384",
-    [SPEC_ECC_NIST_P521] = "ECC_NIST_P521",
-    [SPEC_ECC_SECG_P256K1] = "ECC_SECG_P256K1",
-    [SPEC_ECC_NIST_EDWARDS25519] = "ECC_NIST_EDWARDS25519",
-    [SPEC_HMAC_224] = "HMAC_224",
-    [SPEC_HMAC_256] = "HMAC_256",
-    [SPEC_HMAC_384] = "HMAC_384",
-    [SPEC_HMAC_512] = "HMAC_512",
-    [SPEC_SM2] = "SM2",
-    [SPEC_ML_DSA_44] = "ML_DSA_44",
-    [SPEC_ML_DSA_65] = "ML_DSA_65",
-    [SPEC_ML_DSA_87] = "ML_DSA_87",
-    [SPEC_ML_KEM_512] = "ML_KEM_512",
-    [SPEC_ML_KEM_768] = "ML_KEM_768",
-    [SPEC_ML_KEM_1024] = "ML_KEM_1024",
-};
-
-static const char *const usage_names[USAGE_COUNT] = {
-    [USAGE_ENCRYPT_DECRYPT] = "ENCRYPT_DECRYPT",
-    [USAGE_SIGN_VERIFY] = "SIGN_VERIFY",
-    [USAGE_GENERATE_VERIFY_MAC] = "GENERATE_VERIFY_MAC",
-    [USAGE_KEY_AGREEMENT] = "KEY_AGREEMENT",
-    [USAGE_ENCAPSULATE_DECAPSULATE] = "ENCAPSULATE_DECAPSULATE",
-};
-
-static const char *const origin_names[ORIGIN_COUNT] = {
+const char *const key_origin_names[ORIGIN_COUNT + 1] = {
     [ORIGIN_AWS_KMS] = "AWS_KMS",
     [ORIGIN_EXTERNAL] = "EXTERNAL",
     [ORIGIN_AWS_CLOUDHSM] = "AWS_CLOUDHSM",
@@ -84,19 +53,19 @@ const char *key_state_name(enum key_state state)
 const char *key_spec_name(enum key_spec spec)
 {
     assert(spec < SPEC_COUNT);
-    return spec_names[spec];
+    return key_spec_names[spec];
 }
 
 const char *key_usage_name(enum key_usage usage)
 {
     assert(usage < USAGE_COUNT);
-    return usage_names[usage];
+    return key_usage_names[usage];
 }
 
 const char *key_origin_name(enum key_origin origin)
 {
     assert(origin < ORIGIN_COUNT);
-    return origin_names[origin];
+    return key_origin_names[origin];
 }
 
 const char *material_role_name(enum material_role role)
@@ -109,47 +78,6 @@ const char *erase_reason_name(enum erase_reason reason)
 {
     assert(reason < ERASE_REASON_COUNT);
     return erase_names[reason];
-}
-
-static bool name_find(struct bytes name, const char *const *names, size_t count, size_t *ret)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (bytes_eq_str(name, names[i])) {
-            *ret = i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool key_spec_parse(struct bytes name, enum key_spec *ret)
-{
-    size_t at;
-
-    if (!name_find(name, spec_names, SPEC_COUNT, &at))
-        return false;
-    *ret = (enum key_spec)at;
-    return true;
-}
-
-bool key_usage_parse(struct bytes name, enum key_usage *ret)
-{
-    size_t at;
-
-    if (!name_find(name, usage_names, USAGE_COUNT, &at))
-        return false;
-    *ret = (enum key_usage)at;
-    return true;
-}
-
-bool key_origin_parse(struct bytes name, enum key_origin *ret)
-{
-    size_t at;
-
-    if (!name_find(name, origin_names, ORIGIN_COUNT, &at))
-        return false;
-    *ret = (enum key_origin)at;
-    return true;
 }
 
 /* --- key records ------------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "crypto/spec.h"
 #include "key/id.h"
 
 /* kms-behaviour 5; order is stored in databases: append only. */
@@ -25,38 +26,7 @@ enum key_state {
 };
 const char *key_state_name(enum key_state state); /* "Enabled", ... as on the wire */
 
-/* Stored; append only. Names as on the wire by the functions below. */
-enum key_spec {
-    SPEC_SYMMETRIC_DEFAULT,
-    SPEC_RSA_2048,
-    SPEC_RSA_3072,
-    SPEC_RSA_4096,
-    SPEC_ECC_NIST_P256,
-    SPEC_ECC_NIST_P384,
-    SPEC_ECC_NIST_P521,
-    SPEC_ECC_SECG_P256K1,
-    SPEC_ECC_NIST_EDWARDS25519,
-    SPEC_HMAC_224,
-    SPEC_HMAC_256,
-    SPEC_HMAC_384,
-    SPEC_HMAC_512,
-    SPEC_SM2,
-    SPEC_ML_DSA_44,
-    SPEC_ML_DSA_65,
-    SPEC_ML_DSA_87,
-    SPEC_ML_KEM_512,
-    SPEC_ML_KEM_768,
-    SPEC_ML_KEM_1024,
-    SPEC_COUNT
-};
-enum key_usage {
-    USAGE_ENCRYPT_DECRYPT,
-    USAGE_SIGN_VERIFY,
-    USAGE_GENERATE_VERIFY_MAC,
-    USAGE_KEY_AGREEMENT,
-    USAGE_ENCAPSULATE_DECAPSULATE,
-    USAGE_COUNT
-};
+/* Stored; append only. */
 enum key_origin {
     ORIGIN_AWS_KMS,
     ORIGIN_EXTERNAL,
@@ -66,13 +36,12 @@ enum key_origin {
 };
 enum multi_region { REGION_SINGLE, REGION_PRIMARY, REGION_REPLICA };
 
+/* Names as on the wire, in the order of the enum, NULL at the end: for shapes too. Those of specs
+ * and usages are in crypto/spec.h. */
+extern const char *const key_origin_names[ORIGIN_COUNT + 1];
 const char *key_spec_name(enum key_spec spec);
 const char *key_usage_name(enum key_usage usage);
 const char *key_origin_name(enum key_origin origin);
-/* False for a name that is not in the list. */
-KMS_MUST_CHECK bool key_spec_parse(struct bytes name, enum key_spec *ret);
-KMS_MUST_CHECK bool key_usage_parse(struct bytes name, enum key_usage *ret);
-KMS_MUST_CHECK bool key_origin_parse(struct bytes name, enum key_origin *ret);
 
 /* recorded-imports section 3: the roles a material can have in its key's list. */
 enum material_role {
@@ -193,7 +162,7 @@ struct alias_record {
 struct import_key_record {
     uint8_t         id[16];             /* the token id */
     struct key_name key;                /* views into `arena` */
-    uint8_t         wrapping_algorithm; /* enum wrapping_algorithm of vault/vault.h */
+    uint8_t         wrapping_algorithm; /* enum wrapping_algorithm */
     uint8_t         wrapping_spec;      /* enum key_spec: SPEC_RSA_2048, 3072, 4096 */
     uint8_t         fingerprint[32];    /* SHA-256 of the public key's SPKI */
     int64_t         valid_to;

@@ -21,10 +21,10 @@ enum kms_status op_check_recipient(const struct op_call *call, struct kms_error 
 enum kms_status op_check_symmetric(const struct key_record *key, struct op_int algorithm,
                                    struct kms_error *reterr)
 {
-    if (!algorithm.set || algorithm.v == ALG_SYMMETRIC_DEFAULT)
+    if (!algorithm.set || algorithm.v == ALGORITHM_SYMMETRIC_DEFAULT)
         return KMS_OK;
     return KMS_REFUSE(reterr, KMS_E_KEY_USAGE, "Algorithm %s is incompatible with key spec %s.",
-                      shape_encryption_algorithms[algorithm.v], key_spec_name(key->spec));
+                      algorithm_names[algorithm.v], key_spec_name(key->spec));
 }
 
 /* DryRunModifiers [IGNORE_CIPHERTEXT]: only with DryRun; then the key must be named (kms-behaviour
@@ -45,7 +45,7 @@ static enum kms_status ignores_ciphertext(const struct op_call *call, bool *ret,
 enum kms_status op_read_blob(struct op_call *call, struct bytes key_id, const char *key_member,
                              struct op_int algorithm, struct kms_error *reterr)
 {
-    bool asymmetric = algorithm.set && algorithm.v != ALG_SYMMETRIC_DEFAULT;
+    bool asymmetric = algorithm.set && algorithm.v != ALGORITHM_SYMMETRIC_DEFAULT;
     bool ignored = false;
 
     TRY(ignores_ciphertext(call, &ignored, reterr));

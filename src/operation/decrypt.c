@@ -7,7 +7,7 @@ const struct shape_member op_decrypt_shape[] = {
     SHAPE_CONTEXT("EncryptionContext", encryption_context),
     SHAPE_GRANT_TOKENS,
     SHAPE_KEY("KeyId", key_id, 0),
-    SHAPE_ALGORITHM("EncryptionAlgorithm", encryption_algorithm),
+    SHAPE_ALGORITHM("EncryptionAlgorithm", encryption_algorithm, 0, encryption),
     SHAPE_RECIPIENT,
     SHAPE_DRY_RUN,
     SHAPE_DRY_RUN_MODIFIERS,

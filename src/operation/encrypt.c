@@ -7,7 +7,7 @@ const struct shape_member op_encrypt_shape[] = {
     SHAPE_BYTES("Plaintext", plaintext, SHAPE_REQUIRED | SHAPE_SENSITIVE, LIMIT_PLAINTEXT),
     SHAPE_CONTEXT("EncryptionContext", encryption_context),
     SHAPE_GRANT_TOKENS,
-    SHAPE_ALGORITHM("EncryptionAlgorithm", encryption_algorithm),
+    SHAPE_ALGORITHM("EncryptionAlgorithm", encryption_algorithm, 0, encryption),
     SHAPE_DRY_RUN,
     SHAPE_END,
 };

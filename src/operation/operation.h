@@ -69,18 +69,15 @@ struct op_input {
     struct bytes  key_material_id; /* 64 hex digits */
     struct bytes  plaintext, ciphertext_blob;
     struct json   encryption_context, source_context, destination_context; /* checked maps */
-    /* enum encryption_algorithm */
-    struct op_int encryption_algorithm, source_algorithm, destination_algorithm;
+    /* enum algorithm; `algorithm` is that of signing, MACs, key agreement or encapsulation */
+    struct op_int encryption_algorithm, source_algorithm, destination_algorithm, algorithm;
+    struct op_int key_pair_spec; /* enum key_spec */
+    struct op_int message_type;  /* enum message_type */
+    struct bytes  message, signature, mac, public_key;
+    struct bytes  shared_secret_ciphertext; /* Decapsulate */
     struct op_int number_of_bytes;
     struct op_int data_key_spec; /* 0 AES_256, 1 AES_128 */
 };
-enum encryption_algorithm {
-    ALG_RSAES_OAEP_SHA_1,
-    ALG_RSAES_OAEP_SHA_256,
-    ALG_SM2PKE,
-    ALG_SYMMETRIC_DEFAULT
-};
-
 /* --- the call --------------------------------------------------------------------------------- */
 
 /* What operations may use; the same for all calls. */

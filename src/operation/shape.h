@@ -48,10 +48,8 @@ struct shape_member {
 };
 
 /* "Value '...' at 'keyId' failed ..." path of a member: first letter in lower case. */
-extern const char *const shape_key_specs[]; /* in enum key_spec order */
-extern const char *const shape_key_usages[];
-extern const char *const shape_origins[];
-extern const char *const shape_encryption_algorithms[];
+/* Names of specs, usages and algorithms: crypto/spec.h; of origins: key/record.h. */
+extern const char *const shape_message_types[];       /* in enum message_type order */
 extern const char *const shape_wrapping_algorithms[]; /* see shape_names.c */
 extern const char *const shape_wrapping_specs[];
 extern const char *const shape_data_key_specs[];
@@ -65,6 +63,20 @@ extern const char shape_key_spec_text[];
 extern const char shape_data_key_spec_text[];   /* oddly that of the KMS keys */
 extern const char shape_deprecated_spec_text[]; /* CustomerMasterKeySpec */
 extern const char shape_key_usage_text[];
+extern const char shape_encryption_algorithm_text[];
+extern const char shape_signing_algorithm_text[];
+extern const char shape_mac_algorithm_text[];
+extern const char shape_key_agreement_algorithm_text[];
+extern const char shape_encapsulation_algorithm_text[];
+extern const char shape_data_key_pair_spec_text[];
+
+/* Which of algorithm_names, of key_spec_names, a member takes. */
+bool shape_is_encryption_algorithm(struct bytes name);
+bool shape_is_signing_algorithm(struct bytes name);
+bool shape_is_mac_algorithm(struct bytes name);
+bool shape_is_key_agreement_algorithm(struct bytes name);
+bool shape_is_encapsulation_algorithm(struct bytes name);
+bool shape_is_data_key_pair_spec(struct bytes name);
 
 /* Patterns of kms-behaviour 16.1, matched against the whole string. */
 bool shape_is_ascii(struct bytes text);                /* ^\p{ASCII}+$ */
@@ -110,8 +122,11 @@ size_t shape_characters(struct bytes text);
       SHAPE_AT(tags) }
 #define SHAPE_CONTEXT(NAME, FIELD)                                                                 \
     { .name = (NAME), .type = SHAPE_MAP, .max_items = LIMIT_LIST_ITEMS, SHAPE_AT(FIELD) }
-#define SHAPE_ALGORITHM(NAME, FIELD)                                                               \
-    { .name = (NAME), .type = SHAPE_ENUM, .values = shape_encryption_algorithms, SHAPE_AT(FIELD) }
+/* KIND: encryption, signing, mac, key_agreement, encapsulation. The result is an enum algorithm. */
+#define SHAPE_ALGORITHM(NAME, FIELD, FLAGS, KIND)                                                  \
+    { .name = (NAME), .type = SHAPE_ENUM, .flags = (FLAGS), .values = algorithm_names,             \
+      .enum_text = shape_##KIND##_algorithm_text, .matches = shape_is_##KIND##_algorithm,          \
+      SHAPE_AT(FIELD) }
 /* Blobs: texts never show the value (kms-behaviour 1.6). */
 #define SHAPE_BYTES(NAME, FIELD, FLAGS, MAX)                                                       \
     { .name = (NAME), .type = SHAPE_BLOB, .flags = SHAPE_NO_AUDIT | (FLAGS), .min = 1,             \

@@ -6,30 +6,6 @@
  */
 #include "operation/shape.h"
 
-const char *const shape_key_specs[] = {
-    [SPEC_SYMMETRIC_DEFAULT] = "SYMMETRIC_DEFAULT",
-    [SPEC_RSA_2048] = "RSA_2048",
-    [SPEC_RSA_3072] = "RSA_3072",
-    [SPEC_RSA_4096] = "RSA_4096",
-    [SPEC_ECC_NIST_P256] = "ECC_NIST_P256",
-    [SPEC_ECC_NIST_P384] = "ECC_NIST_P384",
-    [SPEC_ECC_NIST_P521] = "ECC_NIST_P521",
-    [SPEC_ECC_SECG_P256K1] = "ECC_SECG_P256K1",
-    [SPEC_ECC_NIST_EDWARDS25519] = "ECC_NIST_EDWARDS25519",
-    [SPEC_HMAC_224] = "HMAC_224",
-    [SPEC_HMAC_256] = "HMAC_256",
-    [SPEC_HMAC_384] = "HMAC_384",
-    [SPEC_HMAC_512] = "HMAC_512",
-    [SPEC_SM2] = "SM2",
-    [SPEC_ML_DSA_44] = "ML_DSA_44",
-    [SPEC_ML_DSA_65] = "ML_DSA_65",
-    [SPEC_ML_DSA_87] = "ML_DSA_87",
-    [SPEC_ML_KEM_512] = "ML_KEM_512",
-    [SPEC_ML_KEM_768] = "ML_KEM_768",
-    [SPEC_ML_KEM_1024] = "ML_KEM_1024",
-    [SPEC_COUNT] = NULL,
-};
-
 #define RECORDED_SPECS                                                                             \
     "RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, "                  \
     "ECC_SECG_P256K1, ECC_NIST_EDWARDS25519, SYMMETRIC_DEFAULT, HMAC_224, HMAC_256, HMAC_384, "    \
@@ -43,34 +19,72 @@ const char shape_deprecated_spec_text[] =
     "[RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, ECC_SECG_P256K1, "
     "SYMMETRIC_DEFAULT, HMAC_224, HMAC_256, HMAC_384, HMAC_512, SM2]";
 
-const char *const shape_key_usages[] = {
-    [USAGE_ENCRYPT_DECRYPT] = "ENCRYPT_DECRYPT",
-    [USAGE_SIGN_VERIFY] = "SIGN_VERIFY",
-    [USAGE_GENERATE_VERIFY_MAC] = "GENERATE_VERIFY_MAC",
-    [USAGE_KEY_AGREEMENT] = "KEY_AGREEMENT",
-    [USAGE_ENCAPSULATE_DECAPSULATE] = "ENCAPSULATE_DECAPSULATE",
-    [USAGE_COUNT] = NULL,
-};
-
 /* As above. */
 const char shape_key_usage_text[] =
     "[SIGN_VERIFY, ENCRYPT_DECRYPT, GENERATE_VERIFY_MAC, KEY_AGREEMENT, ENCAPSULATE_DECAPSULATE]";
 
-const char *const shape_origins[] = {
-    [ORIGIN_AWS_KMS] = "AWS_KMS",
-    [ORIGIN_EXTERNAL] = "EXTERNAL",
-    [ORIGIN_AWS_CLOUDHSM] = "AWS_CLOUDHSM",
-    [ORIGIN_EXTERNAL_KEY_STORE] = "EXTERNAL_KEY_STORE",
-    [ORIGIN_COUNT] = NULL,
-};
+/* The orders of kms-behaviour 16.2; that of the first is recorded. */
+const char shape_encryption_algorithm_text[] =
+    "[RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256, SM2PKE, SYMMETRIC_DEFAULT]";
+const char shape_signing_algorithm_text[] =
+    "[RSASSA_PSS_SHA_256, RSASSA_PSS_SHA_384, RSASSA_PSS_SHA_512, RSASSA_PKCS1_V1_5_SHA_256, "
+    "RSASSA_PKCS1_V1_5_SHA_384, RSASSA_PKCS1_V1_5_SHA_512, ECDSA_SHA_256, ECDSA_SHA_384, "
+    "ECDSA_SHA_512, SM2DSA, ML_DSA_SHAKE_256, ED25519_SHA_512, ED25519_PH_SHA_512]";
+const char shape_mac_algorithm_text[] = "[HMAC_SHA_224, HMAC_SHA_256, HMAC_SHA_384, HMAC_SHA_512]";
+const char shape_key_agreement_algorithm_text[] = "[ECDH]";
+const char shape_encapsulation_algorithm_text[] = "[ML_KEM]";
+const char shape_data_key_pair_spec_text[] =
+    "[RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, ECC_SECG_P256K1, "
+    "SM2, ECC_NIST_EDWARDS25519]";
 
-/* The recorded order, which enum encryption_algorithm follows. */
-const char *const shape_encryption_algorithms[] = {
-    [ALG_RSAES_OAEP_SHA_1] = "RSAES_OAEP_SHA_1",
-    [ALG_RSAES_OAEP_SHA_256] = "RSAES_OAEP_SHA_256",
-    [ALG_SM2PKE] = "SM2PKE",
-    [ALG_SYMMETRIC_DEFAULT] = "SYMMETRIC_DEFAULT",
-    NULL,
+static bool serves(struct bytes name, enum key_usage usage)
+{
+    for (unsigned i = 0; i < ALGORITHM_COUNT; i++) {
+        if (bytes_eq_str(name, algorithm_names[i]))
+            return algorithm_info((enum algorithm)i)->usage == usage;
+    }
+    return false;
+}
+
+bool shape_is_encryption_algorithm(struct bytes name)
+{
+    return serves(name, USAGE_ENCRYPT_DECRYPT);
+}
+
+bool shape_is_signing_algorithm(struct bytes name)
+{
+    return serves(name, USAGE_SIGN_VERIFY);
+}
+
+bool shape_is_mac_algorithm(struct bytes name)
+{
+    return serves(name, USAGE_GENERATE_VERIFY_MAC);
+}
+
+bool shape_is_key_agreement_algorithm(struct bytes name)
+{
+    return serves(name, USAGE_KEY_AGREEMENT);
+}
+
+bool shape_is_encapsulation_algorithm(struct bytes name)
+{
+    return serves(name, USAGE_ENCAPSULATE_DECAPSULATE);
+}
+
+bool shape_is_data_key_pair_spec(struct bytes name)
+{
+    for (unsigned i = 0; i < SPEC_COUNT; i++) {
+        if (bytes_eq_str(name, key_spec_names[i]))
+            return spec_info((enum key_spec)i)->data_key_pair;
+    }
+    return false;
+}
+
+const char *const shape_message_types[] = {
+    [MESSAGE_RAW] = "RAW",
+    [MESSAGE_DIGEST] = "DIGEST",
+    [MESSAGE_EXTERNAL_MU] = "EXTERNAL_MU",
+    [MESSAGE_TYPE_COUNT] = NULL,
 };
 
 /* Order of the API model. The first and the last are refused for every key (recorded-imports A10;

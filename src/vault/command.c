@@ -7,18 +7,24 @@ void vault_result_init(struct vault_result *r)
 {
     buf_init(&r->blob, LIMIT_CIPHERTEXT);
     buf_init(&r->plain, LIMIT_CIPHERTEXT);
+    buf_init(&r->public_key, LIMIT_CIPHERTEXT);
+    buf_init(&r->recipient, LIMIT_CIPHERTEXT);
 }
 
 void vault_result_wipe(struct vault_result *r)
 {
     buf_reset(&r->blob);
     buf_wipe(&r->plain);
+    buf_reset(&r->public_key);
+    buf_reset(&r->recipient);
 }
 
 void vault_result_release(struct vault_result *r)
 {
     buf_release(&r->blob);
     buf_release(&r->plain);
+    buf_release(&r->public_key);
+    buf_release(&r->recipient);
 }
 
 static enum kms_status run(struct vault *v, const struct vault_command *c, struct vault_result *ret,
@@ -35,7 +41,16 @@ static enum kms_status run(struct vault *v, const struct vault_command *c, struc
     case VAULT_GENERATE_DATA_KEY:
         return vault_generate_data_key(v, c->from, c->context, c->length, &ret->blob,
                                        c->want_plain ? &ret->plain : NULL, reterr);
-    case VAULT_GENERATE_RANDOM: return vault_random(v, c->length, &ret->plain, reterr);
+    case VAULT_GENERATE_RANDOM:        return vault_random(v, c->length, &ret->plain, reterr);
+    case VAULT_GENERATE_DATA_KEY_PAIR:
+    case VAULT_SIGN:
+    case VAULT_VERIFY:
+    case VAULT_GENERATE_MAC:
+    case VAULT_VERIFY_MAC:
+    case VAULT_DERIVE_SHARED_SECRET:
+    case VAULT_ENCAPSULATE:
+    case VAULT_DECAPSULATE:
+    case VAULT_PUBLIC_KEY:             break;
     }
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "unknown vault command %d", (int)c->kind);
 }

@@ -153,13 +153,6 @@ KMS_MUST_CHECK enum kms_status vault_generate_material(struct vault            *
                                                        struct key_material     *ret,
                                                        struct kms_error        *reterr);
 
-enum wrapping_algorithm {
-    WRAP_RSAES_OAEP_SHA_1,
-    WRAP_RSAES_OAEP_SHA_256,
-    WRAP_RSA_AES_KEY_WRAP_SHA_1,
-    WRAP_RSA_AES_KEY_WRAP_SHA_256
-};
-
 struct vault_import_parameters {
     struct import_key_record
               *record; /* to be committed; owned by the caller                       */

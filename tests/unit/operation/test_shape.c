@@ -17,7 +17,7 @@ static const struct shape_member all_members[] = {
     SHAPE_FLAG("DryRun", dry_run),
     SHAPE_GRANT_TOKENS,
     SHAPE_CONTEXT("EncryptionContext", encryption_context),
-    SHAPE_ALGORITHM("EncryptionAlgorithm", encryption_algorithm),
+    SHAPE_ALGORITHM("EncryptionAlgorithm", encryption_algorithm, 0, encryption),
     { .name = "NumberOfBytes",
       .type = SHAPE_INT,
       .min = 1,
@@ -282,7 +282,7 @@ static void test_enums(void **state)
         "HMAC_384, HMAC_512, SM2, ML_DSA_44, ML_DSA_65, ML_DSA_87]");
     accepts(f, &any_op, "{\"KeySpec\":\"AES_128\",\"EncryptionAlgorithm\":\"SYMMETRIC_DEFAULT\"}");
     assert_int_equal(f->in.data_key_spec.v, 1);
-    assert_int_equal(f->in.encryption_algorithm.v, ALG_SYMMETRIC_DEFAULT);
+    assert_int_equal(f->in.encryption_algorithm.v, ALGORITHM_SYMMETRIC_DEFAULT);
     invalid(f, row_of("CreateKey"), "{\"Origin\":\"aws_kms\"}",
             ONE
             "Value 'aws_kms' at 'origin' failed to satisfy constraint: Member must satisfy enum "
