@@ -46,6 +46,19 @@ static int refuse(int code, const struct kms_error *err)
     return code;
 }
 
+/* A file did not keep what was written. Nothing after that can be trusted, so the process ends here
+ * and now, before another answer leaves (trust-model, rule 6): no request is finished, no last
+ * checkpoint written. The next start reads the files again and finishes what is undone. */
+static void disk_failed(void *ctx, const char *what)
+{
+    (void)ctx;
+    log_error(
+        "%s; what the disk holds is unknown, so the server ends: check the disk, then start it "
+        "again",
+        what);
+    _exit(EX_IOERR);
+}
+
 /* --- starting --------------------------------------------------------------------------------- */
 
 /* Development mode makes its data directory, with the access key test/test. */
@@ -81,6 +94,7 @@ static enum kms_status open_vault(struct daemon *d, const struct store_meta *met
         .ready_keys = { (unsigned)c->ready_keys_2048, (unsigned)c->ready_keys_3072,
                         (unsigned)c->ready_keys_4096 },
         .cache_idle_s = (unsigned)c->cache_idle_s,
+        .alarm = { disk_failed, NULL },
         .clock = d->clock,
         .epoch = d->epoch,
     };
@@ -106,6 +120,7 @@ static enum kms_status open_audit(struct daemon *d, struct audit_head *ret_head,
         .clock = d->clock,
         .sign = vault_audit_sign,
         .sign_ctx = d->vault,
+        .alarm = { disk_failed, NULL },
     };
 
     vault_audit_public_key(d->vault, config.public_key);
@@ -165,6 +180,7 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
     TRY(check_slots(d, reterr));
     TRY(store_sqlite_open(d->paths.database, vault_instance_id(d->vault), vault_row_mac, d->vault,
                           &d->store, reterr));
+    d->store->alarm = (struct file_alarm){ disk_failed, NULL };
     TRY(open_audit(d, ret_head, reterr));
     clock_raise_floor(d->clock, ret_head->time);
     int64_t ahead = clock_now(d->clock) - clock_wall_ms();

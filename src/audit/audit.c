@@ -133,7 +133,6 @@ enum kms_status audit_file_begin(struct audit *a, uint64_t first, int *ret_fd,
     CLEANUP(closep) int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create '%s': %s", path, strerror(errno));
-    TRY(file_sync_dir(a->dir, reterr));
     *ret = file;
     *ret_fd = TAKE_FD(fd);
     return KMS_OK;
@@ -182,8 +181,10 @@ static enum kms_status continue_file(struct audit *a, const struct audit_tail *t
     a->synced = 0; /* what a crash left may not be on disk yet */
     a->size = tail->end;
     a->file = tail->file;
-    if (tail->file.name[0] == '\0')
-        return audit_file_begin(a, 1, &a->fd, &a->file, reterr);
+    if (tail->file.name[0] == '\0') {
+        TRY(audit_file_begin(a, 1, &a->fd, &a->file, reterr));
+        return file_sync_dir(a->dir, reterr);
+    }
     TRY(audit_file_open(a->dir, tail->file.name, O_WRONLY | O_APPEND, &a->fd, reterr));
     if (tail->dropped > 0)
         TRY(cut_torn(a, tail, reterr));
@@ -289,6 +290,25 @@ static enum kms_status build(struct audit *a, const struct bytes *events, size_t
     return KMS_OK;
 }
 
+/* Broken for good. The kernel reports a lost write once and forgets it: a second try that succeeds
+ * would prove nothing. Only reading the files again can tell what is in them. */
+static enum kms_status audit_lost(struct audit *a, const char *doing, int why,
+                                  struct kms_error *reterr)
+{
+    struct kms_error err;
+    enum kms_status  status = KMS_FAIL(&err, KMS_E_INTERNAL, "audit: cannot %s '%s/%s': %s", doing,
+                                       a->dir, a->file.name, strerror(why));
+
+    a->counts.failures++;
+    if (!a->broken) {
+        a->broken = true;
+        file_alarm_ring(&a->config.alarm, err.detail);
+    }
+    if (reterr != NULL)
+        *reterr = err;
+    return status;
+}
+
 /* One write. If not all of it went in, the file is as it was before: 0, or the error's number. */
 static int write_batch(struct audit *a)
 {
@@ -300,14 +320,9 @@ static int write_batch(struct audit *a)
     if (n >= 0 && (size_t)n == a->batch.len)
         return 0;
     int cause = n < 0 ? errno : ENOSPC; /* a short write to a file: no more fits */
-    if (n > 0 && a->io->ftruncate(a->fd, (off_t)a->size) != 0)
-        a->broken = true; /* half a record stands there: nothing may follow it */
+    if (n > 0 && a->io->ftruncate(a->fd, (off_t)a->size) != 0) /* half a record stays there */
+        return errno == 0 || file_full(errno) ? EIO : errno;
     return cause;
-}
-
-static bool means_full(int cause)
-{
-    return cause == ENOSPC || cause == EDQUOT;
 }
 
 enum kms_status audit_append_locked(struct audit *a, const struct bytes *events, size_t n,
@@ -321,12 +336,14 @@ enum kms_status audit_append_locked(struct audit *a, const struct bytes *events,
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "audit: no room in '%s'", a->dir);
     TRY(build(a, events, n, &chain, reterr));
     int cause = write_batch(a);
-    if (means_full(cause)) {
+    if (file_full(cause)) {
         a->full = true;
-        if (reserve && !a->broken && a->reserve && audit_reserve_free(a))
+        if (reserve && a->reserve && audit_reserve_free(a))
             cause = write_batch(a);
     }
     a->failing = cause != 0;
+    if (cause != 0 && !file_full(cause))
+        return audit_lost(a, "write", cause, reterr);
     if (cause != 0) {
         a->counts.failures++;
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "audit: cannot write '%s/%s': %s", a->dir,
@@ -359,14 +376,8 @@ enum kms_status audit_sync_locked(struct audit *a, uint64_t seq, struct kms_erro
         (void)pthread_mutex_lock(&a->lock);
         a->syncing = false;
         (void)pthread_cond_broadcast(&a->synced_now);
-        if (failed != 0) {
-            /* The kernel reports a lost write once and forgets it: a second sync that succeeds
-             * would prove nothing. Only reading the files again can tell what is in them. */
-            a->broken = true;
-            a->counts.failures++;
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "audit: cannot sync '%s/%s': %s", a->dir,
-                            a->file.name, strerror(failed));
-        }
+        if (failed != 0)
+            return audit_lost(a, "sync", failed, reterr);
         a->synced = upto;
         a->last_sync = clock_monotonic_ms();
         a->counts.syncs++;
@@ -415,8 +426,8 @@ enum kms_status audit_checkpoint_locked(struct audit *a, struct kms_error *reter
 
 enum kms_status audit_rotate_locked(struct audit *a, struct kms_error *reterr)
 {
-    struct audit_file next;
-    int               fd = -1;
+    struct audit_file   next;
+    CLEANUP(closep) int fd = -1;
 
     TRY(audit_sync_locked(a, a->chain.seq, reterr)); /* most of it, while others write on */
     while (a->syncing)
@@ -424,16 +435,14 @@ enum kms_status audit_rotate_locked(struct audit *a, struct kms_error *reterr)
     /* from here on the lock is not given up: nothing comes between checkpoint and end of file */
     if (a->chain.since > 0)
         TRY(audit_checkpoint_locked(a, reterr));
-    if (a->io->fdatasync(a->fd) != 0) {
-        a->broken = true;
-        a->counts.failures++;
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "audit: cannot sync '%s/%s': %s", a->dir,
-                        a->file.name, strerror(errno));
-    }
+    if (a->io->fdatasync(a->fd) != 0)
+        return audit_lost(a, "sync", errno, reterr);
     a->synced = a->chain.seq;
     TRY(audit_file_begin(a, a->chain.seq + 1, &fd, &next, reterr));
+    if (file_sync_dir(a->dir, reterr) != KMS_OK)
+        return audit_lost(a, "sync the folder of", errno, reterr);
     (void)close(a->fd);
-    a->fd = fd;
+    a->fd = TAKE_FD(fd);
     a->file = next;
     a->size = 0;
     return KMS_OK;

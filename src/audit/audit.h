@@ -17,7 +17,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/error.h"
+#include "base/file.h"
 
 struct audit;
 
@@ -54,7 +54,8 @@ struct audit_config {
     void                  *sign_ctx;
     uint8_t                public_key[32];
     struct audit_limits    limits;
-    const struct audit_io *io; /* NULL: the system's own; tests hand in calls that fail */
+    const struct audit_io *io;    /* NULL: the system's own; tests hand in calls that fail */
+    struct file_alarm      alarm; /* rung when it is broken for good (audit_failed) */
 };
 
 /* Makes the folder, the public key file and the reserve. Nothing is overwritten. */
@@ -74,7 +75,7 @@ struct audit_head {
  * line (file, seq, why) when it does not fit. Lines that a power cut left half-written or as zeros,
  * all after the last checkpoint and never synced, are moved to DIR/audit/torn-<seq>-<n> and counted in
  * `dropped`. Starts the housekeeping thread (sync, checkpoints, rotation, reserve). Copies what it
- * needs of `config`, except the clock and io, which must outlive it. */
+ * needs of `config`, except the clock, io and what the alarm is given, which must outlive it. */
 KMS_MUST_CHECK enum kms_status audit_open(const struct audit_config *config, struct audit **ret,
                                           struct audit_head *ret_head, struct kms_error *reterr);
 /* True if the event with this id is already in the files (searches back at most `lines` lines). For
@@ -88,10 +89,10 @@ void audit_close(struct audit *a); /* writes a last checkpoint, syncs; NULL is f
 
 /* Appends events (each an object text without its closing brace, as audit_event_write makes it, no
  * newline in it) in one write; they are in the file when this returns. `sync`: also on disk (always so
- * with sync_always). `reserve`: these take rights away, so they may use the emergency space. On failure
- * (full disk, I/O) none of them is in the file and the chain is unchanged: KMS_E_INTERNAL. A failed
- * fdatasync is the exception: what is on disk is then unknown, and the audit refuses everything until
- * it is opened again (audit_failed). Thread-safe. */
+ * with sync_always). `reserve`: these take rights away, so they may use the emergency space. On a full
+ * disk none of them is in the file and the chain is unchanged: KMS_E_INTERNAL. After any other failed
+ * write, or a failed sync, what is on disk is unknown: KMS_E_INTERNAL, the alarm is rung, and the audit
+ * refuses everything until it is opened again (audit_failed). Thread-safe. */
 KMS_MUST_CHECK enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t n,
                                             bool sync, bool reserve, struct kms_error *reterr);
 /* Gives the emergency space back to the file system, for a change that takes rights away and found no
@@ -101,7 +102,7 @@ bool audit_give_reserve(struct audit *a);
 void audit_note(struct audit *a, const uint64_t slot_generation[2], uint64_t commit);
 /* False while records cannot be written: health is red. */
 bool audit_healthy(struct audit *a);
-/* True once it is broken for good (a sync failed, a cut back failed): the process should end. */
+/* True once it is broken for good (a sync, a write or a cut back failed): the alarm has been rung. */
 bool audit_failed(struct audit *a);
 struct audit_counts {
     uint64_t seq, bytes; /* of the last record; written since it was opened */

@@ -59,7 +59,7 @@ struct audit {
     int64_t            last_sync;      /* monotonic ms */
     int64_t            unsigned_since; /* monotonic ms of the first record after the checkpoint */
 
-    bool                broken;  /* for good */
+    bool                broken;  /* for good; the alarm has been rung */
     bool                failing; /* the last write did not go in */
     bool                full;    /* ENOSPC was seen; until space has returned */
     bool                low;     /* under min_free_percent */
@@ -86,7 +86,7 @@ KMS_MUST_CHECK enum kms_status audit_sync_locked(struct audit *a, uint64_t seq,
 KMS_MUST_CHECK enum kms_status audit_checkpoint_locked(struct audit *a, struct kms_error *reterr);
 /* Begins the next file. */
 KMS_MUST_CHECK enum kms_status audit_rotate_locked(struct audit *a, struct kms_error *reterr);
-/* Creates and opens the file that begins with record `first`. */
+/* Creates and opens the file that begins with record `first`. The folder is not synced yet. */
 KMS_MUST_CHECK enum kms_status audit_file_begin(struct audit *a, uint64_t first, int *ret_fd,
                                                 struct audit_file *ret, struct kms_error *reterr);
 

@@ -17,6 +17,17 @@ bool file_join(char out[FILE_PATH_MAX], const char *dir, const char *name)
     return len > 0 && len < FILE_PATH_MAX;
 }
 
+bool file_full(int error)
+{
+    return error == ENOSPC || error == EDQUOT;
+}
+
+void file_alarm_ring(const struct file_alarm *alarm, const char *what)
+{
+    if (alarm->ring != NULL)
+        alarm->ring(alarm->ctx, what);
+}
+
 bool file_exists(const char *path)
 {
     struct stat st;
@@ -53,6 +64,16 @@ enum kms_status file_read(const char *path, struct buf *out, struct kms_error *r
     }
 }
 
+/* Formatting a text may change errno. */
+static enum kms_status write_failed(struct kms_error *reterr)
+{
+    int             why = errno;
+    enum kms_status status = KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot write: %s", strerror(why));
+
+    errno = why;
+    return status;
+}
+
 enum kms_status file_append_all(int fd, struct bytes from, struct kms_error *reterr)
 {
     while (from.len > 0) {
@@ -60,7 +81,7 @@ enum kms_status file_append_all(int fd, struct bytes from, struct kms_error *ret
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot write: %s", strerror(errno));
+            return write_failed(reterr);
         from.ptr += n;
         from.len -= (size_t)n;
     }
@@ -74,7 +95,7 @@ enum kms_status file_pwrite_all(int fd, struct bytes from, uint64_t at, struct k
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot write: %s", strerror(errno));
+            return write_failed(reterr);
         from.ptr += n;
         from.len -= (size_t)n;
         at += (uint64_t)n;

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "base/error.h"
+#include "base/file.h"
 #include "key/record.h"
 
 enum row_kind {
@@ -121,11 +121,11 @@ struct store_ops {
      * what became of each change; if one is KMS_E_INTERNAL, *reterr tells the last reason.
      * KMS_E_INTERNAL, also as every result: the transaction as a whole failed and nothing of it is
      * durable, except when the file system failed to write or sync the commit itself. Then only the
-     * next start shows its outcome, and until then every operation of this store fails. A full disk
-     * is not such a case: the store works again when there is space. */
+     * next start shows its outcome: the alarm is rung, and until then every operation of this store
+     * fails. A full disk is not such a case: the store works again when there is space. */
     enum kms_status (*apply)(struct store *s, struct store_batch *batch, struct kms_error *reterr);
     /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if
-     * it could not be completed now (busy). */
+     * it could not be completed now (busy). A write or sync that fails ends the store as in apply. */
     enum kms_status (*scrub)(struct store *s, bool *ret_clean, struct kms_error *reterr);
     /* Records the highest time seen (trust-model 2.8). */
     enum kms_status (*set_clock_floor)(struct store *s, int64_t ms, struct kms_error *reterr);
@@ -137,6 +137,7 @@ struct store_ops {
 struct store {
     const struct store_ops *ops;
     struct store_meta       meta; /* as of open; kept up to date by apply */
+    struct file_alarm alarm; /* rung when writing or syncing fails; may be set once it is open */
 };
 
 static inline void store_close(struct store *s)

@@ -25,18 +25,49 @@ const char *slot_file_name(enum slot_class slot_class)
 
 /* --- writing ------------------------------------------------------------------------------------------ */
 
+/* With the lock held: I3. */
+static enum kms_status lost(struct slot_file *f, const char *doing, int why,
+                            struct kms_error *reterr)
+{
+    struct kms_error err;
+    enum kms_status  status = KMS_FAIL(&err, KMS_E_INTERNAL, "cannot %s slot file '%s': %s", doing,
+                                       f->path, strerror(why));
+
+    if (!f->broken) {
+        f->broken = true;
+        file_alarm_ring(&f->alarm, err.detail);
+    }
+    if (reterr != NULL)
+        *reterr = err;
+    return status;
+}
+
+static enum kms_status refuse_broken(const struct slot_file *f, struct kms_error *reterr)
+{
+    return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                    "slot file '%s' could not be written earlier: nothing more is written to it "
+                    "until it is opened again",
+                    f->path);
+}
+
+/* A full disk is not the end: the slots are there already, so nothing of them was lost. */
+static enum kms_status write_at(struct slot_file *f, struct bytes from, uint64_t at,
+                                struct kms_error *reterr)
+{
+    enum kms_status status = file_pwrite_all(f->fd, from, at, reterr);
+
+    return status == KMS_OK || file_full(errno) ? status : lost(f, "write", errno, reterr);
+}
+
 enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr)
 {
     if (fdatasync(f->fd) == 0)
         return KMS_OK;
     int why = errno;
     (void)pthread_mutex_lock(&f->lock);
-    f->broken = true;
+    enum kms_status status = lost(f, "sync", why, reterr);
     (void)pthread_mutex_unlock(&f->lock);
-    return KMS_FAIL(reterr, KMS_E_INTERNAL,
-                    "cannot sync '%s': %s; nothing more is written to it "
-                    "until the server is restarted",
-                    f->path, strerror(why));
+    return status;
 }
 
 enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot, const uint8_t bytes[SLOT_BYTES],
@@ -46,26 +77,25 @@ enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot, const uint8_
     uint64_t at = slot_page(slot);
 
     if (f->broken)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' could not be synced earlier", f->path);
+        return refuse_broken(f, reterr);
     TRY(file_pread_all(f->fd, page, sizeof page, at, reterr));
     memcpy(page + (slot_offset(slot) - at), bytes, SLOT_BYTES);
-    return file_pwrite_all(f->fd, bytes_of(page, sizeof page), at, reterr);
+    return write_at(f, bytes_of(page, sizeof page), at, reterr);
 }
 
 /* The copies take turns, so that a write cut off halfway leaves the other one. */
-static enum kms_status put_header(int fd, const struct slot_keys *keys, enum slot_class slot_class,
-                                  uint64_t generation, struct kms_error *reterr)
+static uint64_t header_at(uint64_t generation)
 {
-    uint8_t page[SLOT_PAGE] = { 0 };
-
-    slot_header_encode(keys, slot_class, generation, page);
-    return file_pwrite_all(fd, bytes_of(page, sizeof page), (generation & 1) * SLOT_PAGE, reterr);
+    return (generation & 1) * SLOT_PAGE;
 }
 
 enum kms_status slot_file_put_header(struct slot_file *f, uint64_t generation,
                                      struct kms_error *reterr)
 {
-    return put_header(f->fd, &f->keys, f->slot_class, generation, reterr);
+    uint8_t page[SLOT_PAGE] = { 0 };
+
+    slot_header_encode(&f->keys, f->slot_class, generation, page);
+    return write_at(f, bytes_of(page, sizeof page), header_at(generation), reterr);
 }
 
 /* Real zeros, since unwritten blocks would move at their first write. */
@@ -86,7 +116,8 @@ static enum kms_status write_zeros(int fd, uint64_t at, uint64_t end, struct kms
 enum kms_status slot_file_create(const char *dir, enum slot_class slot_class,
                                  const struct slot_keys *keys, struct kms_error *reterr)
 {
-    char path[FILE_PATH_MAX];
+    char    path[FILE_PATH_MAX];
+    uint8_t page[SLOT_PAGE] = { 0 };
 
     if (!file_join(path, dir, slot_file_name(slot_class)))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
@@ -94,7 +125,8 @@ enum kms_status slot_file_create(const char *dir, enum slot_class slot_class,
     if (fd < 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create '%s': %s", path, strerror(errno));
     TRY(write_zeros(fd, 0, SLOT_FIRST_AT + SLOT_CHUNK, reterr));
-    TRY(put_header(fd, keys, slot_class, 1, reterr));
+    slot_header_encode(keys, slot_class, 1, page);
+    TRY(file_pwrite_all(fd, bytes_of(page, sizeof page), header_at(1), reterr));
     if (fsync(fd) != 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot sync '%s': %s", path, strerror(errno));
     return file_sync_dir(dir, reterr);
@@ -257,15 +289,17 @@ static enum kms_status grow(struct slot_file *f, struct kms_error *reterr)
     uint32_t old = f->n_entries;
 
     if (f->broken)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "'%s' could not be synced earlier", f->path);
+        return refuse_broken(f, reterr);
     if (old + CHUNK_SLOTS > ENTRIES_MAX || !make_room(f, old + CHUNK_SLOTS))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no room for more than %u slots", old);
-    TRY(write_zeros(f->fd, slot_offset(old), slot_offset(old + CHUNK_SLOTS), reterr));
+    enum kms_status status = write_zeros(f->fd, slot_offset(old), slot_offset(old + CHUNK_SLOTS),
+                                         reterr);
+    if (status != KMS_OK && !file_full(errno) && errno != ENOMEM)
+        return lost(f, "grow", errno, reterr);
+    TRY(status);
     CRASH_POINT("vault-slots-grown");
-    if (fdatasync(f->fd) != 0) {
-        f->broken = true;
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot sync '%s': %s", f->path, strerror(errno));
-    }
+    if (fdatasync(f->fd) != 0)
+        return lost(f, "sync", errno, reterr);
     memset(f->entries + old, 0, CHUNK_SLOTS * sizeof *f->entries);
     f->n_entries = old + CHUNK_SLOTS;
     push_free(f, old, f->n_entries);

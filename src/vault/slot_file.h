@@ -10,8 +10,9 @@
  *       of its last erasure.
  *   I2  The file generation rises with every erasure, in the sync before the zeros are written; a
  *       slot's generation is the file's when it was written. So no slot has the same generation twice.
- *   I3  After a failed sync nothing more is written: the kernel may have dropped what it could not
- *       write, and a second sync would call that success (trust-model, rule 6).
+ *   I3  After a failed sync, or a write that failed for another reason than a full disk, nothing more
+ *       is written and the alarm has been rung: the kernel may have dropped what it could not write,
+ *       and a second sync would call that success (trust-model, rule 6).
  */
 #pragma once
 
@@ -101,6 +102,7 @@ struct slot_file {
     char               path[FILE_PATH_MAX];
     pthread_mutex_t    erase_lock; /* one erasure at a time; before `lock`            */
     pthread_mutex_t    lock;       /* everything below, and read-change-write of pages */
+    struct file_alarm  alarm;      /* may be set once it is open, before it is used */
     bool               broken;     /* I3 */
     uint64_t           generation;
     struct slot_entry *entries;
@@ -133,12 +135,14 @@ bool slot_file_alive(struct slot_file *f, uint32_t slot, uint64_t generation);
 void slot_file_counts(struct slot_file *f, uint32_t *ret_used, uint32_t *ret_total,
                       uint64_t *ret_generation);
 
-/* Shared by slot_file.c and slot_erase.c; with the lock held. Changes the bytes of one slot in its page. */
+/* Shared by slot_file.c and slot_erase.c. A failed write ends the use of the file (I3).
+ * With the lock held: changes the bytes of one slot in its page. */
 KMS_MUST_CHECK enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot,
                                                const uint8_t     bytes[SLOT_BYTES],
                                                struct kms_error *reterr);
 /* Without the lock. */
 KMS_MUST_CHECK enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr);
+/* With the lock held. */
 KMS_MUST_CHECK enum kms_status slot_file_put_header(struct slot_file *f, uint64_t generation,
                                                     struct kms_error *reterr);
 static inline uint64_t slot_offset(uint32_t slot)

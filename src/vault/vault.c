@@ -93,6 +93,7 @@ static enum kms_status open_slots(struct vault *v, const struct vault_config *co
     for (int i = 0; i < 2; i++) {
         TRY(slot_file_open(config->data_dir, (enum slot_class)i, &keys,
                            min_generation == NULL ? 0 : min_generation[i], &v->slots[i], reterr));
+        v->slots[i]->alarm = config->alarm;
     }
     TRY(grade_probe(v->slots[SLOT_ERASABLE]->fd, SLOT_SCRATCH_AT, &v->grade, reterr));
     if (v->grade.grade != ERASE_GRADE_C || config->allow_grade_c)

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/epoch.h"
+#include "base/file.h"
 #include "base/secret.h"
 #include "key/record.h"
 
@@ -32,8 +33,9 @@ struct vault_config {
                                    main's warning of vault_status.root_on_data_filesystem          */
     unsigned    ready_keys[3]; /* target pool sizes of RSA wrapping keys: 2048, 3072, 4096        */
     unsigned    cache_idle_s;  /* opened material is wiped after this many idle seconds (60)      */
-    struct clock *clock;
-    struct epoch *epoch;
+    struct file_alarm alarm; /* rung when a slot file, once open, cannot be written or synced    */
+    struct clock     *clock;
+    struct epoch     *epoch;
 };
 
 /* Creates root key file (refuses if it exists), instance file (instance key sealed by the root,

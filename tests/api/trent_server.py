@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import boto3
@@ -122,6 +123,21 @@ class Server:
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             return answer.read().decode()
+
+    def health(self):
+        """The status of /_trent/health: 200 or 503."""
+        try:
+            self.get("/_trent/health")
+            return 200
+        except urllib.error.HTTPError as e:
+            e.read()
+            return e.code
+
+    def wait_for_health(self, status, seconds=10):
+        deadline = time.monotonic() + seconds
+        while self.health() != status:
+            assert time.monotonic() < deadline, "health stays %d" % self.health()
+            time.sleep(0.05)
 
     def raw(self, data, timeout=5):
         """Sends bytes on a fresh connection; returns all that comes back until it is closed or silent."""

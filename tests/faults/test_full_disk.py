@@ -8,7 +8,6 @@ import datetime
 import os
 import subprocess
 import time
-import urllib.error
 
 import boto3
 import pytest
@@ -78,22 +77,6 @@ def client(server):
                         aws_secret_access_key="test", config=Config(retries={"total_max_attempts": 1}))
 
 
-def health(server):
-    try:
-        server.get("/_trent/health")
-        return 200
-    except urllib.error.HTTPError as e:
-        e.read()
-        return e.code
-
-
-def wait_for_health(server, status, seconds=10):
-    deadline = time.monotonic() + seconds
-    while health(server) != status:
-        assert time.monotonic() < deadline, "health stays %d" % health(server)
-        time.sleep(0.05)
-
-
 def state(kms, key):
     return kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"]
 
@@ -119,7 +102,7 @@ def test_full_disk(disk, server, tmp_path):
         sealed = [files.materials(k["KeyId"])[0] for k in keys]
         needles = {"wrapped shred key %d" % i: files.wrapped_shred_key(s) for i, s in enumerate(sealed)}
     assert all(find_bytes(tmp_path / "before", needles).values())
-    assert health(server) == 200
+    assert server.health() == 200
 
     disk.fill()
     for _ in range(3):
@@ -129,7 +112,7 @@ def test_full_disk(disk, server, tmp_path):
         assert refused_for_space(kms.create_key)
         assert refused_for_space(kms.enable_key, KeyId=disabled["KeyId"])
         assert refused_for_space(kms.create_alias, AliasName="alias/full", TargetKeyId=generated["KeyId"])
-    wait_for_health(server, 503)
+    server.wait_for_health(503)
 
     # rights are taken away all the same
     for key in keys[:10]:
@@ -146,7 +129,7 @@ def test_full_disk(disk, server, tmp_path):
     assert [bool(found["wrapped shred key %d" % i]) for i in range(12)] == [False] * 10 + [True] * 2
 
     disk.free()
-    wait_for_health(server, 200)
+    server.wait_for_health(200)
     assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"kept"
     assert [state(kms, k) for k in keys] == ["PendingImport"] * 10 + ["Enabled"] * 2
     assert (state(kms, disabled), state(kms, scheduled)) == ("Disabled", "PendingDeletion")
@@ -188,7 +171,7 @@ def test_first_on_a_full_disk(disk, server, operation):
         disk.fill()
         call(kms, key["KeyId"])
         disk.free()
-        wait_for_health(server, 200)
+        server.wait_for_health(200)
         assert state(kms, key) == expected
         deadline = time.monotonic() + 10
         while (server.data / "audit" / "reserve").stat().st_size < 1 << 20:
@@ -213,7 +196,7 @@ def test_expiry_on_a_full_disk(disk, server, tmp_path):
         assert time.monotonic() < deadline, "expired material is not erased while the disk is full"
         time.sleep(0.1)
     disk.free()
-    wait_for_health(server, 200)
+    server.wait_for_health(200)
     assert state(kms, key) == "PendingImport"
     server.trent("audit", "verify", "--allow-tail")
 

@@ -96,7 +96,7 @@ struct sqlite_store {
     struct serials serials;
     int            last_failure; /* SQLite's code for the last statement that failed */
     bool batch_lost; /* apply: what failed concerns the whole transaction, not one change */
-    bool broken;     /* a commit failed in the file system: only a restart tells its outcome */
+    bool broken;     /* the file system failed: only a restart tells the outcome; alarm rung */
     bool unsettled;  /* a commit failed otherwise: the WAL may hold it until the next commit */
     struct page_wiper wiper;
     uint8_t           page[PAGE_BYTES];
@@ -243,6 +243,13 @@ KMS_MUST_CHECK enum kms_status sqlite_check(struct store *store, struct kms_erro
 KMS_MUST_CHECK enum kms_status sqlite_usable(struct sqlite_store *s, struct kms_error *reterr);
 /* After a failed commit: sets `broken` or `unsettled` by last_failure. */
 void sqlite_commit_failed(struct sqlite_store *s);
+/* Is it SQLite's code for a file system that failed (a full disk is not that)? */
+bool sqlite_disk_failed(int rc);
+/* Sets `broken` and rings the alarm. `rc`: SQLite's code for what failed. */
+void sqlite_lost(struct sqlite_store *s, int rc);
+/* Copies the WAL into the file from time to time, as SQLite would by itself but for not telling when
+ * that fails. */
+void sqlite_mind_wal(struct sqlite_store *s);
 
 /* --- page.c ----------------------------------------------------------------------------------- */
 

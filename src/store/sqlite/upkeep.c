@@ -5,22 +5,60 @@
 
 #include "base/cleanup.h"
 
-enum { SCRUB_TRIES = 5, SCRUB_WAIT_NS = 2 * 1000 * 1000 };
+enum {
+    SCRUB_TRIES = 5,
+    SCRUB_WAIT_NS = 2 * 1000 * 1000,
+    WAL_PAGES = 1000, /* from this length on the WAL is copied into the file after a commit */
+};
+
+bool sqlite_disk_failed(int rc)
+{
+    return (rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_NOMEM;
+}
+
+void sqlite_lost(struct sqlite_store *s, int rc)
+{
+    char what[256];
+
+    if (s->broken)
+        return;
+    s->broken = true;
+    (void)sqlite3_snprintf(sizeof what, what, "cannot write database '%.120s': %s (%s, code %d)",
+                           s->path, sqlite3_errstr(rc), strerror(sqlite3_system_errno(s->db)), rc);
+    file_alarm_ring(&s->base.alarm, what);
+}
+
+/* The commit before it is done, whatever becomes of this. */
+static int copy_wal(void *store, sqlite3 *db, const char *name, int pages)
+{
+    struct sqlite_store *s = store;
+
+    if (pages < WAL_PAGES)
+        return SQLITE_OK;
+    int rc = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (sqlite_disk_failed(rc))
+        sqlite_lost(s, rc);
+    return SQLITE_OK;
+}
+
+void sqlite_mind_wal(struct sqlite_store *s)
+{
+    (void)sqlite3_wal_hook(s->db, copy_wal, s); /* gives back the hook before: SQLite's own */
+}
 
 /* A commit that failed may be complete in the WAL all the same: SQLite forgets it, but after a
  * crash the next start would find it.
  *
  * Full disk: it is not. The last thing to be written is the page that makes it a commit.
- * Write or sync error: nobody knows what the disk has. The process has to end (trust-model 6.2).
+ * Write or sync error: nobody knows what the disk has. The process has to end (trust-model, rule 6):
+ * the alarm sees to that.
  * Anything else, such as memory that ran out: the next commit goes to the same place in the WAL and
  * so overwrites it. */
 void sqlite_commit_failed(struct sqlite_store *s)
 {
-    int primary = s->last_failure & 0xff;
-
-    if (primary == SQLITE_IOERR && s->last_failure != SQLITE_IOERR_NOMEM)
-        s->broken = true;
-    else if (primary != SQLITE_FULL)
+    if (sqlite_disk_failed(s->last_failure))
+        sqlite_lost(s, s->last_failure);
+    else if ((s->last_failure & 0xff) != SQLITE_FULL)
         s->unsettled = true;
 }
 
@@ -70,6 +108,8 @@ enum kms_status sqlite_scrub(struct store *store, bool *ret_clean, struct kms_er
             break;
         if (rc == SQLITE_OK)
             rc = SQLITE_BUSY;
+        if (sqlite_disk_failed(rc))
+            sqlite_lost(s, rc);
         if ((rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED)
             return database_fail(s->db, s->path, rc, "write", reterr);
         struct timespec wait = { .tv_nsec = SCRUB_WAIT_NS };

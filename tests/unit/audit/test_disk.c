@@ -11,6 +11,7 @@ static struct {
     _Atomic int      write_error; /* errno of the next writes; 0: they work */
     _Atomic long     write_part;  /* >= 0: the next write takes so many bytes and no more */
     _Atomic unsigned fail_write;  /* counts down to the one write that fails */
+    _Atomic int      fail_with;
     _Atomic int      sync_error;
     _Atomic int      truncate_error;
     _Atomic uint64_t room;       /* bytes that fit before ENOSPC; UINT64_MAX: any number */
@@ -22,7 +23,7 @@ static ssize_t disk_write(int fd, const void *from, size_t len)
     size_t n = len;
 
     if (disk.fail_write > 0 && --disk.fail_write == 0) {
-        errno = EIO;
+        errno = disk.fail_with;
         return -1;
     }
     if (disk.write_error != 0) {
@@ -125,21 +126,66 @@ static void assert_records(struct fixture *f, uint64_t events)
     assert_int_equal(r.records - r.checkpoints, events);
 }
 
-static void test_a_failed_write_leaves_no_trace(void **state)
+/* What the alarm was told. */
+struct rung {
+    unsigned times;
+    char     what[256];
+};
+
+static void note_alarm(void *ctx, const char *what)
+{
+    struct rung *r = ctx;
+
+    r->times++;
+    (void)snprintf(r->what, sizeof r->what, "%s", what);
+}
+
+static void open_with_alarm(struct fixture *f, struct rung *rung)
+{
+    f->config.alarm = (struct file_alarm){ note_alarm, rung };
+    fixture_open(f);
+}
+
+static void test_a_full_disk_leaves_no_trace(void **state)
 {
     struct fixture *f = *state;
+    struct rung     rung = { 0 };
 
-    fixture_open(f);
+    open_with_alarm(f, &rung);
     fixture_append(f, 5, false);
-    disk.write_error = EIO;
+    disk.write_error = EDQUOT;
+    disk.free_bytes = 8192; /* keeps it from being found healthy in between */
     assert_int_equal(try_append(f, false, false), KMS_E_INTERNAL);
     assert_int_equal(try_append(f, true, true), KMS_E_INTERNAL);
     assert_false(audit_healthy(f->audit));
     assert_false(audit_failed(f->audit));
     disk.write_error = 0;
+    disk.free_bytes = 0;
+    wait_until_healthy(f);
     fixture_append(f, 2, true);
-    assert_true(audit_healthy(f->audit));
     assert_records(f, 7);
+    assert_int_equal(rung.times, 0);
+}
+
+static void test_a_failed_write_ends_it(void **state)
+{
+    struct fixture *f = *state;
+    struct rung     rung = { 0 };
+
+    open_with_alarm(f, &rung);
+    fixture_append(f, 5, false);
+    disk.write_error = EIO;
+    assert_int_equal(try_append(f, false, false), KMS_E_INTERNAL);
+    assert_true(audit_failed(f->audit));
+    disk.write_error = 0;
+    assert_int_equal(try_append(f, true, true), KMS_E_INTERNAL);
+    assert_false(audit_healthy(f->audit));
+    assert_int_equal(rung.times, 1);
+    assert_non_null(strstr(rung.what, "audit: cannot write '"));
+    assert_non_null(strstr(rung.what, f->dir));
+    fixture_close(f);
+    fixture_open(f); /* the next start signs what is there */
+    assert_records(f, 5);
 }
 
 static void test_health_returns_without_traffic(void **state)
@@ -148,7 +194,7 @@ static void test_health_returns_without_traffic(void **state)
 
     fixture_open(f);
     fixture_append(f, 1, false);
-    disk.write_error = EIO;
+    disk.write_error = ENOSPC;
     assert_int_equal(try_append(f, false, false), KMS_E_INTERNAL);
     (void)usleep(100000);
     assert_false(audit_healthy(f->audit));
@@ -178,12 +224,15 @@ static void test_a_failed_cut_back_ends_it(void **state)
 {
     struct fixture *f = *state;
 
-    fixture_open(f);
+    struct rung rung = { 0 };
+
+    open_with_alarm(f, &rung);
     fixture_append(f, 5, false);
     disk.write_part = 100;
-    disk.truncate_error = EIO;
+    disk.truncate_error = ENOSPC; /* whatever the reason */
     assert_int_equal(try_append(f, false, true), KMS_E_INTERNAL);
     assert_true(audit_failed(f->audit));
+    assert_int_equal(rung.times, 1);
     assert_false(audit_healthy(f->audit));
     disk.truncate_error = 0;
     assert_int_equal(try_append(f, false, true), KMS_E_INTERNAL);
@@ -199,15 +248,20 @@ static void test_a_failed_sync_ends_it(void **state)
 {
     struct fixture *f = *state;
 
-    fixture_open(f);
+    struct rung rung = { 0 };
+
+    open_with_alarm(f, &rung);
     fixture_append(f, 5, false);
     disk.sync_error = EIO;
     assert_int_equal(try_append(f, true, true), KMS_E_INTERNAL);
+    assert_int_equal(rung.times, 1);
+    assert_non_null(strstr(rung.what, "audit: cannot sync '"));
     disk.sync_error = 0; /* the kernel would report success from now on: it must not be believed */
     assert_int_equal(try_append(f, true, true), KMS_E_INTERNAL);
     assert_int_equal(try_append(f, false, false), KMS_E_INTERNAL);
     assert_true(audit_failed(f->audit));
     assert_false(audit_healthy(f->audit));
+    assert_int_equal(rung.times, 1);
     fixture_close(f);
     fixture_open(f);
     assert_true(audit_healthy(f->audit));
@@ -218,13 +272,17 @@ static void test_a_failed_background_sync_ends_it(void **state)
 {
     struct fixture *f = *state;
 
+    struct rung rung = { 0 };
+
     f->config.limits.sync_ms = 20;
-    fixture_open(f);
-    disk.sync_error = ENOSPC;
+    open_with_alarm(f, &rung);
+    disk.sync_error = ENOSPC; /* for a sync that is no excuse */
     fixture_append(f, 1, false);
     for (int i = 0; i < 500 && !audit_failed(f->audit); i++)
         (void)usleep(10000);
     assert_true(audit_failed(f->audit));
+    fixture_close(f);
+    assert_int_equal(rung.times, 1);
 }
 
 static void test_always_means_before_the_answer(void **state)
@@ -311,24 +369,31 @@ static void test_opening_on_a_full_disk(void **state)
     assert_records(f, 2);
 }
 
-/* The n-th write fails, for every n until none does: what was acknowledged is there, nothing else. */
+/* The n-th write fails, for every n until none does: what was acknowledged is there, nothing else. By
+ * turns the disk is full, which passes, and broken, which the next start gets over. */
 static void test_each_write_in_turn_fails(void **state)
 {
     struct fixture *f = *state;
-    unsigned        acknowledged = 0;
+    unsigned        acknowledged = 1;
 
     f->config.limits.checkpoint_records = 7;
     f->config.limits.rotate_bytes = 5000;
     f->config.limits.tick_ms = 1;
-    for (unsigned n = 1; n <= 40; n++) {
+    fixture_open(f);
+    fixture_append(f, 1, true);
+    fixture_close(f);
+    for (unsigned n = 2; n <= 80; n++) {
         fixture_open(f);
-        disk.fail_write = n;
+        disk.fail_with = n % 2 == 0 ? ENOSPC : EIO;
+        disk.fail_write = n / 2;
         for (int i = 0; i < 25; i++) {
             acknowledged += try_append(f, i % 8 == 0, false) == KMS_OK;
             if (i % 8 == 0)
                 (void)usleep(1500);
         }
         disk.fail_write = 0;
+        fixture_close(f);
+        fixture_open(f);
         fixture_close(f);
         struct audit_report r = fixture_verify(f);
         if (r.verdict != AUDIT_GOOD)
@@ -342,7 +407,8 @@ static void test_each_write_in_turn_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_DISK(test_a_failed_write_leaves_no_trace),
+        ON_DISK(test_a_full_disk_leaves_no_trace),
+        ON_DISK(test_a_failed_write_ends_it),
         ON_DISK(test_health_returns_without_traffic),
         ON_DISK(test_a_short_write_is_cut_back),
         ON_DISK(test_a_failed_cut_back_ends_it),

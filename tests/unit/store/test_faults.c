@@ -92,6 +92,15 @@ static void install(void)
     (void)vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)failing_pwrite);
 }
 
+static unsigned rung; /* times that a store's alarm was */
+
+static void note_alarm(void *ctx, const char *what)
+{
+    (void)ctx;
+    assert_contains(what, "cannot write database '");
+    rung++;
+}
+
 /* --- the scenario ----------------------------------------------------------------------------- */
 
 /* A key is there; the batch changes it and makes another with alias, tombstone and event. */
@@ -133,6 +142,8 @@ static struct fixture *fixture_with_key(void)
 static void begin(struct scenario *sc)
 {
     *sc = (struct scenario){ .f = fixture_with_key() };
+    rung = 0;
+    sc->f->store->alarm.ring = note_alarm;
     sc->old = key_record_clone(made.key);
     change_add(&sc->update, ROW_KEY_UPDATE)->key = key_record_clone(sc->old);
     random_edit(sc->f, sc->update.rows[0].key);
@@ -222,6 +233,7 @@ static void full_disk(bool stays)
         assert_true(batch_is_there(&sc));
         fixture_reopen(sc.f);
         assert_true(batch_is_there(&sc));
+        assert_int_equal(rung, 0);
         end(&sc);
     }
 }
@@ -252,6 +264,7 @@ static void test_full_disk_elsewhere(void **state)
     assert_ok(sc.f, s->ops->set_clock_floor(s, 5, &sc.f->error));
     assert_ok(sc.f, s->ops->scrub(s, &clean, &sc.f->error));
     assert_true(clean && s->meta.clock_floor == 5);
+    assert_int_equal(rung, 0);
     end(&sc);
 }
 
@@ -284,6 +297,7 @@ static void failing_disk(struct fault *fault, bool stays)
         }
         assert_int_equal(status, KMS_E_INTERNAL);
         assert_all_failed(&sc);
+        assert_int_equal(rung, 1);
         failures++;
         assert_int_equal(run(&sc), KMS_E_INTERNAL);
         assert_contains(sc.f->error.detail, "check the disk and restart");
@@ -293,6 +307,7 @@ static void failing_disk(struct fault *fault, bool stays)
                          KMS_E_INTERNAL);
         assert_int_equal(sc.f->store->ops->set_clock_floor(sc.f->store, 9, &sc.f->error),
                          KMS_E_INTERNAL);
+        assert_int_equal(rung, 1);
         fixture_reopen(sc.f);
         if (!batch_is_there(&sc)) {
             assert_int_equal(run(&sc), KMS_OK);
@@ -315,6 +330,72 @@ static void test_failing_sync(void **state)
     (void)state;
     failing_disk(&syncs, false);
     failing_disk(&syncs, true);
+}
+
+/* The same for what a scrub writes and syncs, after which the commits before it are still there. */
+static void failing_scrub(struct fault *fault)
+{
+    for (long at = 0;; at++) {
+        struct scenario sc;
+        bool            clean = false;
+        begin(&sc);
+        assert_int_equal(run(&sc), KMS_OK);
+        arm(fault, at, false, EIO);
+        enum kms_status status = sc.f->store->ops->scrub(sc.f->store, &clean, &sc.f->error);
+        bool            fired = disarm(fault);
+        assert_int_equal(status, fired ? KMS_E_INTERNAL : KMS_OK);
+        assert_int_equal(rung, fired);
+        assert_int_equal(clean, !fired);
+        if (fired) {
+            assert_int_equal(sc.f->store->ops->scrub(sc.f->store, &clean, &sc.f->error),
+                             KMS_E_INTERNAL);
+            assert_contains(sc.f->error.detail, "check the disk and restart");
+        }
+        fixture_reopen(sc.f);
+        assert_true(batch_is_there(&sc));
+        end(&sc);
+        if (!fired) {
+            assert_true(at > 0);
+            return;
+        }
+    }
+}
+
+static void test_failing_scrub(void **state)
+{
+    (void)state;
+    failing_scrub(&writes);
+    failing_scrub(&syncs);
+}
+
+/* The WAL is copied into the file after every so many commits, which SQLite would keep to itself when
+ * it fails: the commit is there, but nothing more is done. */
+static void test_failing_copy_of_the_wal(void **state)
+{
+    struct scenario sc;
+    struct store   *s;
+    long            writes_of_one;
+    int64_t         now = 1;
+
+    (void)state;
+    begin(&sc);
+    s = sc.f->store;
+    assert_ok(sc.f, s->ops->set_clock_floor(s, now, &sc.f->error)); /* begins the WAL */
+    arm(&writes, 1000000, false, EIO);
+    assert_ok(sc.f, s->ops->set_clock_floor(s, ++now, &sc.f->error));
+    writes_of_one = 1000000 - writes.left;
+    for (bool failed = false; !failed;) { /* the first write of the copy */
+        assert_true(now < 2000);
+        arm(&writes, writes_of_one, false, EIO);
+        assert_ok(sc.f, s->ops->set_clock_floor(s, ++now, &sc.f->error));
+        failed = disarm(&writes);
+    }
+    assert_int_equal(rung, 1);
+    assert_int_equal(s->ops->set_clock_floor(s, now + 1, &sc.f->error), KMS_E_INTERNAL);
+    assert_int_equal(rung, 1);
+    fixture_reopen(sc.f);
+    assert_true(sc.f->store->meta.clock_floor == now);
+    end(&sc);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -438,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_disk),          cmocka_unit_test(test_full_disk_elsewhere),
         cmocka_unit_test(test_failing_write),      cmocka_unit_test(test_failing_sync),
+        cmocka_unit_test(test_failing_scrub),      cmocka_unit_test(test_failing_copy_of_the_wal),
         cmocka_unit_test(test_no_memory_to_apply), cmocka_unit_test(test_no_memory_to_open),
         cmocka_unit_test(test_no_memory_to_load),  cmocka_unit_test(test_killed_before_commit),
     };

@@ -351,9 +351,24 @@ static void test_swapped_slots(void **state)
 
 /* --- failing devices ----------------------------------------------------------------------------------- */
 
+/* What the alarm was told. */
+struct rung {
+    unsigned times;
+    char     what[256];
+};
+
+static void note_alarm(void *ctx, const char *what)
+{
+    struct rung *r = ctx;
+
+    r->times++;
+    (void)snprintf(r->what, sizeof r->what, "%s", what);
+}
+
 /* /dev/zero takes writes, gives zeros, and cannot be synced. */
 static void test_failed_sync_is_final(void **state)
 {
+    struct rung      rung = { 0 };
     struct lone      l;
     struct kms_error err;
     struct secret   *shred = NULL;
@@ -361,6 +376,7 @@ static void test_failed_sync_is_final(void **state)
 
     (void)state;
     lone_open(&l);
+    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
     int keep = dup(l.f->fd);
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
     assert_true(keep >= 0 && zero >= 0);
@@ -368,16 +384,58 @@ static void test_failed_sync_is_final(void **state)
     assert_int_equal(slot_file_write(l.f, owner_a, &s.at, &s.generation, &shred, &err),
                      KMS_E_INTERNAL);
     assert_non_null(strstr(err.detail, "cannot sync"));
+    assert_int_equal(rung.times, 1);
+    assert_string_equal(rung.what, err.detail);
+    assert_non_null(strstr(rung.what, l.f->path));
     assert_null(shred);
     assert_false(slot_file_alive(l.f, 0, 1)); /* written or not: not used */
     assert_true(dup2(keep, l.f->fd) >= 0);    /* the disk is well again: too late (I3) */
     assert_int_equal(slot_file_write(l.f, owner_a, &s.at, &s.generation, &shred, &err),
                      KMS_E_INTERNAL);
-    assert_non_null(strstr(err.detail, "could not be synced earlier"));
+    assert_non_null(strstr(err.detail, "could not be written earlier"));
+    assert_int_equal(rung.times, 1);
     (void)close(keep); /* it shares the lock */
     (void)close(zero);
     lone_reopen(&l);
     (void)write_slot(&l, owner_a, NULL);
+    lone_close(&l);
+}
+
+/* So is a write that fails, of a slot or of the header; a descriptor for reading only makes it so. */
+static void test_failed_write_is_final(void **state)
+{
+    struct lone      l;
+    struct kms_error err;
+    struct rung      rung = { 0 };
+
+    (void)state;
+    lone_open(&l);
+    struct slot      s = write_slot(&l, owner_a, NULL);
+    struct slot_name name = { s.at, s.generation, false };
+    int              keep = dup(l.f->fd);
+    int              other = open(l.f->path, O_RDONLY | O_CLOEXEC);
+    assert_true(keep >= 0 && other >= 0);
+    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
+    assert_true(dup2(other, l.f->fd) >= 0);
+    assert_int_equal(slot_file_erase(l.f, &l.grade, &name, 1, NULL, &err), KMS_E_INTERNAL);
+    assert_non_null(strstr(rung.what, "cannot write slot file"));
+    assert_true(dup2(keep, l.f->fd) >= 0);
+    assert_int_equal(slot_file_erase(l.f, &l.grade, &name, 1, NULL, &err), KMS_E_INTERNAL);
+    assert_int_equal(rung.times, 1);
+    (void)close(keep);
+    (void)close(other);
+
+    lone_reopen(&l);
+    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
+    other = open(l.f->path, O_RDONLY | O_CLOEXEC);
+    assert_true(other >= 0 && dup2(other, l.f->fd) >= 0);
+    (void)pthread_mutex_lock(&l.f->lock);
+    assert_int_equal(slot_file_put_header(l.f, 7, &err), KMS_E_INTERNAL);
+    (void)pthread_mutex_unlock(&l.f->lock);
+    assert_int_equal(rung.times, 2);
+    (void)close(other);
+    lone_reopen(&l);
+    assert_false(erase_slot(&l, s).already_empty);
     lone_close(&l);
 }
 
@@ -389,7 +447,9 @@ static void test_failed_erase_can_be_repeated(void **state)
     struct erase_proof proof;
 
     (void)state;
+    struct rung rung = { 0 };
     lone_open(&l);
+    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
     struct slot      s = write_slot(&l, owner_a, NULL);
     struct slot_name name = { s.at, s.generation, false };
     int              keep = dup(l.f->fd);
@@ -403,6 +463,7 @@ static void test_failed_erase_can_be_repeated(void **state)
     assert_int_equal(write_slot(&l, owner_b, NULL).at, s.at + 1);
     assert_int_equal(slot_file_erase(l.f, &l.grade, &name, 1, &proof, &err), KMS_OK);
     assert_false(proof.already_empty);
+    assert_int_equal(rung.times, 0);
     (void)close(keep);
     (void)close(full);
     lone_close(&l);
@@ -635,6 +696,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_torn_header),
         cmocka_unit_test(test_swapped_slots),
         cmocka_unit_test(test_failed_sync_is_final),
+        cmocka_unit_test(test_failed_write_is_final),
         cmocka_unit_test(test_failed_erase_can_be_repeated),
         cmocka_unit_test(test_read_back_is_compared),
         cmocka_unit_test(test_without_direct_reads),
