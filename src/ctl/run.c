@@ -62,6 +62,24 @@ const struct ctl_command ctl_commands[] = {
       "standard input. Needs no key and no server, and tells nothing about the plaintext but its "
       "length.\n",
       ctl_blob_inspect },
+    { "restore accept", "[--forget-imported] [--root-key FILE]",
+      "go on without the lost shred keys of imported material",
+      "For a data directory that was put back from a backup onto an empty disk. Backups lack\n"
+      "erasable.slots, since a copy of it would bring deleted material back; without it trentd "
+      "does "
+      "not\n"
+      "start. This makes an empty one, while trentd is stopped. All imported material of the "
+      "directory\n"
+      "is then gone: its keys are PendingImport, and the same material has to be imported again.\n"
+      "Import tokens are void. Generated keys are as they were.\n"
+      "\n"
+      "Without --forget-imported it says what it would do, and changes nothing.\n"
+      "\n"
+      "  --forget-imported  do it\n"
+      "  --root-key FILE    the root key, if it is not in the data directory\n"
+      "\n"
+      "Exit code: 0 done, 1 only said.\n",
+      ctl_restore_accept },
 };
 const size_t ctl_command_count = ARRAY_LEN(ctl_commands);
 
@@ -85,7 +103,7 @@ static int help(struct ctl *c)
                        "commands:\n");
     for (size_t i = 0; i < ctl_command_count; i++) {
         buf_add_str(&text, "  ");
-        add_padded(&text, ctl_commands[i].name, 14);
+        add_padded(&text, ctl_commands[i].name, 16);
         buf_add_str(&text, ctl_commands[i].summary);
         buf_add_byte(&text, '\n');
     }

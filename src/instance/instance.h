@@ -58,6 +58,23 @@ KMS_MUST_CHECK enum kms_status instance_create(const struct instance_config *con
                                                struct instance_result       *ret,
                                                struct kms_error             *reterr);
 
+/* --- restoring (restore.c) ---------------------------------------------------------------------
+ * A backup rightly lacks erasable.slots. When the newest one is lost with its disk, an empty one lets
+ * the rest be used again; the imported material of that backup is gone. The caller holds the lock. */
+
+/* Is that what this directory needs? *ret_generation: for the new file, far above what database and
+ * audit log have seen. Refuses with one line if erasable.slots is there, or something else is not. */
+KMS_MUST_CHECK enum kms_status instance_restore_check(const struct instance_paths *paths,
+                                                      uint64_t                    *ret_generation,
+                                                      struct kms_error            *reterr);
+/* Makes the empty file, and a record TrentRestoreAccepted in the audit log. crypto_init and
+ * secret_memory_init come first. */
+KMS_MUST_CHECK enum kms_status instance_restore_accept(const struct instance_paths *paths,
+                                                       uint64_t                     generation,
+                                                       struct kms_error            *reterr);
+
+/* --- holding ---------------------------------------------------------------------------------- */
+
 /* Takes the exclusive lock of a data directory; *ret_fd holds it until closed. Refuses with the
  * process id of the holder. */
 KMS_MUST_CHECK enum kms_status instance_lock(const struct instance_paths *paths, int *ret_fd,

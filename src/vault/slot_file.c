@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -113,22 +114,40 @@ static enum kms_status write_zeros(int fd, uint64_t at, uint64_t end, struct kms
     return KMS_OK;
 }
 
-enum kms_status slot_file_create(const char *dir, enum slot_class slot_class,
-                                 const struct slot_keys *keys, struct kms_error *reterr)
+static enum kms_status fill_new(const char *path, enum slot_class slot_class,
+                                const struct slot_keys *keys, uint64_t generation,
+                                struct kms_error *reterr)
 {
-    char    path[FILE_PATH_MAX];
     uint8_t page[SLOT_PAGE] = { 0 };
 
-    if (!file_join(path, dir, slot_file_name(slot_class)))
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
-    CLEANUP(closep) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    CLEANUP(closep) int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create '%s': %s", path, strerror(errno));
     TRY(write_zeros(fd, 0, SLOT_FIRST_AT + SLOT_CHUNK, reterr));
-    slot_header_encode(keys, slot_class, 1, page);
-    TRY(file_pwrite_all(fd, bytes_of(page, sizeof page), header_at(1), reterr));
+    slot_header_encode(keys, slot_class, generation, page);
+    TRY(file_pwrite_all(fd, bytes_of(page, sizeof page), header_at(generation), reterr));
     if (fsync(fd) != 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot sync '%s': %s", path, strerror(errno));
+    return KMS_OK;
+}
+
+enum kms_status slot_file_create(const char *dir, enum slot_class slot_class,
+                                 const struct slot_keys *keys, uint64_t generation,
+                                 struct kms_error *reterr)
+{
+    char path[FILE_PATH_MAX];
+    char unfinished[FILE_PATH_MAX];
+    int  n = 0;
+
+    if (!file_join(path, dir, slot_file_name(slot_class)) ||
+        (n = snprintf(unfinished, sizeof unfinished, "%s.new", path)) >= (int)sizeof unfinished)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
+    TRY(fill_new(unfinished, slot_class, keys, generation, reterr));
+    if (renameat2(AT_FDCWD, unfinished, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
+        n = errno;
+        (void)unlink(unfinished);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create '%s': %s", path, strerror(n));
+    }
     return file_sync_dir(dir, reterr);
 }
 
@@ -228,6 +247,13 @@ static enum kms_status open_fds(struct slot_file *f, const char *dir, struct kms
     if (!file_join(f->path, dir, slot_file_name(f->slot_class)))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
     f->fd = open(f->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (f->fd < 0 && errno == ENOENT)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL,
+                        f->slot_class == SLOT_ERASABLE
+                            ? "slot file '%s' is missing: put it back; if it is lost, as after "
+                              "restoring a backup, see 'trent restore accept --help'"
+                            : "slot file '%s' is missing: put it back from the backup",
+                        f->path);
     if (f->fd < 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot open slot file '%s': %s", f->path,
                         strerror(errno));

@@ -111,10 +111,10 @@ struct slot_file {
     uint32_t           n_free;
 };
 
-/* Makes a new file of one chunk. Refuses to replace one. */
+/* Makes a new file of one chunk, under its name when it is complete. Refuses to replace one. */
 KMS_MUST_CHECK enum kms_status slot_file_create(const char *dir, enum slot_class slot_class,
-                                                const struct slot_keys *keys,
-                                                struct kms_error       *reterr);
+                                                const struct slot_keys *keys, uint64_t generation,
+                                                struct kms_error *reterr);
 /* Opens, locks and reads it. One line for each refusal, as vault_open promises. */
 KMS_MUST_CHECK enum kms_status slot_file_open(const char *dir, enum slot_class slot_class,
                                               const struct slot_keys *keys, uint64_t min_generation,

@@ -54,9 +54,19 @@ enum kms_status vault_create(const struct vault_config *config, struct kms_error
     TRY(nothing_there(config, reterr));
     TRY(instance_new(&in, &root, &key, reterr));
     struct slot_keys keys = instance_slot_keys(&in);
-    TRY(slot_file_create(config->data_dir, SLOT_ERASABLE, &keys, reterr));
-    TRY(slot_file_create(config->data_dir, SLOT_DURABLE, &keys, reterr));
+    TRY(slot_file_create(config->data_dir, SLOT_ERASABLE, &keys, 1, reterr));
+    TRY(slot_file_create(config->data_dir, SLOT_DURABLE, &keys, 1, reterr));
     return instance_write(config, &in, root, key, reterr);
+}
+
+enum kms_status vault_replace_erasable(const struct vault_config *config, uint64_t generation,
+                                       struct kms_error *reterr)
+{
+    CLEANUP(instance_close) struct instance in = { 0 };
+
+    TRY(instance_open(config, &in, reterr));
+    struct slot_keys keys = instance_slot_keys(&in);
+    return slot_file_create(config->data_dir, SLOT_ERASABLE, &keys, generation, reterr);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------- */

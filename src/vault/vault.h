@@ -42,6 +42,11 @@ struct vault_config {
  * cluster id, digest key, audit signing key) and the two slot files. Nothing is overwritten. */
 KMS_MUST_CHECK enum kms_status vault_create(const struct vault_config *config,
                                             struct kms_error          *reterr);
+/* Makes an empty file of erasable slots where there is none, with that file generation: above all that
+ * the lost one has had, or a slot generation could be given out twice. What it held is gone for good. */
+KMS_MUST_CHECK enum kms_status vault_replace_erasable(const struct vault_config *config,
+                                                      uint64_t                   generation,
+                                                      struct kms_error          *reterr);
 /* Opens them. One clear line per refusal: root key file missing, unreadable by mode or owner, wrong
  * length; instance file missing, foreign or sealed by another root; slot file missing, of another
  * instance, damaged or older than `min_generation` says (one per class: what the database last saw). */

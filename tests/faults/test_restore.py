@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from storage import Files, Gone, copy_of
-from trent_server import Server, error_of, external_key, import_material, imported_key
+from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for
 from wire import in_parallel
 
 DATABASE, ERASABLE, DURABLE = "trent.db", "erasable.slots", "durable.slots"
@@ -88,10 +88,17 @@ class Site:
         assert line.startswith("trentd: ") and line.count("\n") == 1, line
         return line
 
+    def new_disk(self):
+        """What the backup of the stopped server has, by the table in docs/threat-model.md, in a folder of its own."""
+        backup = self.folder / "restored"
+        shutil.copytree(self.server.data, backup, ignore=shutil.ignore_patterns(ERASABLE, "lock", "trent.sock"))
+        shutil.rmtree(self.server.data)
+        backup.rename(self.server.data)
+
     def contents(self):
         """Of all files but the lock; an empty WAL is none, and one page of slot files is for trying the disk."""
         files = {p.name: p.read_bytes() for p in self.server.data.rglob("*") if p.is_file() and p.name != "lock"}
-        for name in (ERASABLE, DURABLE):
+        for name in {ERASABLE, DURABLE} & set(files):
             files[name] = files[name][:8192] + files[name][12288:]
         return {name: content for name, content in files.items() if name != "trent.db-wal" or content}
 
@@ -219,6 +226,63 @@ def test_window_ended(site):
     for call in (lambda: site.kms.decrypt(CiphertextBlob=generated.blob),
                  lambda: site.kms.encrypt(KeyId=generated.id, Plaintext=b"x")):
         assert error_of(call)[0] == "KeyUnavailableException"
+
+
+# --- a new disk ---------------------------------------------------------------------------------------------------
+
+
+def test_backup_on_an_empty_disk(site):
+    """Everything that a backup has, and no erasable.slots: with the operator's word all of it works again but for the
+    imported material, which comes back with the same bytes."""
+    kept, made = Key(site.kms), Key(site.kms, imported=False)
+    late = Key(site.kms)
+    token_key = external_key(site.kms)["KeyId"]
+    old_token = parameters_for(site.kms, token_key)
+    site.kms.create_alias(AliasName="alias/kept", TargetKeyId=kept.id)
+    assert site.server.stop() == 0
+    site.new_disk()
+
+    # it is refused with the name of the command, and no file was touched
+    before = site.contents()
+    with pytest.raises(RuntimeError, match="erasable.slots' is missing: .*'trent restore accept --help'"):
+        site.server.start()
+    said = site.server.trent("restore", "accept", check=False)
+    assert said.returncode == 1 and "gone for good" in said.stdout and "--forget-imported" in said.stdout
+    assert before == site.contents()
+
+    site.server.trent("restore", "accept", "--forget-imported")
+    site.start()
+    assert made.works(site.kms)
+    assert kept.is_pending_import(site.kms) and late.is_pending_import(site.kms)
+    assert site.kms.describe_key(KeyId="alias/kept")["KeyMetadata"]["KeyId"] == kept.id
+    assert error_of(import_material, site.kms, token_key, os.urandom(32), old_token)[0] == "ExpiredImportTokenException"
+    assert kept.comes_back(site.kms)
+    import_material(site.kms, token_key, os.urandom(32))
+    names = [r["eventName"] for r in site.server.audit()]
+    assert names.index("TrentRestoreAccepted") < names.index("TrentMaterialLost")
+    site.kms.delete_imported_key_material(KeyId=kept.id)
+    site.server.stop()
+    site.server.trent("audit", "verify")
+
+    # while it is stopped and while it runs: not a second time
+    assert "nothing was changed" in site.server.trent("restore", "accept", "--forget-imported", check=False).stderr
+    site.start()
+    assert "is in use" in site.server.trent("restore", "accept", "--forget-imported", check=False).stderr
+    assert kept.is_pending_import(site.kms) and kept.comes_back(site.kms)
+
+
+def test_lost_slot_file_comes_back_too_late(site):
+    """The old file turns up after all: put in the place of the new one it is an old copy."""
+    Key(site.kms)
+    site.save(ERASABLE, label="old")
+    site.new_disk()
+    site.server.trent("restore", "accept", "--forget-imported")
+    site.start()
+    key = Key(site.kms)
+    site.save(ERASABLE, label="new")
+    assert "is an old copy" in site.refused(ERASABLE, label="old")
+    site.put_back(ERASABLE, label="new")
+    assert key.works(site.kms)
 
 
 # --- slot files of another day ------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ static void start(void)
     memcpy(keys.instance, "this is instance", 16);
     make_image();
     (void)snprintf(dir, sizeof dir, "%s/fuzz-slots-XXXXXX", base);
-    if (mkdtemp(dir) == NULL || slot_file_create(dir, SLOT_ERASABLE, &keys, NULL) != KMS_OK ||
+    if (mkdtemp(dir) == NULL || slot_file_create(dir, SLOT_ERASABLE, &keys, 1, NULL) != KMS_OK ||
         atexit(remove_files) != 0)
         abort();
 }

@@ -175,7 +175,7 @@ static void old_open(struct old *o)
     o->keys = slot_keys();
     slot_file_close(v->slots[SLOT_ERASABLE]);
     (void)unlink(fixture_path(&o->f, "erasable.slots", room));
-    assert_int_equal(slot_file_create(o->f.dir, SLOT_ERASABLE, &o->keys, NULL), KMS_OK);
+    assert_int_equal(slot_file_create(o->f.dir, SLOT_ERASABLE, &o->keys, 1, NULL), KMS_OK);
     int fd = open(room, O_WRONLY | O_CLOEXEC);
     assert_int_equal(file_pwrite_all(fd, unhex(slot_hex, slot), slot_offset(SLOT_NUMBER), NULL),
                      KMS_OK);

@@ -282,7 +282,7 @@ static void test_refuses_bad_slot_files(void **state)
     copy_file(fixture_path(&a, "erasable.slots", room_b), path); /* the other class */
     assert_refused(&a, NULL, "belongs to another instance");
     (void)unlink(path);
-    assert_refused(&a, NULL, "cannot open slot file");
+    assert_refused(&a, NULL, "is missing: put it back from the backup");
     fixture_close(&b);
     fixture_close(&a);
 

@@ -47,7 +47,7 @@ static void lone_open(struct lone *l)
     lone_keys(l);
     (void)snprintf(l->dir, sizeof l->dir, "%.40s/slots-XXXXXX", base == NULL ? "/tmp" : base);
     assert_non_null(mkdtemp(l->dir));
-    assert_int_equal(slot_file_create(l->dir, SLOT_ERASABLE, &l->keys, NULL), KMS_OK);
+    assert_int_equal(slot_file_create(l->dir, SLOT_ERASABLE, &l->keys, 1, NULL), KMS_OK);
     assert_int_equal(slot_file_open(l->dir, SLOT_ERASABLE, &l->keys, 0, &l->f, NULL), KMS_OK);
 }
 
