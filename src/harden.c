@@ -2,6 +2,7 @@
 #include "harden.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -26,6 +27,11 @@ enum kms_status harden_process(struct kms_error *reterr)
     struct rlimit       files;
 
     (void)umask(077);
+#ifdef __GLIBC__
+    /* Large buffers go back to the system when they are freed; the default raises this bound with each
+     * that was, and keeps what a burst of large requests took. */
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+#endif
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot ignore SIGPIPE: %s", strerror(errno));
     if (setrlimit(RLIMIT_CORE, &no_core) != 0)

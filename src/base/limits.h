@@ -19,6 +19,8 @@ enum {
     LIMIT_CONNECTIONS_PER_ADDRESS     = 256,         /* one host cannot take all of them */
     LIMIT_UNAUTHENTICATED_PER_ADDRESS = 64,          /* without one good signature yet */
     LIMIT_LOCAL_CONNECTIONS           = 64,          /* beside the others: for the operator */
+    LIMIT_UNPROVEN_INPUT              = 32 * 1024,   /* held for one without a good signature yet ... */
+    LIMIT_UNPROVEN_INPUT_MORE         = 32 * 1024 * 1024, /* ... and more only out of this, for all */
 
     /* deadlines in milliseconds (TM 4.7) */
     LIMIT_TLS_HANDSHAKE_MS            = 5 * 1000,

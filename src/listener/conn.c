@@ -223,12 +223,33 @@ static void conn_settle(struct conn *c)
     }
 }
 
+enum { ROOM_MIN = 512 };
+
+/* May its input buffer grow, if it has to? Without a good signature a client is given little; those
+ * that need more share what there is of it, so many addresses together cannot take all memory. */
+static bool conn_may_grow(struct conn *c)
+{
+    struct listener  *l = c->loop->listener;
+    struct work      *w = c->work;
+    const struct buf *in = &w->in;
+    size_t            next = in->cap * 2 < in->limit ? in->cap * 2 : in->limit;
+
+    if (in->cap - in->len >= ROOM_MIN + JSON_PADDING || next <= LIMIT_UNPROVEN_INPUT ||
+        c->authenticated || c->local)
+        return true;
+    size_t more = next - LIMIT_UNPROVEN_INPUT - w->charged;
+    if (atomic_fetch_add(&l->n_unproven, more) + more > l->config.max_unproven_more) {
+        atomic_fetch_sub(&l->n_unproven, more);
+        return false;
+    }
+    w->charged += more;
+    return true;
+}
+
 /* Room in the input buffer, always leaving JSON_PADDING behind it; 0: no memory. It grows by doubling,
  * so that a client must send before we hold memory for what it announced. */
 static size_t conn_room(struct buf *in)
 {
-    enum { ROOM_MIN = 512 };
-
     if (in->cap - in->len < ROOM_MIN + JSON_PADDING) {
         size_t left = in->limit - in->len;
         size_t want = in->cap == 0 ? IN_FIRST : ROOM_MIN + JSON_PADDING;
@@ -253,9 +274,14 @@ static void conn_ended(struct conn *c)
 static bool conn_read_once(struct conn *c)
 {
     struct work *w = c->work;
-    size_t       room = conn_room(&w->in);
     size_t       n = 0;
 
+    if (!conn_may_grow(c)) {
+        atomic_fetch_add_explicit(&c->loop->counts.refused_limit, 1, memory_order_relaxed);
+        exchange_refuse(c, 503);
+        return false;
+    }
+    size_t room = conn_room(&w->in);
     if (room == 0) {
         conn_drop(c);
         return false;

@@ -83,8 +83,15 @@ static void trim(struct buf *b, bool wipe)
         buf_reset(b);
 }
 
+void work_discharge(struct listener *l, struct work *w)
+{
+    atomic_fetch_sub(&l->n_unproven, w->charged);
+    w->charged = 0;
+}
+
 void work_release(struct loop *loop, struct work *w)
 {
+    work_discharge(loop->listener, w);
     if (loop->n_pool >= WORK_KEPT) {
         work_free(w);
         return;
@@ -268,6 +275,7 @@ void listener_answer(struct exchange *ex)
     }
     if (ex->authenticated && !c->authenticated && c->peer != NULL) {
         c->authenticated = true;
+        work_discharge(c->loop->listener, w);
         peers_authenticated(c->loop->listener->peers, c->peer);
     }
     c->closing = c->closing || ex->close || c->loop->stopping;

@@ -41,6 +41,8 @@ static void fill_defaults(struct listener_config *config)
     default_number(&config->max_connections, LIMIT_CONNECTIONS);
     default_number(&config->max_per_address, LIMIT_CONNECTIONS_PER_ADDRESS);
     default_number(&config->max_unauthenticated, LIMIT_UNAUTHENTICATED_PER_ADDRESS);
+    if (config->max_unproven_more == 0)
+        config->max_unproven_more = LIMIT_UNPROVEN_INPUT_MORE;
     default_number(&config->loops, cores());
     if (config->loops > LOOPS_MAX)
         config->loops = LOOPS_MAX;

@@ -64,6 +64,7 @@ struct listener_config {
     const char *tls_cert;   /* PEM chain; NULL: plain HTTP                                     */
     const char *tls_key;
     unsigned    max_connections, max_per_address, max_unauthenticated; /* 0: base/limits.h       */
+    size_t      max_unproven_more; /* 0: LIMIT_UNPROVEN_INPUT_MORE                              */
     struct listener_limits limits;
     struct listener_hooks  hooks;
 };
@@ -103,9 +104,10 @@ void listener_stop(struct listener *l, int64_t ms);
 void listener_free(struct listener *l);
 
 struct listener_counts {
-    uint64_t accepted;        /* connections, those refused below included                       */
-    uint64_t open;            /* now                                                             */
-    uint64_t refused_limit;   /* closed at once: one of the three numbers of connections         */
+    uint64_t accepted;      /* connections, those refused below included                       */
+    uint64_t open;          /* now                                                             */
+    uint64_t refused_limit; /* closed at once: one of the three numbers of connections; or answered
+                                 503: input without a good signature                              */
     uint64_t refused_request; /* not HTTP as we read it                                          */
     uint64_t timeouts;        /* deadlines missed, idle connections not counted                  */
     uint64_t tls_errors;      /* handshakes that failed                                          */

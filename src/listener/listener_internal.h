@@ -83,6 +83,7 @@ struct work {
     struct buf          in;
     struct buf          answer;   /* what ex.out points to: becomes output when it is given */
     struct buf          out;      /* given answers                                          */
+    size_t              charged;  /* its part of listener.n_unproven                        */
     size_t              sent;     /* bytes of `out` that are written                        */
     bool                wipe;     /* `out` holds a secret                                   */
     size_t              used;     /* bytes of `in` that belong to the exchange              */
@@ -141,7 +142,8 @@ struct listener {
     bool                   local_bound; /* local_path is ours to remove */
     _Atomic unsigned       n_open;
     _Atomic unsigned       n_local;
-    _Atomic unsigned       n_gone; /* dropped with a request at the handler: see conn.c, C5 */
+    _Atomic size_t         n_unproven; /* bytes of LIMIT_UNPROVEN_INPUT_MORE in use */
+    _Atomic unsigned       n_gone;     /* dropped with a request at the handler: see conn.c, C5 */
     _Atomic bool           stop;
     _Atomic int64_t        stop_ms;
     unsigned               n_loops;
@@ -196,6 +198,8 @@ void conn_bury(struct conn *c); /* frees a dead one as soon as nobody needs it  
 
 /* NULL: out of memory. */
 struct work *work_take(struct conn *c);
+/* Its input is held without asking from now on: the client has proved who it is, or is gone. */
+void work_discharge(struct listener *l, struct work *w);
 void work_release(struct loop *loop, struct work *w);
 void work_free(struct work *w);
 /* The connection can go on reading and handing out requests. */

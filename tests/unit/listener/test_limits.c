@@ -97,6 +97,84 @@ static void connections_without_a_good_signature(void **state)
     toy_stop(t, 0);
 }
 
+/* Begins a request whose body is longer than what is held without asking. */
+static struct client *begins_large(struct toy *t, const char *path)
+{
+    struct client *c = client_new(t);
+    char           text[128];
+
+    (void)snprintf(text, sizeof text, "POST %s HTTP/1.1\r\n" HOST "Content-Length: 60000\r\n\r\n",
+                   path);
+    client_send(c, text);
+    return c;
+}
+
+static void send_zeros(struct client *c, size_t n)
+{
+    static const uint8_t zeros[1000];
+
+    for (size_t sent = 0; sent < n; sent += sizeof zeros)
+        client_send_bytes(c, bytes_of(zeros, sizeof zeros));
+}
+
+/* Those that have not proved who they are share what is held beyond 32 KiB for each: here it is enough
+ * for one. Who has proved it, or comes through the local socket, does not count. */
+static void input_without_a_good_signature(void **state)
+{
+    char dir[64];
+    char path[128];
+
+    (void)state;
+    toy_dir_make(dir);
+    (void)snprintf(path, sizeof path, "%s/socket", dir);
+    struct toy    *t = toy_start(&(struct listener_config){
+           .loops = 2, .max_unproven_more = 40 * 1024, .local_path = path });
+    struct client *proved = is_served(t, "/auth");
+    struct client *a = begins_large(t, "/auth");
+    send_zeros(a, 40000);
+    client_expect_silence(a, 50);
+
+    struct client *b = begins_large(t, "/echo");
+    send_zeros(b, 30000); /* so much goes without asking */
+    client_expect_silence(b, 50);
+    uint64_t before = toy_counts(t).refused_limit;
+    send_zeros(b, 10000);
+    client_expect(b, 503, "");
+    assert_int_equal(toy_counts(t).refused_limit, before + 1);
+    client_free(b);
+
+    client_send(proved, "POST /secret HTTP/1.1\r\n" HOST "Content-Length: 120000\r\n\r\n");
+    send_zeros(proved, 120000);
+    client_expect(proved, 200, NULL);
+    struct client *local = client_local(path);
+    client_send(local, "POST /secret HTTP/1.1\r\n" HOST "Content-Length: 120000\r\n\r\n");
+    send_zeros(local, 120000);
+    client_expect(local, 200, NULL);
+    client_free(local);
+
+    send_zeros(a, 20000); /* its signature is good: its share is free again */
+    client_expect(a, 200, NULL);
+    struct client *d = begins_large(t, "/echo");
+    send_zeros(d, 60000);
+    client_expect(d, 200, NULL);
+    client_free(d); /* it has been given its answer and is idle: free again, however it ended */
+    toy_wait_open(t, 2);
+    struct client *e = begins_large(t, "/echo");
+    send_zeros(e, 40000);
+    client_expect_silence(e, 50);
+    client_reset(e); /* in the middle */
+    client_free(e);
+    toy_wait_open(t, 2);
+    struct client *f = begins_large(t, "/echo");
+    send_zeros(f, 60000);
+    client_expect(f, 200, NULL);
+    client_free(f);
+    client_free(a);
+    client_free(proved);
+    toy_stop(t, 0);
+    toy_dir_remove(dir);
+}
+
 static void the_usual_limits_are_those_of_the_list(void **state)
 {
     struct client *c[LIMIT_UNAUTHENTICATED_PER_ADDRESS];
@@ -195,6 +273,7 @@ int main(void)
         cmocka_unit_test(connections_in_all),
         cmocka_unit_test(connections_per_address),
         cmocka_unit_test(connections_without_a_good_signature),
+        cmocka_unit_test(input_without_a_good_signature),
         cmocka_unit_test(the_usual_limits_are_those_of_the_list),
         cmocka_unit_test(the_local_socket_does_not_count),
         cmocka_unit_test(without_descriptors_it_waits),
