@@ -44,6 +44,7 @@ enum {
     LIMIT_CIPHERTEXT                  = 6144,
     LIMIT_TAGS                        = 50,          /* KB 13.2 */
     LIMIT_ALIASES_PER_KEY             = 50,          /* KB 13.4 */
+    LIMIT_IMPORT_TOKENS               = 1000,        /* of one key, unexpired: each holds a row and a slot for 24 h */
     LIMIT_GRANT_TOKENS                = 10,
     LIMIT_ON_DEMAND_ROTATIONS         = 25,          /* KB 8 */
     LIMIT_CONTEXT_BYTES               = 8 * 1024,    /* of a context, canonical form (TM 2.5) */

@@ -36,6 +36,7 @@ struct key_entry {
     struct realm *realm;
     struct series *_Atomic aliases; /* NULL until it has one */
     struct material_entry *materials;
+    _Atomic size_t         n_import_keys;
 };
 
 struct alias_entry {
@@ -306,6 +307,13 @@ size_t directory_alias_count(const struct directory *d, struct bytes account, st
     const struct series *aliases = find_aliases(d, account, region, key_id);
 
     return aliases == NULL ? 0 : series_count(aliases);
+}
+
+size_t directory_import_key_count(const struct directory *d, const struct key_name *key)
+{
+    const struct key_entry *e = find_key(d, key->account, key->region, key->id);
+
+    return e == NULL ? 0 : atomic_load_explicit(&e->n_import_keys, memory_order_relaxed);
 }
 
 struct directory_counts directory_counts(const struct directory *d)
@@ -592,8 +600,15 @@ void directory_put_access_key(struct directory *d, struct access_key_record *key
     index_insert(d->access_keys, &e->node, d->epoch);
 }
 
+static struct key_entry *key_of_import_key(const struct directory         *d,
+                                           const struct import_key_record *k)
+{
+    return find_key(d, k->key.account, k->key.region, k->key.id);
+}
+
 void directory_put_import_key(struct directory *d, struct import_key_record *key)
 {
+    struct key_entry        *of = key_of_import_key(d, key);
     struct bytes             id = bytes_of(key->id, sizeof key->id);
     struct import_key_entry *e = (void *)index_find(d->import_keys, id);
 
@@ -604,6 +619,8 @@ void directory_put_import_key(struct directory *d, struct import_key_record *key
     e = entry_new(sizeof *e, id);
     atomic_init(&e->record, key);
     index_insert(d->import_keys, &e->node, d->epoch);
+    if (of != NULL)
+        atomic_fetch_add_explicit(&of->n_import_keys, 1, memory_order_relaxed);
 }
 
 void directory_remove_import_key(struct directory *d, const uint8_t id[16])
@@ -612,6 +629,9 @@ void directory_remove_import_key(struct directory *d, const uint8_t id[16])
 
     if (e == NULL)
         return;
+    struct key_entry *of = key_of_import_key(d, atomic_load(&e->record));
+    if (of != NULL)
+        atomic_fetch_sub_explicit(&of->n_import_keys, 1, memory_order_relaxed);
     index_remove(d->import_keys, &e->node);
     retire(d, atomic_load(&e->record), release_import_key);
     retire(d, e, free);

@@ -37,6 +37,8 @@ size_t directory_list_aliases(const struct directory *d, struct bytes account, s
                               size_t max);
 size_t directory_alias_count(const struct directory *d, struct bytes account, struct bytes region,
                              struct bytes key_id);
+/* Import keys (tokens) of a key that is there, those just expired among them. */
+size_t directory_import_key_count(const struct directory *d, const struct key_name *key);
 struct directory_counts {
     size_t keys, aliases, access_keys, import_keys;
 };
@@ -50,7 +52,8 @@ struct directory_counts directory_counts(const struct directory *d);
  * Each takes ownership of the record. A record with the same name is replaced; the old one is freed
  * by the next directory_reclaim, so it may still be read until then. Serials are unique within one
  * account and Region and belong to the record for its life; put in ascending order they cost least.
- * A key is put before its aliases: listings and counts by key know only those put after it. */
+ * A key is put before its aliases and import keys: listings and counts by key know only those put
+ * after it. */
 void directory_put_key(struct directory *d, struct key_record *key);
 void directory_remove_key(struct directory *d, struct bytes account, struct bytes region,
                           struct bytes key_id); /* its aliases go with it */

@@ -26,13 +26,26 @@ static bool wrapping_fits(const struct key_record *key, int64_t algorithm, int64
     return key->spec == SPEC_SYMMETRIC_DEFAULT && oaep && spec < WRAPPING_SPECS;
 }
 
+/* Requests at the same time may each get one more: what is bounded is what they hold. */
+static enum kms_status check_tokens(const struct op_call *call, struct kms_error *reterr)
+{
+    size_t used = directory_import_key_count(call->env->directory, &call->key->name);
+
+    if (used < LIMIT_IMPORT_TOKENS)
+        return KMS_OK;
+    return KMS_REFUSE(reterr, KMS_E_LIMIT,
+                      "Unexpired import tokens per key quota is %d, current usage is %zu. Each is "
+                      "valid for 24 hours.",
+                      LIMIT_IMPORT_TOKENS, used);
+}
+
 enum kms_status op_get_parameters_for_import_begin(struct op_call *call, struct kms_error *reterr)
 {
     int64_t algorithm = call->in.wrapping_algorithm.v;
     int64_t spec = call->in.wrapping_key_spec.v;
 
     if (wrapping_fits(call->key, algorithm, spec))
-        return KMS_OK;
+        return check_tokens(call, reterr);
     return KMS_REFUSE(
         reterr, KMS_E_VALIDATION,
         "Wrapping algorithm %s and wrapping key spec %s cannot be used to import a %s key.",

@@ -358,6 +358,40 @@ static void test_import_keys(void **state)
     assert_int_equal(directory_counts(w->d).import_keys, 9);
 }
 
+/* Counted by key: with the key, but for those put before it. */
+static void test_import_keys_of_a_key(void **state)
+{
+    struct world         *w = *state;
+    const struct key_name name = { .account = BYTES_LIT("111122223333"),
+                                   .region = BYTES_LIT("us-east-1"),
+                                   .id = BYTES_LIT("one") };
+
+    assert_int_equal(directory_import_key_count(w->d, &name), 0);
+    for (int keys = 0; keys < 2; keys++) { /* a key of this name, and again when it is gone */
+        struct key_record *key = key_record_new();
+        key->name = name;
+        key->serial = 1;
+        directory_put_key(w->d, key);
+        for (uint8_t i = 0; i < 9; i++) {
+            struct import_key_record *k = import_key_record_new();
+            k->id[0] = i % 7; /* two replace others */
+            k->key = name;
+            directory_put_import_key(w->d, k);
+        }
+        assert_int_equal(directory_import_key_count(w->d, &name), 7);
+        const uint8_t id[16] = { 3 };
+        directory_remove_import_key(w->d, id);
+        directory_remove_import_key(w->d, id);
+        settle(w);
+        assert_int_equal(directory_import_key_count(w->d, &name), 6);
+        directory_remove_key(w->d, name.account, name.region, name.id);
+        assert_int_equal(directory_import_key_count(w->d, &name), 0);
+        for (uint8_t i = 0; i < 7; i++)
+            directory_remove_import_key(w->d, (uint8_t[16]){ i });
+        settle(w);
+    }
+}
+
 static void add_serial(const struct key_record *k, void *ctx)
 {
     *(uint64_t *)ctx += k->serial;
@@ -489,6 +523,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_materials, begin, end),
         cmocka_unit_test_setup_teardown(test_access_keys, begin, end),
         cmocka_unit_test_setup_teardown(test_import_keys, begin, end),
+        cmocka_unit_test_setup_teardown(test_import_keys_of_a_key, begin, end),
         cmocka_unit_test_setup_teardown(test_everything, begin, end),
         cmocka_unit_test_setup_teardown(test_memory_per_key, begin, end),
     };
