@@ -341,7 +341,7 @@ static void conn_handshake(struct conn *c)
         if (c->work == NULL)
             conn_drop(c);
         else
-            exchange_refuse(c, 400);
+            exchange_refuse_with(c, 400, BYTES_LIT("This port speaks TLS: use https://\n"));
         return;
     case IO_END:
     case IO_FAILED: break;

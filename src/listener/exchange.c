@@ -140,6 +140,19 @@ void exchange_refuse(struct conn *c, int status)
     add_output(c, (struct bytes){ NULL, 0 });
 }
 
+void exchange_refuse_with(struct conn *c, int status, struct bytes text)
+{
+    const struct http_answer a = {
+        .status = status, .content_type = "text/plain", .close = true, .body = text
+    };
+    char date[29];
+
+    loop_date(date);
+    http_answer_add(&c->work->out, &a, date);
+    c->closing = true;
+    add_output(c, (struct bytes){ NULL, 0 });
+}
+
 static void hand_out(struct conn *c)
 {
     struct work     *w = c->work;

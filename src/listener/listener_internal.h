@@ -207,3 +207,5 @@ bool exchange_reads(const struct conn *c);
 /* Parses and hands out what is in the input buffer, as far as it goes. */
 void exchange_advance(struct conn *c);
 void exchange_refuse(struct conn *c, int status);
+/* The same in words: text/plain. */
+void exchange_refuse_with(struct conn *c, int status, struct bytes text);

@@ -177,7 +177,7 @@ static void plain_http_is_told_in_plain_http(void **state)
     struct client *c = client_new(s->toy);
 
     client_send(c, GET("/echo"));
-    client_expect(c, 400, "");
+    client_expect(c, 400, "This port speaks TLS: use https://\n");
     client_expect_end(c, false);
     client_free(c);
     assert_int_equal(toy_counts(s->toy).tls_errors, 1);
