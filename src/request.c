@@ -169,7 +169,7 @@ static bool region_answered(void *ctx, struct bytes region)
 {
     const struct request *rq = ctx;
 
-    return region_valid(region) && config_region(rq->server->parts.config, region);
+    return server_answers_for(rq->server, rq->loop, region);
 }
 
 static enum step_result step_sigv4(struct request *rq)

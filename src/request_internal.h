@@ -18,6 +18,7 @@ enum {
     KEPT_BODY      = 8 * 1024,   /* ... and nothing larger was parsed: a value takes 16 bytes       */
     OPERATIONS_MAX = 64,
     NOISE_SOURCES  = 64,         /* sources with failed authentication that are told apart          */
+    REGIONS_TOLD   = 8,          /* not answered for: logged once a minute, no more of them          */
     NOISE_RECORDED = 20,         /* per source and minute; then they are only counted (TM 5.5)       */
 };
 // clang-format on
@@ -70,6 +71,13 @@ struct noise {
     uint32_t count;
 };
 
+/* Regions that this server does not answer for and that the log has named in this minute. */
+struct strange_regions {
+    int64_t minute;
+    size_t  n;
+    char    names[REGIONS_TOLD][REGION_MAX + 1];
+};
+
 struct loop {
     int             reader; /* epoch reader */
     struct request *free;
@@ -84,6 +92,7 @@ struct loop {
     int64_t         noise_minute;
     uint64_t        noise_dropped; /* in noise_minute */
     uint64_t        noise_due;     /* before it: to be recorded */
+    struct strange_regions strange;
     /* counters: written by this loop only, read by the metrics endpoint */
     _Atomic uint64_t requests[OPERATIONS_MAX][KMS_STATUS_COUNT];
     _Atomic uint64_t microseconds[OPERATIONS_MAX];
@@ -112,6 +121,9 @@ void request_to_pool(struct request *rq);
 void request_event_write(struct request *rq, struct buf *out);
 /* Which row of the counters; the last for requests without an operation. */
 size_t operation_number(const struct operation *op);
+
+/* regions.c: on the loop's thread. Logs a Region that it does not answer for. */
+bool server_answers_for(struct server *s, unsigned loop, struct bytes region);
 
 /* endpoint.c: answers GET/POST /_trent/...; true if the path is one of them. */
 bool endpoint_run(struct server *s, struct exchange *ex, const char date[29]);
