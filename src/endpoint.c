@@ -108,18 +108,29 @@ static void metric_parts(struct server *s, struct buf *out)
     vault_status(s->parts.vault, &v);
     metric(out, "trent_keys", "gauge", "Keys, all accounts and Regions.", d.keys);
     metric(out, "trent_aliases", "gauge", "Aliases.", d.aliases);
+    metric(out, "trent_import_tokens", "gauge", "Unexpired import tokens.", d.import_keys);
     metric(out, "trent_commits_total", "counter", "Store transactions.", c.batches);
     metric(out, "trent_changes_total", "counter", "Changes committed.", c.changes);
     metric(out, "trent_change_conflicts_total", "counter", "Changes that ran again.", c.conflicts);
+    metric(out, "trent_erasure_failures_total", "counter",
+           "Erasures that failed, and are tried again.", c.failures);
     metric(out, "trent_erasures_total", "counter", "Slots erased and verified.", c.erasures);
     metric(out, "trent_audit_records_total", "counter", "Sequence number of the audit.", a.seq);
     metric(out, "trent_audit_failures_total", "counter", "Audit writes that failed.", a.failures);
+    metric(out, "trent_audit_bytes_total", "counter", "Bytes written to the audit.", a.bytes);
+    metric(out, "trent_audit_syncs_total", "counter", "Syncs of the audit.", a.syncs);
+    metric(out, "trent_audit_checkpoint", "gauge", "Sequence number of the last checkpoint.",
+           a.checkpoint_seq);
     metric(out, "trent_audit_healthy", "gauge", "1 while audit records can be written.",
            audit_healthy(s->parts.audit));
     metric(out, "trent_materials_expired_total", "counter", "Materials that reached their ValidTo.",
            j.expired);
     metric(out, "trent_keys_deleted_total", "counter", "Keys whose deletion window ended.",
            j.deleted);
+    metric(out, "trent_rotations_total", "counter", "Delayed rotations that were completed.",
+           j.rotated);
+    metric(out, "trent_import_tokens_expired_total", "counter", "Import tokens past their time.",
+           j.import_keys);
     metric(out, "trent_timers", "gauge", "Due times waited for.", j.timers);
     metric(out, "trent_connections", "gauge", "Open connections.", l.open);
     metric(out, "trent_connections_total", "counter", "Connections accepted.", l.accepted);
@@ -128,6 +139,11 @@ static void metric_parts(struct server *s, struct buf *out)
     metric(out, "trent_requests_malformed_total", "counter", "Requests refused by the HTTP parser.",
            l.refused_request);
     metric(out, "trent_timeouts_total", "counter", "Connections closed at a deadline.", l.timeouts);
+    metric(out, "trent_tls_errors_total", "counter", "TLS handshakes that failed.", l.tls_errors);
+    metric(out, "trent_slots_erasable", "gauge", "Erasable slots in use.",
+           v.slots_used[SLOT_ERASABLE]);
+    metric(out, "trent_slots_durable", "gauge", "Durable slots in use.",
+           v.slots_used[SLOT_DURABLE]);
     metric(out, "trent_materials_opened", "gauge", "Opened materials in secret memory.",
            v.cached_materials);
     metric(out, "trent_wrapping_keys_ready_2048", "gauge", "RSA_2048 wrapping keys ready.",
@@ -235,6 +251,30 @@ static void clock_answer(struct server *s, struct exchange *ex, int code, const 
     give(ex, code, "application/json", &body, date);
 }
 
+/* application/json and nothing else, but for a parameter. */
+static bool says_json(const struct http_request *in)
+{
+    struct bytes type = http_header(in, "content-type");
+    struct bytes name;
+
+    if (!bytes_cut(&type, ';', &name))
+        name = type;
+    while (name.len > 0 && name.ptr[name.len - 1] == ' ')
+        name.len--;
+    return http_name_is(name, "application/json");
+}
+
+/* Nobody signs this request, and a web page of anywhere may send requests to this machine. A browser
+ * names the page in Origin, and asks before it sends JSON for a page of somewhere else. */
+static const char *not_from_a_page(const struct http_request *in, int *ret_status)
+{
+    *ret_status = 403;
+    if (http_header(in, "origin").ptr != NULL)
+        return "requests of web pages are refused here";
+    *ret_status = 415;
+    return says_json(in) ? NULL : "expected Content-Type: application/json";
+}
+
 /* {"advanceSeconds": N}: moves the clock of the key life cycle forward; due jobs start at once. */
 static void clock_move(struct server *s, struct exchange *ex, const char date[29])
 {
@@ -242,7 +282,13 @@ static void clock_move(struct server *s, struct exchange *ex, const char date[29
     struct kms_error                         err;
     struct json                              root;
     int64_t                                  seconds = 0;
+    int                                      refusal = 0;
+    const char                              *why = not_from_a_page(&ex->in, &refusal);
 
+    if (why != NULL) {
+        clock_answer(s, ex, refusal, why, date);
+        return;
+    }
     if (doc == NULL || json_parse(doc, ex->in.body, ex->in.body_len, &root, &err) != KMS_OK ||
         !json_int(json_member(root, "advanceSeconds"), &seconds) || seconds < 0 ||
         seconds > (int64_t)100 * 366 * 86400 || !clock_advance(s->parts.clock, seconds * 1000)) {

@@ -325,5 +325,11 @@ enum kms_status commit_wait(struct committer *c, struct change *change, bool tak
 
 void commit_counts(struct committer *c, struct commit_counts *ret)
 {
-    *ret = c->counts;
+    *ret = (struct commit_counts){
+        .batches = atomic_load(&c->counts.batches),
+        .changes = atomic_load(&c->counts.changes),
+        .conflicts = atomic_load(&c->counts.conflicts),
+        .erasures = atomic_load(&c->counts.erasures),
+        .failures = atomic_load(&c->counts.failures),
+    };
 }

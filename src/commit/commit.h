@@ -76,6 +76,7 @@ void committer_stop(struct committer *c);
 void committer_free(struct committer *c);
 
 struct commit_counts {
-    uint64_t batches, changes, conflicts, erasures, failures;
+    uint64_t batches, changes, conflicts, erasures, failures; /* failures: of erasing */
 };
+/* Any thread. */
 void commit_counts(struct committer *c, struct commit_counts *ret);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "commit/commit.h"
 #include "crypto/crypto.h"
@@ -23,10 +24,12 @@ struct committer {
     bool      outbox_stuck; /* an event could not be written: append from the outbox first */
     uint64_t *erased;       /* tombstones whose receipt is durable, to be marked */
     size_t    n_erased, cap_erased;
-    struct tombstone    *unerased; /* their erasure has failed: tried again before anybody is told
+    struct tombstone *unerased; /* their erasure has failed: tried again before anybody is told
                                         that there is nothing left of the key                      */
-    size_t               n_unerased;
-    struct commit_counts counts;
+    size_t            n_unerased;
+    struct {
+        _Atomic uint64_t batches, changes, conflicts, erasures, failures;
+    } counts; /* as struct commit_counts, which other threads ask for */
 };
 
 /* One store transaction with the bookkeeping of outbox and slot generations. */

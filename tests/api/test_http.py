@@ -15,7 +15,7 @@ import time
 import pytest
 import requests
 
-from trent_server import Server, error_of
+from trent_server import Server, error_of, external_key, import_material, parameters_for
 from test_auth import signed
 
 
@@ -114,7 +114,49 @@ def test_pages(server, kms):
     assert requests.get(server.url + "/_trent/nothing", timeout=10).status_code == 404
     assert requests.get(server.url + "/_trent/status", timeout=10).status_code == 404  # local socket only
     assert requests.post(server.url + "/_trent/health", timeout=10).status_code == 405
-    assert requests.post(server.url + "/_trent/clock", data='{"advanceSeconds": -1}', timeout=10).status_code == 400
+    assert requests.post(server.url + "/_trent/clock", json={"advanceSeconds": -1}, timeout=10).status_code == 400
+
+
+def test_metrics(server, kms):
+    """Every counter has a help text and a type, and a value; what these calls do is counted."""
+    def values():
+        text = server.get("/_trent/metrics")
+        names = re.findall(r"^# TYPE (\S+) (?:counter|gauge)$", text, re.M)
+        assert sorted(names) == sorted(re.findall(r"^# HELP (\S+) \S.*$", text, re.M))
+        assert sorted(names) == sorted(set(names)) and len(names) > 25
+        return {name: float(re.search(r"^%s(?:\{.*\})? (\S+)$" % name, text, re.M).group(1)) for name in names}
+
+    before = values()
+    key = external_key(kms)["KeyId"]
+    parameters = parameters_for(kms, key)
+    import_material(kms, key, os.urandom(32), parameters)
+    kms.delete_imported_key_material(KeyId=key)
+    after = values()
+    for name, more in (("trent_keys", 1), ("trent_import_tokens", 1), ("trent_erasures_total", 1),
+                       ("trent_erasure_failures_total", 0), ("trent_slots_erasable", 1), ("trent_tls_errors_total", 0)):
+        assert after[name] == before[name] + more, name
+    for name in ("trent_audit_records_total", "trent_audit_bytes_total", "trent_audit_syncs_total"):
+        assert after[name] > before[name], name
+
+
+def test_clock_is_not_for_web_pages(new_server):
+    """Any page can make a browser send something here: not what moves the clock."""
+    url = new_server().url + "/_trent/clock"
+
+    def now():
+        return requests.post(url, json={"advanceSeconds": 0}, timeout=10).json()["now"][:13]
+
+    before, body = now(), '{"advanceSeconds": 86400}'
+    for headers, status in (({}, 415), ({"Content-Type": "text/plain"}, 415),
+                            ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+                            ({"Content-Type": "application/jsonp"}, 415),
+                            ({"Content-Type": "application/json", "Origin": "http://example.org"}, 403),
+                            ({"Content-Type": "application/json", "Origin": "null"}, 403),
+                            ({"Content-Type": "application/json", "Origin": ""}, 403)):
+        assert requests.post(url, data=body, headers=headers, timeout=10).status_code == status, headers
+    assert now() == before
+    answer = requests.post(url, data=body, headers={"Content-Type": "Application/JSON; charset=utf-8"}, timeout=10)
+    assert answer.status_code == 200 and answer.json()["now"][:13] > before
 
 
 def test_clock_is_for_development(new_server, tmp_path):
@@ -122,10 +164,15 @@ def test_clock_is_for_development(new_server, tmp_path):
     server.stop()
     production = Server(server.data, "--regions=us-east-1", "--allow-erase-grade-c", "--allow-unlocked-memory", dev=False)
     with production:
-        assert requests.post(production.url + "/_trent/clock", data='{"advanceSeconds": 1}', timeout=10).status_code == 404
+        assert requests.post(production.url + "/_trent/clock", json={"advanceSeconds": 1}, timeout=10).status_code == 404
         assert production.client().list_keys()["Keys"] == []
         code, text = error_of(production.client(region="eu-west-1").list_keys)
         assert (code, text) == ("InvalidSignatureException", "Credential should be scoped to a valid region. ")
+        for _ in range(20):
+            error_of(production.client(region="eu-west-1").list_keys)
+        lines = [line for line in production.log().splitlines() if "eu-west-1" in line]
+        assert 1 <= len(lines) <= 2 * os.cpu_count()  # of each loop, once a minute
+        assert " info " in lines[0] and "'regions'" in lines[0]
 
 
 def test_local_socket_serves_status_only(server):
