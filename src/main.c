@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "attestation/attestation.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -23,21 +24,22 @@
 
 /* Everything that runs, in the order of starting; taken down in the opposite order. */
 struct daemon {
-    struct config         config;
-    struct instance_paths paths;
-    int                   lock;
-    struct clock         *clock;
-    struct epoch         *epoch;
-    struct directory     *directory;
-    struct vault         *vault;
-    struct store         *store;
-    struct audit         *audit;
-    struct committer     *committer;
-    struct jobs          *jobs;
-    struct pool          *pool;
-    struct listener      *listener;
-    struct server        *server;
-    bool                  recovered; /* the database was found good, and may be written to */
+    struct config             config;
+    struct instance_paths     paths;
+    int                       lock;
+    struct clock             *clock;
+    struct epoch             *epoch;
+    struct directory         *directory;
+    struct vault             *vault;
+    struct store             *store;
+    struct audit             *audit;
+    struct committer         *committer;
+    struct jobs              *jobs;
+    struct pool              *pool;
+    struct listener          *listener;
+    struct server            *server;
+    struct attestation_roots *attestation_roots; /* NULL: none configured */
+    bool                      recovered; /* the database was found good, and may be written to */
 };
 
 static int refuse(int code, const struct kms_error *err)
@@ -202,6 +204,17 @@ static void report_recovery(const struct commit_recovery *r)
             r->erased, r->orphans, r->lost_materials, r->outbox);
 }
 
+static enum kms_status read_attestation_root(struct daemon *d, struct kms_error *reterr)
+{
+    struct kms_error err;
+
+    if (d->config.attestation_root[0] == '\0')
+        return KMS_OK;
+    if (attestation_roots_read(d->config.attestation_root, &d->attestation_roots, &err) != KMS_OK)
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "attestation-root: %s", err.detail);
+    return KMS_OK;
+}
+
 /* What a crash left undone, then what fell due meanwhile. */
 static enum kms_status start_work(struct daemon *d, const struct audit_head *head,
                                   struct kms_error *reterr)
@@ -257,6 +270,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
         .committer = d->committer,
         .jobs = d->jobs,
         .pool = d->pool,
+        .attestation_roots = d->attestation_roots,
     };
     unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -341,6 +355,7 @@ static void stop(struct daemon *d)
     directory_free(d->directory);
     epoch_free(d->epoch);
     clock_free(d->clock);
+    attestation_roots_free(d->attestation_roots);
     closep(&d->lock);
     config_free(&d->config);
     crypto_cleanup();
@@ -386,6 +401,8 @@ static int run(struct daemon *d, const sigset_t *signals)
         return refuse(EX_OSERR, &err);
     if (crypto_init(&err) != KMS_OK)
         return refuse(EX_SOFTWARE, &err);
+    if (read_attestation_root(d, &err) != KMS_OK)
+        return refuse(EX_CONFIG, &err);
     if (open_data(d, &head, &err) != KMS_OK)
         return refuse(EX_DATAERR, &err);
     if (start_work(d, &head, &err) != KMS_OK)

@@ -14,16 +14,17 @@
 
 /* What a request may use. Filled by main.c; all of it outlives every request. */
 struct server_parts {
-    const struct config *config;
-    struct clock        *clock;
-    struct epoch        *epoch;
-    struct directory    *directory;
-    struct vault        *vault;
-    struct store        *store;
-    struct audit        *audit;
-    struct committer    *committer;
-    struct jobs         *jobs;
-    struct pool         *pool;
+    const struct config            *config;
+    struct clock                   *clock;
+    struct epoch                   *epoch;
+    struct directory               *directory;
+    struct vault                   *vault;
+    struct store                   *store;
+    struct audit                   *audit;
+    struct committer               *committer;
+    struct jobs                    *jobs;
+    struct pool                    *pool;
+    const struct attestation_roots *attestation_roots; /* NULL: none configured */
 };
 
 struct server;

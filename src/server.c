@@ -447,6 +447,7 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
         .directory = parts->directory,
         .clock = parts->clock,
         .rotation_delay = parts->config->rotation_delay_s * 1000,
+        .attestation_roots = parts->attestation_roots,
     };
     s->n_loops = loops;
     s->loops = calloc(loops, sizeof *s->loops);

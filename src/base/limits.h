@@ -55,6 +55,10 @@ enum {
     LIMIT_SKEW_S                      = 5 * 60,
     LIMIT_PRESIGN_S                   = 604800,
 
+    /* attestation documents (Recipient): those of the security module have about 5 KB */
+    LIMIT_ATTESTATION_BYTES           = 96 * 1024,   /* more does not fit into a body in base64 */
+    LIMIT_ATTESTATION_AGE_S           = 5 * 60,      /* replay: made for this call, or just before */
+
     /* secret memory */
     LIMIT_SECRET_BYTES                = 64 * 1024,   /* of one secret; also the arena size (TM 4.1) */
 };

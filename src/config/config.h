@@ -18,8 +18,9 @@ struct config {
     char   *regions;       /* comma-separated; empty: any (--dev only) */
     char   *tls_cert;
     char   *tls_key;
-    int     log_level;  /* enum log_level */
-    int     audit_sync; /* enum audit_sync */
+    char   *attestation_root; /* PEM file; empty: none */
+    int     log_level;        /* enum log_level */
+    int     audit_sync;       /* enum audit_sync */
     int64_t audit_reserve_mib;
     int64_t loops;            /* 0: one per core */
     int64_t pool_threads;     /* slow lane */

@@ -86,6 +86,7 @@ struct op_env {
     struct directory *directory;
     struct clock     *clock;
     int64_t           rotation_delay; /* ms; 0: on-demand rotations complete at once */
+    const struct attestation_roots *attestation_roots; /* NULL: none configured */
 };
 
 struct op_call {

@@ -390,6 +390,27 @@ def test_bad_certificate(data, tmp_path):
     assert "must be given together" in refused(EX_CONFIG, "--dev", "--tls-cert=%s" % (tmp_path / "a.pem"))
 
 
+def test_bad_attestation_root(data, tmp_path):
+    """Read before anything else: no data directory is made."""
+    def line(path):
+        return refused(EX_CONFIG, "--dev", "--data=%s" % data, "--listen=127.0.0.1:0", "--attestation-root=%s" % path)
+
+    root, leaf, garbage = (tmp_path / name for name in ("root.pem", "leaf.pem", "garbage"))
+    for path, ca in ((root, "TRUE"), (leaf, "FALSE")):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes",
+                        "-days", "2", "-subj", "/CN=x", "-keyout", str(tmp_path / "key"), "-out", str(path),
+                        "-config", "/dev/null", "-addext", "basicConstraints=critical,CA:" + ca],
+                       check=True, capture_output=True)
+    garbage.write_text("not a certificate")
+    assert "attestation-root: " in line(tmp_path / "none") and "none" in line(tmp_path / "none")
+    assert "attestation-root: '%s': not a PEM file" % garbage in line(garbage)
+    assert "attestation-root: '%s': not a CA" % leaf in line(leaf)
+    leaf.write_bytes(root.read_bytes() * 2)
+    assert "attestation-root: '%s': more than one PEM block" % leaf in line(leaf)
+    with Server(data, "--attestation-root=%s" % root):
+        pass
+
+
 # --- settings -----------------------------------------------------------------------------------------------------
 
 
