@@ -4,27 +4,31 @@
 #include <openssl/evp.h>
 
 #include "crypto/crypto.h"
+#include "crypto/spec.h"
 
 /* Algorithms, fetched once by crypto_init and unchanged until crypto_cleanup. */
 struct crypto_algorithms {
-    EVP_MD     *sha256;
-    EVP_MAC    *hmac;
-    EVP_CIPHER *gcm;
-    EVP_CIPHER *wrap;
+    EVP_MD        *digest[DIGEST_COUNT]; /* none for DIGEST_NONE */
+    EVP_MAC       *hmac;
+    EVP_CIPHER    *gcm;
+    EVP_CIPHER    *wrap;
+    EVP_SIGNATURE *ed25519;
+    EVP_SIGNATURE *ed25519ph;
+    EVP_SIGNATURE *ml_dsa[3]; /* 44, 65, 87 */
 };
 extern struct crypto_algorithms crypto_alg;
 
 /* The contexts of one thread, each set up for its algorithm; only keys and IVs change. */
 struct random_block;
 struct crypto_thread {
-    EVP_MD_CTX          *sha256;
-    EVP_MAC_CTX         *hmac;
+    EVP_MD_CTX          *digest[DIGEST_COUNT];
+    EVP_MAC_CTX         *mac[DIGEST_COUNT]; /* HMAC, of the digests that crypto_has_mac names */
     EVP_CIPHER_CTX      *seal;
     EVP_CIPHER_CTX      *open;
     EVP_CIPHER_CTX      *wrap;
     EVP_CIPHER_CTX      *unwrap;
     struct random_block *random;  /* made by crypto_random */
-    struct secret       *mac_key; /* where OpenSSL puts the key of `hmac` */
+    struct secret       *mac_key; /* where OpenSSL puts the keys of `mac` */
 };
 
 /* This thread's contexts, made at its first call; NULL when out of memory. */
@@ -32,8 +36,15 @@ struct crypto_thread *crypto_thread(void);
 /* The same for functions that have no way to fail: aborts. */
 struct crypto_thread *crypto_thread_or_abort(void);
 
-/* While on, the next allocation OpenSSL makes in this thread comes from secret memory. */
-void crypto_offer_room(bool on);
+/* The next allocation OpenSSL makes in this thread is the room, in secret memory, for the key of the MAC
+ * with this digest. DIGEST_NONE: no longer. */
+void crypto_offer_room(enum digest digest);
+
+/* Is there an HMAC with this digest in the API or in ours? */
+bool crypto_has_mac(enum digest digest);
+
+/* Any digest but DIGEST_NONE: fills as many bytes of `ret` as it has. */
+void crypto_digest(enum digest digest, struct bytes in, uint8_t ret[DIGEST_MAX]);
 
 void crypto_random_block_free(struct random_block *b);
 
@@ -44,6 +55,9 @@ extern const uint8_t crypto_zero_key[AES256_KEY_LEN];
 #define CRYPTO_FAIL(reterr, status, what) crypto_fail((reterr), (status), KMS_SITE, (what))
 enum kms_status crypto_fail(struct kms_error *reterr, enum kms_status status, const char *site,
                             const char *what);
+
+/* Did OpenSSL's last call fail for want of memory, its secure heap for one? Empties its error queue. */
+bool crypto_was_short_of_memory(void);
 
 /* Runs every known-answer test. */
 KMS_MUST_CHECK enum kms_status crypto_self_test(struct kms_error *reterr);

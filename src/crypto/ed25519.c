@@ -1,21 +1,10 @@
-/* crypto/ed25519.c - signatures of audit checkpoints and receipts (RFC 8032). */
-#include "crypto/crypto_internal.h"
-
+/* crypto/ed25519.c - signatures of audit checkpoints and receipts (RFC 8032), with raw keys. */
 #include <openssl/err.h>
 
 #include "base/cleanup.h"
+#include "crypto/key_internal.h"
 
 enum { SEED_LEN = 32 };
-
-static void pkey_freep(EVP_PKEY **p)
-{
-    EVP_PKEY_free(*p);
-}
-
-static void md_ctx_freep(EVP_MD_CTX **p)
-{
-    EVP_MD_CTX_free(*p);
-}
 
 static EVP_PKEY *private_key(struct bytes seed)
 {
@@ -32,7 +21,7 @@ enum kms_status crypto_ed25519_generate(struct secret   **ret_seed,
     if (seed == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a signing key");
     crypto_random(secret_data(seed), SEED_LEN);
-    CLEANUP(pkey_freep) EVP_PKEY *key = private_key(secret_view(seed));
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = private_key(secret_view(seed));
     if (key == NULL || EVP_PKEY_get_raw_public_key(key, ret_public, &len) != 1 ||
         len != ED25519_PUB_LEN)
         return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot make an Ed25519 key");
@@ -43,26 +32,26 @@ enum kms_status crypto_ed25519_generate(struct secret   **ret_seed,
 enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
                                     uint8_t ret[ED25519_SIG_LEN], struct kms_error *reterr)
 {
-    CLEANUP(pkey_freep) EVP_PKEY     *key = private_key(seed);
-    CLEANUP(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    size_t                            len = ED25519_SIG_LEN;
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = private_key(seed);
+    CLEANUP(buf_release) struct buf   signature = BUF_INIT(ED25519_SIG_LEN);
+    struct crypto_key                 k = { SPEC_ECC_NIST_EDWARDS25519, key };
 
-    if (key == NULL || ctx == NULL ||
-        EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) != 1 ||
-        EVP_DigestSign(ctx, ret, &len, message.ptr, message.len) != 1 || len != ED25519_SIG_LEN)
-        return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "Ed25519 signature failed");
+    if (key == NULL)
+        return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot use an Ed25519 key");
+    TRY(crypto_key_sign(&k, ALGORITHM_ED25519_SHA_512, MESSAGE_RAW, message, &signature, reterr));
+    memcpy(ret, signature.ptr, ED25519_SIG_LEN);
     return KMS_OK;
 }
 
 bool crypto_ed25519_verify(struct bytes public_key, struct bytes message, struct bytes signature)
 {
-    CLEANUP(pkey_freep) EVP_PKEY *key = EVP_PKEY_new_raw_public_key_ex(
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = EVP_PKEY_new_raw_public_key_ex(
         NULL, "ED25519", NULL, public_key.ptr, public_key.len);
-    CLEANUP(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct crypto_key k = { SPEC_ECC_NIST_EDWARDS25519, key };
 
-    bool good = key != NULL && ctx != NULL &&
-                EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) == 1 &&
-                EVP_DigestVerify(ctx, signature.ptr, signature.len, message.ptr, message.len) == 1;
+    if (key != NULL)
+        return crypto_key_verify(&k, ALGORITHM_ED25519_SHA_512, MESSAGE_RAW, message, signature,
+                                 NULL) == KMS_OK;
     ERR_clear_error();
-    return good;
+    return false;
 }

@@ -92,7 +92,8 @@ enum digest {
     DIGEST_SHA_256,
     DIGEST_SHA_384,
     DIGEST_SHA_512,
-    DIGEST_SM3
+    DIGEST_SM3,
+    DIGEST_COUNT
 };
 enum { DIGEST_MAX = 64 };
 

@@ -1,0 +1,230 @@
+/* crypto/key_read.c - keys out of bytes: what customers import, our own material, public keys. */
+#include <assert.h>
+#include <stdio.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
+#include "base/cleanup.h"
+#include "crypto/key_internal.h"
+
+static void pkcs8_freep(PKCS8_PRIV_KEY_INFO **p)
+{
+    PKCS8_PRIV_KEY_INFO_free(*p);
+}
+
+static void type_freep(ASN1_TYPE **p)
+{
+    ASN1_TYPE_free(*p);
+}
+
+static void openssl_freep(uint8_t **p)
+{
+    OPENSSL_free(*p); /* wipes: crypto.c */
+}
+
+/* --- PKCS#8 ------------------------------------------------------------------------------------- */
+
+static bool is_oid(const ASN1_OBJECT *object, struct bytes want)
+{
+    return bytes_eq(bytes_of(OBJ_get0_data(object), OBJ_length(object)), want);
+}
+
+/* Algorithm and parameters of exactly this spec: a curve by its name only. */
+static bool right_algorithm(enum key_spec spec, const X509_ALGOR *algorithm)
+{
+    const struct key_encoding *e = key_encoding(spec);
+    const ASN1_OBJECT         *oid;
+    int                        type;
+    const void                *parameter;
+
+    X509_ALGOR_get0(&oid, &type, &parameter, algorithm);
+    if (!is_oid(oid, e->oid))
+        return false;
+    if (e->curve.len > 0)
+        return type == V_ASN1_OBJECT && is_oid(parameter, e->curve);
+    return type == V_ASN1_UNDEF || (type == V_ASN1_NULL && spec_info(spec)->family == FAMILY_RSA);
+}
+
+/* The key inside is one ASN.1 element and nothing else; unless BER will do, an element in DER. */
+static bool right_inside(struct bytes in, bool ber)
+{
+    const uint8_t                  *at = in.ptr;
+    CLEANUP(type_freep) ASN1_TYPE  *element = d2i_ASN1_TYPE(NULL, &at, (long)in.len);
+    CLEANUP(openssl_freep) uint8_t *der = NULL;
+
+    if (element == NULL || at != in.ptr + in.len)
+        return false;
+    if (ber)
+        return true;
+    int len = i2d_ASN1_TYPE(element, &der);
+    return len > 0 && bytes_eq(bytes_of(der, (size_t)len), in);
+}
+
+static bool right_outside(const PKCS8_PRIV_KEY_INFO *p8, struct bytes in)
+{
+    CLEANUP(openssl_freep) uint8_t *der = NULL;
+    int                             len = i2d_PKCS8_PRIV_KEY_INFO(p8, &der);
+
+    return len > 0 && bytes_eq(bytes_of(der, (size_t)len), in);
+}
+
+/* NULL if it is not PKCS#8 of the spec, or goes on after its end. */
+static EVP_PKEY *parse(enum key_spec spec, struct bytes in)
+{
+    const struct key_spec_info *info = spec_info(spec);
+    const uint8_t              *at = in.ptr;
+    const uint8_t              *inside;
+    int                         inside_len;
+    const X509_ALGOR           *algorithm;
+
+    if (in.len == 0 || in.len > info->material_max)
+        return NULL;
+    CLEANUP(pkcs8_freep) PKCS8_PRIV_KEY_INFO *p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)in.len);
+    if (p8 == NULL || at != in.ptr + in.len ||
+        PKCS8_pkey_get0(NULL, &inside, &inside_len, &algorithm, p8) != 1 || inside_len <= 0 ||
+        !right_algorithm(spec, algorithm) ||
+        !right_inside(bytes_of(inside, (size_t)inside_len), info->ber) ||
+        (!info->ber && !right_outside(p8, in)))
+        return NULL;
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = EVP_PKCS82PKEY(p8);
+    return key != NULL && EVP_PKEY_is_a(key, info->openssl) ? TAKE(key) : NULL;
+}
+
+/* --- import and open ---------------------------------------------------------------------------- */
+
+static enum kms_status refuse_import(struct kms_error *reterr)
+{
+    if (crypto_was_short_of_memory())
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to check an imported key");
+    return KMS_FAIL(reterr, KMS_E_CIPHERTEXT, "imported material is not a good key of its spec");
+}
+
+static enum kms_status import_secret(const struct key_spec_info *info, struct bytes content,
+                                     struct secret **ret, struct kms_error *reterr)
+{
+    if (content.len < info->material_min || content.len > info->material_max)
+        return refuse_import(reterr);
+    struct secret *s = secret_copy(content);
+    if (s == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a key");
+    *ret = s;
+    return KMS_OK;
+}
+
+enum kms_status crypto_key_import(enum key_spec spec, struct bytes content,
+                                  struct secret **ret_material, struct kms_error *reterr)
+{
+    if (!spec_is_asymmetric(spec))
+        return import_secret(spec_info(spec), content, ret_material, reterr);
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = parse(spec, content);
+    if (key == NULL || !key_ops(spec)->check(spec, &key))
+        return refuse_import(reterr);
+    return key_ops(spec)->encode(spec, key, ret_material, reterr);
+}
+
+enum kms_status crypto_key_open(enum key_spec spec, struct bytes material, struct crypto_key **ret,
+                                struct kms_error *reterr)
+{
+    assert(spec_is_asymmetric(spec));
+    CLEANUP(key_pkey_freep) EVP_PKEY    *key = parse(spec, material);
+    CLEANUP(secret_freep) struct secret *canonical = NULL;
+
+    if (key == NULL)
+        return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot open a key");
+    TRY(key_ops(spec)->encode(spec, key, &canonical, reterr));
+    if (!ct_equal(secret_view(canonical), material))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "key material is not in its canonical form");
+    return key_handle(spec, &key, ret, reterr);
+}
+
+/* --- public keys -------------------------------------------------------------------------------- */
+
+/* The key inside, if all around it is what belongs there. */
+static bool inside_spki(enum key_spec spec, struct bytes spki, size_t key_len, struct bytes *ret)
+{
+    uint8_t head[KEY_HEAD_MAX];
+    size_t  head_len = key_spki_head(spec, key_len, head);
+
+    if (spki.len != head_len + key_len || !bytes_starts(spki, bytes_of(head, head_len)))
+        return false;
+    *ret = bytes_of(spki.ptr + head_len, key_len);
+    return true;
+}
+
+static EVP_PKEY *from_params(const char *type, OSSL_PARAM *params)
+{
+    CLEANUP(key_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    EVP_PKEY                            *key = NULL;
+
+    if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+        return NULL;
+    return key;
+}
+
+EVP_PKEY *key_read_public_curve(enum key_spec spec, struct bytes spki)
+{
+    const struct key_spec_info *info = spec_info(spec);
+    size_t                      whole = key_encoding(spec)->public_len;
+    size_t                      compressed = 1 + key_encoding(spec)->private_len;
+    struct bytes                point;
+    uint8_t                     copy[KEY_POINT_MAX];
+    char                        group[16];
+
+    if (!inside_spki(spec, spki, whole, &point) && !inside_spki(spec, spki, compressed, &point))
+        return NULL;
+    memcpy(copy, point.ptr, point.len); /* parameters are not const */
+    (void)snprintf(group, sizeof group, "%s", info->group);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, copy, point.len),
+        OSSL_PARAM_construct_end(),
+    };
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = from_params(info->openssl, params);
+    return key != NULL && key_uncompressed(key) ? TAKE(key) : NULL;
+}
+
+/* Any 32 bytes are an Ed25519 public key to OpenSSL until it uses them; so they are checked here. */
+EVP_PKEY *key_read_public_plain(enum key_spec spec, struct bytes spki)
+{
+    const struct key_spec_info *info = spec_info(spec);
+    struct bytes                in;
+
+    if (!inside_spki(spec, spki, key_encoding(spec)->public_len, &in))
+        return NULL;
+    CLEANUP(key_pkey_freep)
+    EVP_PKEY *key = EVP_PKEY_new_raw_public_key_ex(NULL, info->openssl, NULL, in.ptr, in.len);
+    CLEANUP(key_ctx_freep)
+    EVP_PKEY_CTX *ctx = key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    return ctx != NULL && EVP_PKEY_public_check(ctx) == 1 ? TAKE(key) : NULL;
+}
+
+EVP_PKEY *key_read_public_rsa(enum key_spec spec, struct bytes spki)
+{
+    const uint8_t                    *at = spki.ptr;
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.len);
+    CLEANUP(openssl_freep) uint8_t   *der = NULL;
+
+    if (key == NULL || at != spki.ptr + spki.len || !EVP_PKEY_is_a(key, "RSA") ||
+        EVP_PKEY_get_bits(key) != (int)spec_info(spec)->bits || !key_rsa_exponent_is_odd(key))
+        return NULL;
+    int len = i2d_PUBKEY(key, &der);
+    return len > 0 && bytes_eq(bytes_of(der, (size_t)len), spki) ? TAKE(key) : NULL;
+}
+
+enum kms_status crypto_key_read_public(enum key_spec spec, struct bytes spki,
+                                       struct crypto_key **ret, struct kms_error *reterr)
+{
+    enum { SPKI_MAX = 8192 };
+
+    assert(spec_is_asymmetric(spec));
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = spki.len == 0 || spki.len > SPKI_MAX
+                                                ? NULL
+                                                : key_ops(spec)->read_public(spec, spki);
+    if (key != NULL)
+        return key_handle(spec, &key, ret, reterr);
+    if (crypto_was_short_of_memory())
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a public key");
+    return KMS_FAIL(reterr, KMS_E_VALIDATION, "not a public key of spec %s", key_spec_names[spec]);
+}
