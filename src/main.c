@@ -224,7 +224,8 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
                                     .vault = d->vault,
                                     .epoch = d->epoch,
                                     .clock = d->clock,
-                                    .rotation_delay = rotation_delay };
+                                    .rotation_delay = rotation_delay,
+                                    .usage_flush = d->config.usage_flush_s * 1000 };
     struct committer_parts parts = { .store = d->store,
                                      .audit = d->audit,
                                      .vault = d->vault,

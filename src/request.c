@@ -316,13 +316,13 @@ static enum kms_status find_keys(struct request *rq)
     return KMS_FAIL(&rq->error, KMS_E_INTERNAL, "the row of %s has no key rule", rq->op->name);
 }
 
-static void remember_arn(struct request *rq, size_t i, const struct key_record *key)
+static void remember_key(struct request *rq, size_t i, const struct key_record *key)
 {
     size_t n = key->name.arn.len < KEY_ARN_MAX ? key->name.arn.len : KEY_ARN_MAX;
 
     memcpy(rq->arn_text[i], key->name.arn.ptr, n);
     rq->arn_text[i][n] = '\0';
-    rq->arns[i] = bytes_of(rq->arn_text[i], n);
+    rq->keys[i] = key_name_in(bytes_of(rq->arn_text[i], n), &key->name);
 }
 
 static enum step_result step_key(struct request *rq)
@@ -342,9 +342,9 @@ static enum step_result step_key(struct request *rq)
         call->alias = directory_alias(rq->server->parts.directory, call->account, call->region,
                                       call->in.alias_name);
     if (call->key != NULL)
-        remember_arn(rq, 0, call->key);
+        remember_key(rq, 0, call->key);
     if (call->key2 != NULL)
-        remember_arn(rq, 1, call->key2);
+        remember_key(rq, 1, call->key2);
     return DONE;
 }
 

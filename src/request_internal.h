@@ -5,6 +5,7 @@
 
 #include "base/encode.h"
 #include "json/read.h"
+#include "key/last_use.h"
 #include "request.h"
 
 // clang-format off
@@ -38,6 +39,8 @@ struct request {
 
     /* who */
     char         id[UUID_TEXT + 1];
+    uint8_t      id_bytes[16]; /* the same */
+    uint8_t      event_id[16]; /* eventID of its audit record, the last that was written */
     char         account[ACCOUNT_LEN + 1];
     char         caller_arn[256];
     char         principal_id[129];
@@ -54,8 +57,9 @@ struct request {
     struct buf              parameters; /* requestParameters for the audit */
     struct buf              event;      /* the audit record */
     struct change           change;
-    struct bytes arns[2]; /* keys for the audit record: copies, the snapshot may be gone */
-    char         arn_text[2][KEY_ARN_MAX + 1];
+    struct key_name
+         keys[2]; /* for what comes after the step `run`: copies, the snapshot may be gone */
+    char arn_text[2][KEY_ARN_MAX + 1];
 
     enum kms_status  status;
     struct kms_error error;
@@ -107,6 +111,8 @@ struct server {
     int                *pool_readers;
     _Atomic bool        ready;
     int64_t             started_ms;
+    /* per row of the registry: what it counts as in key/last_use.h */
+    enum tracked_operation tracked[OPERATIONS_MAX];
 };
 
 /* request.c: takes it from where it stands; ends in request_finished or comes back later. */

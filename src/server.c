@@ -74,7 +74,8 @@ static struct request *request_take(struct server *s, struct exchange *ex)
     l->busy = rq;
     rq->ex = ex;
     rq->reader = l->reader;
-    uuid_text_new(rq->id);
+    uuid_new(rq->id_bytes);
+    uuid_write(rq->id, rq->id_bytes);
     return rq;
 }
 
@@ -119,7 +120,8 @@ static void request_put(struct request *rq)
     rq->on_pool = rq->committed = rq->authenticated = false;
     rq->job.done = NULL;
     rq->account[0] = rq->caller_arn[0] = rq->principal_id[0] = rq->access_key_id[0] = '\0';
-    rq->region = rq->arns[0] = rq->arns[1] = (struct bytes){ NULL, 0 };
+    rq->region = (struct bytes){ NULL, 0 };
+    rq->keys[0] = rq->keys[1] = (struct key_name){ 0 };
     rq->ex = NULL;
     rq->next = l->free;
     l->free = rq;
@@ -207,12 +209,13 @@ void request_event_write(struct request *rq, struct buf *out)
         .request_parameters = buf_bytes(&rq->parameters),
         .additional = rq->call.audit_extra,
         .read_only = rq->op != NULL && (rq->op->flags & OP_READ_ONLY) != 0,
-        .key_arns = { rq->arns[0], rq->arns[1] },
+        .key_arns = { rq->keys[0].arn, rq->keys[1].arn },
         .tls_version = ex->tls_version,
         .tls_cipher = ex->tls_cipher,
     };
 
-    uuid_text_new(e.event_id);
+    uuid_new(rq->event_id);
+    uuid_write(e.event_id, rq->event_id);
     answer_elements(rq, &elements);
     e.response_elements = buf_bytes(&elements);
     if (rq->status != KMS_OK) {
@@ -314,6 +317,27 @@ static void settle(struct server *s, struct loop *l)
     }
 }
 
+/* What succeeded and is on record counts as use of its keys (GetKeyLastUsage), before the answer says
+ * so. */
+static void mark_used(struct server *s, struct loop *l, size_t n)
+{
+    epoch_enter(s->parts.epoch, l->reader);
+    for (size_t i = 0; i < n; i++) {
+        const struct request *rq = l->batch[i];
+        struct key_usage_mark mark = {
+            .operation = s->tracked[operation_number(rq->op)],
+            .at = rq->call.now,
+        };
+        if (rq->status != KMS_OK || mark.operation == TRACKED_NONE)
+            continue;
+        memcpy(mark.event_id, rq->event_id, sizeof mark.event_id);
+        memcpy(mark.request_id, rq->id_bytes, sizeof mark.request_id);
+        for (size_t k = 0; k < ARRAY_LEN(rq->keys) && rq->keys[k].arn.len > 0; k++)
+            directory_mark_used(s->parts.directory, &rq->keys[k], &mark);
+    }
+    epoch_leave(s->parts.epoch, l->reader);
+}
+
 static void on_turn(void *ctx, unsigned loop)
 {
     struct server *s = ctx;
@@ -323,6 +347,7 @@ static void on_turn(void *ctx, unsigned loop)
     if (n == 0)
         return;
     settle(s, l);
+    mark_used(s, l, n);
     l->n_batch = 0;
     for (size_t i = 0; i < n; i++)
         answer(l->batch[i]);
@@ -433,6 +458,19 @@ struct listener_hooks server_hooks(struct server *s)
 
 /* --- making one ------------------------------------------------------------------------------- */
 
+/* Cryptographic operations are those that count: TRACKED_NONE for all others. */
+static void note_tracked(struct server *s)
+{
+    size_t                  n;
+    const struct operation *rows = operation_rows(&n);
+
+    assert(n < OPERATIONS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if ((rows[i].flags & OP_CRYPTO) != 0)
+            s->tracked[i] = tracked_operation_of(rows[i].name);
+    }
+}
+
 enum kms_status server_new(const struct server_parts *parts, unsigned loops, struct server **ret,
                            struct kms_error *reterr)
 {
@@ -449,6 +487,7 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
         .rotation_delay = parts->config->rotation_delay_s * 1000,
         .attestation_roots = parts->attestation_roots,
     };
+    note_tracked(s);
     s->n_loops = loops;
     s->loops = calloc(loops, sizeof *s->loops);
     s->pool_readers = calloc(workers, sizeof *s->pool_readers);

@@ -54,6 +54,29 @@ enum kms_status commit_apply(struct committer *c, struct change **changes, enum 
     return KMS_OK;
 }
 
+static enum kms_status store_usage(struct committer *c, struct kms_error *reterr)
+{
+    CLEANUP(freep) struct key_usage_record *list = NULL;
+    struct directory                       *d = c->parts.directory;
+    size_t                                  n = 0;
+
+    TRY(directory_take_used(d, &list, &n, reterr));
+    if (n == 0)
+        return KMS_OK;
+    enum kms_status status = c->parts.store->ops->put_usage(c->parts.store, list, n, reterr);
+    if (status != KMS_OK)
+        directory_give_back_used(d, list, n);
+    return status;
+}
+
+void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i]->stores_usage)
+            jobs[i]->status = store_usage(c, &jobs[i]->error);
+    }
+}
+
 static void publish_key(struct committer *c, struct row *row)
 {
     const struct key_record *key = row->key;

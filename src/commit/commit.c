@@ -58,7 +58,7 @@ static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
 
     for (size_t i = 0; i < n; i++) {
         struct kms_error err;
-        if (!healthy && !jobs[i]->takes_away) {
+        if (!healthy && !jobs[i]->takes_away && !jobs[i]->stores_usage) {
             jobs[i]->status = KMS_FAIL(&jobs[i]->error, KMS_E_INTERNAL,
                                        "the audit cannot be written");
             continue;
@@ -122,7 +122,7 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
     uint64_t           number = c->parts.store->meta.commit + 1;
 
     for (size_t i = 0; i < n; i++) {
-        if (jobs[i]->status != KMS_OK)
+        if (jobs[i]->status != KMS_OK || jobs[i]->stores_usage)
             continue;
         if (jobs[i]->change.event.len > 0)
             audit_event_commit(&jobs[i]->change.event, number);
@@ -199,8 +199,11 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
         commit_erase(c, jobs, n); /* 5 to 7 */
     commit_erase_again(c, jobs, n);
     directory_reclaim(c->parts.directory);
+    commit_store_usage(c, jobs,
+                       n); /* last: keys that this batch has removed have no uses any more */
     c->counts.batches++;
-    c->counts.changes += n;
+    for (size_t i = 0; i < n; i++)
+        c->counts.changes += !jobs[i]->stores_usage;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
@@ -293,34 +296,44 @@ static void waiter_done(struct commit_job *job)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Submits w->job and waits until it is done. */
+static enum kms_status wait_for(struct committer *c, struct waiter *w, struct kms_error *reterr)
+{
+    w->job.done = waiter_done;
+    w->job.arg = w;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    commit_submit(c, &w->job);
+
+    pthread_mutex_lock(&w->lock);
+    while (!w->done)
+        pthread_cond_wait(&w->wake, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->wake);
+    if (w->job.status != KMS_OK && reterr != NULL)
+        *reterr = w->job.error;
+    return w->job.status;
+}
+
 enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
                             bool *ret_untouched, struct kms_error *reterr)
 {
-    struct waiter w = { 0 };
-    w.job = (struct commit_job){
-        .change = *change,
-        .takes_away = takes_away,
-        .done = waiter_done,
-    };
+    struct waiter w = { .job = { .change = *change, .takes_away = takes_away } };
 
-    w.job.arg = &w;
-    pthread_mutex_init(&w.lock, NULL);
-    pthread_cond_init(&w.wake, NULL);
     *change = (struct change){ 0 };
-    commit_submit(c, &w.job);
-
-    pthread_mutex_lock(&w.lock);
-    while (!w.done)
-        pthread_cond_wait(&w.wake, &w.lock);
-    pthread_mutex_unlock(&w.lock);
-    pthread_mutex_destroy(&w.lock);
-    pthread_cond_destroy(&w.wake);
+    enum kms_status status = wait_for(c, &w, reterr);
     change_release(&w.job.change);
     if (ret_untouched != NULL)
         *ret_untouched = w.job.untouched;
-    if (w.job.status != KMS_OK && reterr != NULL)
-        *reterr = w.job.error;
-    return w.job.status;
+    return status;
+}
+
+enum kms_status commit_usage(struct committer *c, struct kms_error *reterr)
+{
+    struct waiter w = { .job = { .stores_usage = true } };
+
+    return wait_for(c, &w, reterr);
 }
 
 void commit_counts(struct committer *c, struct commit_counts *ret)

@@ -43,6 +43,7 @@ struct commit_job {
     bool               takes_away; /* takes rights away: may use the audit's emergency space */
     bool             says_erased;  /* the answer says that imported material of the key is erased */
     enum kms_status  status;       /* result; KMS_E_CHANGED: run the request again */
+    bool             stores_usage; /* no change: what keys were last used for goes to the store */
     bool             durable;   /* the change is in the store, even if a later step (audit, erase)
                                          failed */
     bool             untouched; /* the store certainly does not have it. Neither of both: a failed
@@ -71,6 +72,9 @@ void commit_submit(struct committer *c, struct commit_job *job);
 KMS_MUST_CHECK enum kms_status commit_wait(struct committer *c, struct change *change,
                                            bool takes_away, bool *ret_untouched,
                                            struct kms_error *reterr);
+/* Stores what keys were last used for, as far as it is not yet (key/last_use.h), and waits. On failure the
+ * next call tries again. */
+KMS_MUST_CHECK enum kms_status commit_usage(struct committer *c, struct kms_error *reterr);
 /* Finishes what is queued and ends the thread. */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c);

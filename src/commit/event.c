@@ -6,12 +6,17 @@
 #include "crypto/crypto.h"
 #include "json/write.h"
 
+void uuid_new(uint8_t ret[16])
+{
+    crypto_random(ret, 16);
+    uuid_make_v4(ret);
+}
+
 void uuid_text_new(char ret[UUID_TEXT + 1])
 {
     uint8_t uuid[16];
 
-    crypto_random(uuid, sizeof uuid);
-    uuid_make_v4(uuid);
+    uuid_new(uuid);
     uuid_write(ret, uuid);
     ret[UUID_TEXT] = '\0';
 }

@@ -4,7 +4,9 @@
 #include "base/encode.h"
 #include "store/store.h"
 
-/* A fresh random UUID (version 4), NUL-terminated: event ids, request ids. */
+/* A fresh random UUID (version 4). */
+void uuid_new(uint8_t ret[16]);
+/* The same as text, NUL-terminated: event ids, request ids. */
 void uuid_text_new(char ret[UUID_TEXT + 1]);
 
 /* A service event about a key (expiry, rotation, deletion), CloudTrail's AwsServiceEvent, as text

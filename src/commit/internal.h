@@ -41,6 +41,8 @@ KMS_MUST_CHECK enum kms_status commit_apply(struct committer *c, struct change *
 void commit_complete(struct committer *c, struct change *change);
 /* Hands the rows of a committed change to the directory and the vault. */
 void commit_publish(struct committer *c, struct change *change);
+/* One transaction with all last uses that the store does not have; for the jobs that ask for it. */
+void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n);
 /* Appends what waits in the outbox to the audit files; clears outbox_stuck when all of it went. */
 void commit_drain_outbox(struct committer *c);
 

@@ -74,6 +74,16 @@ static enum kms_status load_key(void *ctx, struct key_record *key, struct kms_er
     return KMS_OK;
 }
 
+static enum kms_status load_usage(void *ctx, const struct key_name *name,
+                                  const struct key_usage_record *u, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    directory_load_usage(l->c->parts.directory, name, u);
+    return KMS_OK;
+}
+
 static enum kms_status load_alias(void *ctx, struct alias_record *alias, struct kms_error *reterr)
 {
     struct loading *l = ctx;
@@ -316,6 +326,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
     const struct store_visitor visitor = {
         .ctx = &l,
         .key = load_key,
+        .usage = load_usage,
         .alias = load_alias,
         .import_key = load_import_key,
         .domain = load_domain,

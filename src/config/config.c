@@ -50,6 +50,8 @@ static const struct setting settings[] = {
       "seconds an on-demand rotation takes; 0: at once. The real service takes 40 to 160" },
     { "material-idle", SET_INT, AT(cache_idle_s), "60", 1, 3600, { 0 },
       "seconds after which opened key material that nobody used is wiped from memory" },
+    { "usage-flush-seconds", SET_INT, AT(usage_flush_s), "60", 1, 3600, { 0 },
+      "how often the last uses of keys (GetKeyLastUsage) are stored; a crash forgets those after" },
     { "ready-keys-2048", SET_INT, AT(ready_keys_2048), "8", 0, 1024, { 0 },
       "RSA_2048 wrapping keys made ahead for GetParametersForImport" },
     { "ready-keys-3072", SET_INT, AT(ready_keys_3072), "4", 0, 1024, { 0 }, "the same for RSA_3072" },

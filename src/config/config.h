@@ -27,6 +27,7 @@ struct config {
     int64_t rotation_delay_s; /* 0: on-demand rotations complete at once */
     int64_t ready_keys_2048, ready_keys_3072, ready_keys_4096;
     int64_t cache_idle_s;
+    int64_t usage_flush_s; /* last uses of keys are stored that often */
     int64_t max_connections, max_per_address, max_unauthenticated;
     bool    allow_erase_grade_c;
     bool    allow_unlocked_memory;

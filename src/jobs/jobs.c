@@ -242,10 +242,18 @@ static void sweep_idle(struct jobs *j)
     vault_reclaim(j->parts.vault);
 }
 
-/* Milliseconds to sleep: to the next due time, at most to the next idle sweep. */
+static void store_usage(struct jobs *j)
+{
+    struct kms_error err;
+
+    if (directory_has_used(j->parts.directory) && commit_usage(j->committer, &err) != KMS_OK)
+        log_error("jobs: last uses of keys were not stored, this is tried again: %s", err.detail);
+}
+
+/* Milliseconds to sleep: to the next due time, at most to the next idle sweep or storing of uses. */
 static int64_t nap(struct jobs *j)
 {
-    int64_t wait = IDLE_SWEEP_MS;
+    int64_t wait = j->parts.usage_flush < IDLE_SWEEP_MS ? j->parts.usage_flush : IDLE_SWEEP_MS;
 
     if (j->n > 0) {
         int64_t left = j->heap[0].when - clock_now(j->parts.clock);
@@ -259,6 +267,7 @@ static void *jobs_main(void *arg)
 {
     struct jobs *j = arg;
     int64_t      next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;
+    int64_t      next_flush = clock_monotonic_ms() + j->parts.usage_flush;
 
     pthread_mutex_lock(&j->lock);
     while (!j->stopping) {
@@ -282,9 +291,14 @@ static void *jobs_main(void *arg)
             sweep_idle(j);
             next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;
         }
+        if (clock_monotonic_ms() >= next_flush) {
+            store_usage(j);
+            next_flush = clock_monotonic_ms() + j->parts.usage_flush;
+        }
         pthread_mutex_lock(&j->lock);
     }
     pthread_mutex_unlock(&j->lock);
+    store_usage(j);
     crypto_thread_cleanup();
     return NULL;
 }

@@ -1,5 +1,6 @@
 /* jobs/jobs.h - what happens by itself: expiry of imported material, the end of deletion windows,
- * delayed rotations, the end of import tokens, idle opened material.
+ * delayed rotations, the end of import tokens, idle opened material, storing what keys were last
+ * used for.
  *
  * One thread, a heap of due times. Correctness never depends on it (key_state_at and key_gone judge
  * at use); it makes erasing follow within a second.
@@ -16,6 +17,7 @@ struct jobs_parts {
     struct epoch     *epoch;
     struct clock     *clock;
     int64_t           rotation_delay; /* ms */
+    int64_t           usage_flush;    /* ms; last uses of keys are stored that often */
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts);
@@ -34,6 +36,7 @@ void jobs_key_changed(void *jobs, const struct key_record *key);
 void jobs_import_key_added(void *jobs, const struct import_key_record *key);
 /* The clock was moved (development): look again now. */
 void jobs_wake(struct jobs *j);
+/* Ends the thread; last uses of keys are stored before. The committer must be running. */
 void jobs_stop(struct jobs *j);
 void jobs_free(struct jobs *j);
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/index.h"
+#include "key/last_use.h"
 #include "key/series.h"
 
 /* Every entry begins with its index node, and ends with the text that the node's key is. */
@@ -37,6 +38,7 @@ struct key_entry {
     struct series *_Atomic aliases; /* NULL until it has one */
     struct material_entry *materials;
     _Atomic size_t         n_import_keys;
+    struct usage_slot     *usage; /* there as long as the entry is, whatever the record */
 };
 
 struct alias_entry {
@@ -72,6 +74,7 @@ struct directory {
     size_t              n_retired;
     size_t              retired_cap;
     struct series_trash trash;
+    struct usage_queue  used;
 };
 
 static void *must(void *memory)
@@ -193,6 +196,18 @@ const struct key_record *directory_key(const struct directory *d, struct bytes a
     const struct key_entry *e = find_key(d, account, region, key_id);
 
     return e == NULL ? NULL : key_of(e);
+}
+
+struct usage_slot *directory_usage_slot(const struct directory *d, const struct key_name *name)
+{
+    const struct key_entry *e = find_key(d, name->account, name->region, name->id);
+
+    return e == NULL ? NULL : e->usage;
+}
+
+struct usage_queue *directory_used(struct directory *d)
+{
+    return &d->used;
 }
 
 const struct alias_record *directory_alias(const struct directory *d, struct bytes account,
@@ -435,6 +450,7 @@ void directory_put_key(struct directory *d, struct key_record *key)
     lookup_set(&l, key->name.account, key->name.region, key->name.id);
     e = entry_new(sizeof *e, lookup_bytes(&l));
     e->realm = realm_for(d, key->name.account, key->name.region);
+    e->usage = must(usage_slot_new(key->serial));
     atomic_init(&e->record, key);
     index_insert(d->keys, &e->node, d->epoch);
     series_add(e->realm->keys, key->serial, e, &d->trash);
@@ -472,6 +488,7 @@ static void remove_key(struct directory *d, struct key_entry *e)
     list_materials(d, e, NULL);
     retire(d, aliases_of(e), release_series);
     retire(d, record, release_key);
+    retire(d, e->usage, usage_slot_release);
     retire(d, e, free);
 }
 
@@ -754,6 +771,7 @@ void directory_free(struct directory *d)
     if (d->import_keys != NULL) { /* the last one made */
         directory_clear(d);
         directory_reclaim(d);
+        usage_queue_release(&d->used);
         index_each(d->realms, free_realm, d);
     }
     index_free(d->realms);

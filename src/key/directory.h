@@ -10,6 +10,8 @@
 #include "key/record.h"
 
 struct directory;
+struct usage_slot;
+struct usage_queue;
 
 struct directory *directory_new(struct epoch *epoch, uint64_t seed);
 void directory_free(struct directory *d);
@@ -39,6 +41,8 @@ size_t directory_alias_count(const struct directory *d, struct bytes account, st
                              struct bytes key_id);
 /* Import keys (tokens) of a key that is there, those just expired among them. */
 size_t directory_import_key_count(const struct directory *d, const struct key_name *key);
+/* The slot of key/last_use.h that belongs to the key; NULL if there is no such key. */
+struct usage_slot *directory_usage_slot(const struct directory *d, const struct key_name *name);
 struct directory_counts {
     size_t keys, aliases, access_keys, import_keys;
 };
@@ -68,6 +72,8 @@ void directory_each_key(struct directory *d, void (*visit)(const struct key_reco
                         void             *ctx);
 void directory_each_import_key(struct directory *d,
                                void (*visit)(const struct import_key_record *, void *), void *ctx);
+/* The slots that were marked: key/last_use.h. */
+struct usage_queue *directory_used(struct directory *d);
 /* Frees what was replaced or removed. Only after epoch_barrier(). */
 void directory_reclaim(struct directory *d);
 /* Removes everything (development reset). */

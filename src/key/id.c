@@ -1,6 +1,8 @@
 /* key/id.c - see id.h. */
 #include "key/id.h"
 
+#include <assert.h>
+
 enum { MRK_PREFIX = 4, MRK_HEX = 32 }; /* "mrk-" and a UUID without its hyphens */
 
 static const struct {
@@ -88,6 +90,22 @@ void alias_arn_add(struct buf *out, struct bytes account, struct bytes region, s
 {
     arn_start(out, account, region);
     buf_add(out, alias);
+}
+
+struct key_name key_name_in(struct bytes arn, const struct key_name *like)
+{
+    static const size_t between = sizeof ":key/" - 1;
+    const uint8_t      *id = arn.ptr + arn.len - like->id.len;
+    const uint8_t      *account = id - between - like->account.len;
+    const uint8_t      *region = account - 1 - like->region.len;
+
+    assert(arn.len >= like->id.len + between + like->account.len + 1 + like->region.len);
+    return (struct key_name){
+        .account = bytes_of(account, like->account.len),
+        .region = bytes_of(region, like->region.len),
+        .id = bytes_of(id, like->id.len),
+        .arn = arn,
+    };
 }
 
 static bool uuid_well_formed(struct bytes id)

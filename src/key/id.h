@@ -43,6 +43,10 @@ bool region_valid(struct bytes region);
 void key_arn_add(struct buf *out, struct bytes account, struct bytes region, struct bytes key_id);
 void alias_arn_add(struct buf *out, struct bytes account, struct bytes region, struct bytes alias);
 
+/* A name whose parts are views into `arn`, which is a copy of like->arn or what key_arn_add makes of its
+ * other parts. */
+struct key_name key_name_in(struct bytes arn, const struct key_name *like);
+
 /* A UUID (either case, as the real service does; see kms-behaviour 3.2) or mrk- + 32 lower-case
  * hex. */
 bool key_id_well_formed(struct bytes id);

@@ -119,13 +119,9 @@ void key_record_set_name(struct key_record *k, struct bytes account, struct byte
     key_arn_add(&arn, account, region, key_id); /* fits, so `text` is never grown out of */
     assert(buf_ok(&arn));
 
-    struct bytes   all = arena_copy(k->arena, buf_bytes(&arn));
-    const uint8_t *end = all.ptr + all.len;
-    size_t         account_at = key_id.len + sizeof "key/" - 1 + 1 + account.len;
-    k->name.arn = all;
-    k->name.id = bytes_of(end - key_id.len, key_id.len);
-    k->name.account = bytes_of(end - account_at, account.len);
-    k->name.region = bytes_of(end - account_at - 1 - region.len, region.len);
+    const struct key_name like = { .account = account, .region = region, .id = key_id };
+
+    k->name = key_name_in(arena_copy(k->arena, buf_bytes(&arn)), &like);
 }
 
 static size_t aligned(size_t size)

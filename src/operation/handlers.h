@@ -163,6 +163,10 @@ KMS_MUST_CHECK enum kms_status op_generate_random_begin(struct op_call   *call,
 KMS_MUST_CHECK enum kms_status op_generate_random_finish(struct op_call   *call,
                                                          struct kms_error *reterr);
 
+extern const struct shape_member op_get_key_last_usage_shape[];
+KMS_MUST_CHECK enum kms_status op_get_key_last_usage_finish(struct op_call   *call,
+                                                            struct kms_error *reterr);
+
 extern const struct shape_member op_get_parameters_for_import_shape[];
 KMS_MUST_CHECK enum kms_status op_get_parameters_for_import_begin(struct op_call   *call,
                                                                   struct kms_error *reterr);

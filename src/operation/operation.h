@@ -142,7 +142,7 @@ enum op_flags {
     OP_READ_ONLY     = 1 << 3, /* readOnly in the audit record                                     */
     OP_TAKES_AWAY    = 1 << 4, /* may use the audit's emergency space                              */
     OP_CROSS_ACCOUNT = 1 << 5, /* allowed for keys of other accounts, by ARN (kms-behaviour 4.3)    */
-    OP_CRYPTO        = 1 << 6, /* cryptographic: usage is checked, DryRun exists                    */
+    OP_CRYPTO        = 1 << 6, /* cryptographic: usage is checked, DryRun exists, counts as use     */
     OP_AUDIT_ANSWER  = 1 << 7, /* responseElements: the answer goes into the audit record           */
     OP_ALIAS_NAME    = 1 << 8, /* request.c resolves AliasName into call->alias                     */
     OP_STATE_FIRST   = 1 << 9, /* state before origin (not used by import and rotation calls)       */

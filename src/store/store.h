@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "key/last_use.h"
 #include "key/record.h"
 
 enum row_kind {
@@ -103,6 +104,9 @@ struct store_visitor {
     enum kms_status (*account)(void *ctx, struct account_record *a, struct kms_error *reterr);
     enum kms_status (*access_key)(void *ctx, struct access_key_record *k, struct kms_error *reterr);
     enum kms_status (*tombstone)(void *ctx, const struct tombstone *t, struct kms_error *reterr);
+    /* what a key was last used for, after all keys; `name` and `u` are valid during the call */
+    enum kms_status (*usage)(void *ctx, const struct key_name *name,
+                             const struct key_usage_record *u, struct kms_error *reterr);
     /* events committed but perhaps not in the audit files yet, in order */
     enum kms_status (*outbox)(void *ctx, uint64_t serial, struct bytes event,
                               struct kms_error *reterr);
@@ -112,8 +116,8 @@ typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
 
 struct store_ops {
     /* All rows, MACs checked: a row whose MAC does not verify stops loading with one line that
-     * names table and row. Domains come first, then accounts, access keys, keys, aliases, import
-     * keys, tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
+     * names table and row. Domains come first, then accounts, access keys, keys, their last uses,
+     * aliases, import keys, tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
     enum kms_status (*load)(struct store *s, const struct store_visitor *v,
                             struct kms_error *reterr);
     /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases and
@@ -124,6 +128,11 @@ struct store_ops {
      * next start shows its outcome: the alarm is rung, and until then every operation of this store
      * fails. A full disk is not such a case: the store works again when there is space. */
     enum kms_status (*apply)(struct store *s, struct store_batch *batch, struct kms_error *reterr);
+    /* Records what keys were last used for, all in one transaction; keys that the store does not have
+     * are left out. It is no commit in the sense of meta.commit and has no audit event: it changes
+     * nothing that anybody may do. On failure nothing is recorded; as for apply. */
+    enum kms_status (*put_usage)(struct store *s, struct key_usage_record *list, size_t n,
+                                 struct kms_error *reterr);
     /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if
      * it could not be completed now (busy). A write or sync that fails ends the store as in apply. */
     enum kms_status (*scrub)(struct store *s, bool *ret_clean, struct kms_error *reterr);

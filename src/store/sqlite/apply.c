@@ -234,6 +234,15 @@ static enum kms_status trim_outbox(struct sqlite_store *s, uint64_t done, struct
     return statement_run(s, STMT_OUTBOX_TRIM, NULL, reterr);
 }
 
+static enum kms_status commit(struct sqlite_store *s, struct kms_error *reterr)
+{
+    enum kms_status status = statement_run(s, STMT_COMMIT, NULL, reterr);
+
+    if (status != KMS_OK)
+        sqlite_commit_failed(s);
+    return status;
+}
+
 static enum kms_status run_batch(struct sqlite_store *s, struct store_batch *batch,
                                  struct kms_error *reterr)
 {
@@ -252,11 +261,7 @@ static enum kms_status run_batch(struct sqlite_store *s, struct store_batch *bat
     TRY(row_put(s, STMT_META_UPDATE, &row_meta, &m, reterr));
     CRASH_POINT("store-before-commit");
 
-    enum kms_status status = statement_run(s, STMT_COMMIT, NULL, reterr);
-    if (status != KMS_OK) {
-        sqlite_commit_failed(s);
-        return status;
-    }
+    TRY(commit(s, reterr));
     s->base.meta = m.meta;
     batch->ret_commit = m.meta.commit;
     batch->ret_outbox = m.serials.outbox;
@@ -289,4 +294,30 @@ enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,
         forget_serials(batch->changes[i]);
     }
     return KMS_E_INTERNAL;
+}
+
+/* --- last uses -------------------------------------------------------------------------------- */
+
+static enum kms_status put_usages(struct sqlite_store *s, struct key_usage_record *list, size_t n,
+                                  struct kms_error *reterr)
+{
+    TRY(statement_run(s, STMT_BEGIN, NULL, reterr));
+    for (size_t i = 0; i < n; i++) {
+        enum kms_status status = row_put(s, STMT_USAGE_PUT, &row_usages, &list[i], reterr);
+        if (status != KMS_OK && status != KMS_E_CHANGED) /* there is no such key: left out */
+            return status;
+    }
+    return commit(s, reterr);
+}
+
+enum kms_status sqlite_put_usage(struct store *store, struct key_usage_record *list, size_t n,
+                                 struct kms_error *reterr)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+
+    TRY(sqlite_usable(s, reterr));
+    enum kms_status status = put_usages(s, list, n, reterr);
+    if (status != KMS_OK)
+        roll_back(s);
+    return status;
 }

@@ -51,6 +51,8 @@ enum statement {
     STMT_TAGS,
     STMT_TAG_PUT,
     STMT_TAGS_TRIM,
+    STMT_USAGES,
+    STMT_USAGE_PUT,
     STMT_ALIASES,
     STMT_ALIAS_INSERT,
     STMT_ALIAS_UPDATE,
@@ -178,6 +180,7 @@ extern const struct row_type row_meta;        /* struct meta_row            */
 extern const struct row_type row_keys;        /* struct key_record          */
 extern const struct row_type row_materials;   /* struct key_material; no MAC */
 extern const struct row_type row_tags;        /* struct key_tag; no MAC     */
+extern const struct row_type row_usages;      /* struct key_usage_record    */
 extern const struct row_type row_aliases;     /* struct alias_record        */
 extern const struct row_type row_import_keys; /* struct import_key_record   */
 extern const struct row_type row_domains;     /* struct domain_key_record   */
@@ -233,6 +236,8 @@ KMS_MUST_CHECK enum kms_status sqlite_load(struct store *store, const struct sto
 KMS_MUST_CHECK enum kms_status sqlite_verify_rows(struct sqlite_store *s, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,
                                             struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_put_usage(struct store *store, struct key_usage_record *list,
+                                                size_t n, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_scrub(struct store *store, bool *ret_clean,
                                             struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_set_clock_floor(struct store *store, int64_t ms,

@@ -121,6 +121,35 @@ static enum kms_status load_keys(struct loading *l, struct kms_error *reterr)
     return KMS_OK;
 }
 
+static struct bytes text_view(sqlite3_stmt *stmt, int column)
+{
+    const unsigned char *text = sqlite3_column_text(stmt, column);
+
+    return bytes_of(text, (size_t)sqlite3_column_bytes(stmt, column));
+}
+
+static enum kms_status load_usages(struct loading *l, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_USAGES];
+
+    for (bool more = l->visitor->usage != NULL || l->verify; more;) {
+        struct key_usage_record row = { 0 };
+        TRY(row_step(l->s, stmt, &more, reterr));
+        if (!more)
+            continue;
+        TRY(row_read(l->s, stmt, 3, &row_usages, &row, NULL, reterr));
+        TRY(row_verify(l->s, stmt, &row_usages, &row, reterr));
+        if (sqlite3_column_type(stmt, 2) == SQLITE_NULL)
+            return row_damaged(l->s, stmt, &row_usages, "belongs to no key", reterr);
+        struct key_name name = { .account = text_view(stmt, 0),
+                                 .region = text_view(stmt, 1),
+                                 .id = text_view(stmt, 2) };
+        if (l->visitor->usage != NULL)
+            TRY(l->visitor->usage(l->visitor->ctx, &name, &row, reterr));
+    }
+    return KMS_OK;
+}
+
 /* --- the other tables ------------------------------------------------------------------------- */
 
 static enum kms_status load_domains(struct loading *l, struct kms_error *reterr)
@@ -276,6 +305,7 @@ static enum kms_status load_all(struct loading *l, struct kms_error *reterr)
     TRY(load_accounts(l, reterr));
     TRY(load_access_keys(l, reterr));
     TRY(load_keys(l, reterr));
+    TRY(load_usages(l, reterr));
     TRY(load_aliases(l, reterr));
     TRY(load_import_keys(l, reterr));
     TRY(load_tombstones(l, reterr));

@@ -242,6 +242,7 @@ static void store_closep(struct sqlite_store **s)
 static const struct store_ops sqlite_ops = {
     .load = sqlite_load,
     .apply = sqlite_apply,
+    .put_usage = sqlite_put_usage,
     .scrub = sqlite_scrub,
     .set_clock_floor = sqlite_set_clock_floor,
     .check = sqlite_check,

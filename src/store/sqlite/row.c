@@ -290,6 +290,18 @@ static void key_parts(struct row_io *io, void *record)
         tag_columns(io, &k->tags[i]);
 }
 
+static void usage_columns(struct row_io *io, void *record)
+{
+    struct key_usage_record *u = record;
+
+    column_u64(io, &u->key);
+    column_enum(io, u->last.operation, TRACKED_COUNT - 1);
+    column_i64(io, &u->last.at);
+    column_fixed(io, u->last.event_id, sizeof u->last.event_id);
+    column_fixed(io, u->last.request_id, sizeof u->last.request_id);
+    column_i64(io, &u->since);
+}
+
 static void alias_columns(struct row_io *io, void *record)
 {
     struct alias_record *a = record;
@@ -376,6 +388,8 @@ const struct row_type row_meta = { "meta", 1, 1, meta_columns, NULL };
 const struct row_type row_keys = { "keys", 0, 4, key_columns, key_parts };
 const struct row_type row_materials = { "materials", 0, 2, material_columns, NULL };
 const struct row_type row_tags = { "tags", 0, 2, tag_columns, NULL };
+/* read behind the three columns that name the key */
+const struct row_type row_usages = { "key_usage", 3, 1, usage_columns, NULL };
 const struct row_type row_aliases = { "aliases", 0, 4, alias_columns, NULL };
 const struct row_type row_import_keys = { "import_keys", 1, 3, import_key_columns, NULL };
 const struct row_type row_domains = { "domain_keys", 0, 3, domain_columns, NULL };

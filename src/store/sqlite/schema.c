@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 /* Rows refer to their key by its serial where there are many of them (materials, tags), by its name
  * where the name is part of the record anyway. */
@@ -164,8 +165,61 @@ static const char schema_1[] =
     " mac BLOB NOT NULL"
     ") STRICT;";
 
+/* What keys were last used for. A key without a row was not used since it was made. */
+static const char schema_2[] =
+    "CREATE TABLE key_usage ("
+    " key INTEGER PRIMARY KEY REFERENCES keys (serial) ON DELETE CASCADE,"
+    " operation INTEGER NOT NULL,"
+    " at INTEGER NOT NULL,"
+    " event_id BLOB NOT NULL,"
+    " request_id BLOB NOT NULL,"
+    " since INTEGER NOT NULL,"
+    " mac BLOB NOT NULL"
+    ") STRICT;";
+
+static enum kms_status track_key(struct sqlite_store *s, sqlite3_stmt *put,
+                                 struct key_usage_record *row, struct kms_error *reterr)
+{
+    uint8_t mac[ROW_MAC_LEN];
+    int     mac_at = sqlite3_bind_parameter_count(put);
+
+    TRY(row_mac(s, &row_usages, row, mac, reterr));
+    TRY(row_bind(s, put, 1, &row_usages, row, reterr));
+    int rc = sqlite3_bind_blob(put, mac_at, mac, sizeof mac, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(put);
+    (void)sqlite3_reset(put); /* repeats the failure of the step */
+    return rc == SQLITE_DONE ? KMS_OK : database_fail(s->db, s->path, rc, "migrate", reterr);
+}
+
+/* Nobody has written down what the keys that are there were used for until now. */
+static enum kms_status track_from_now(struct sqlite_store *s, struct kms_error *reterr)
+{
+    CLEANUP(statement_finalizep) sqlite3_stmt *keys = NULL;
+    CLEANUP(statement_finalizep) sqlite3_stmt *put = NULL;
+    int64_t                                    now = clock_wall_ms();
+    bool                                       more = true;
+
+    int rc = sqlite3_prepare_v2(s->db, "SELECT serial FROM keys", -1, &keys, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(s->db, "INSERT INTO key_usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                                -1, &put, NULL);
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "migrate", reterr);
+    while (more) {
+        TRY(row_step(s, keys, &more, reterr));
+        struct key_usage_record row = { .since = now };
+        if (!more)
+            continue;
+        row.key = (uint64_t)sqlite3_column_int64(keys, 0);
+        TRY(track_key(s, put, &row, reterr));
+    }
+    return KMS_OK;
+}
+
 const struct schema_step schema_steps[] = {
     { schema_1, NULL },
+    { schema_2, track_from_now },
 };
 const unsigned schema_newest = ARRAY_LEN(schema_steps);
 

@@ -21,6 +21,7 @@
     " rotation_type, created, wrapped, domain_version, slot, slot_generation, slot_class"
 #define MATERIAL_BODY_VALUES                                                                       \
     "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17"
+#define USAGE_BODY    "operation, at, event_id, request_id, since, mac"
 #define ALIAS_BODY    "version, key_id, created, updated, mac"
 #define ALIAS_COLUMNS "serial, account, region, name, " ALIAS_BODY
 #define IMPORT_KEY_COLUMNS                                                                         \
@@ -67,6 +68,14 @@ const char *const statement_sql[STMT_COUNT] = {
                      " ON CONFLICT (key, position) DO UPDATE SET (name, value) = (?3, ?4)"
                      " WHERE (name, value) IS NOT (?3, ?4)",
     [STMT_TAGS_TRIM] = "DELETE FROM tags WHERE key = ?1 AND position >= ?2",
+
+    /* with the names of the keys, which are NULL if there is none */
+    [STMT_USAGES] =
+        "SELECT account, region, key_id, key, operation, at, event_id, request_id, since,"
+        " key_usage.mac FROM key_usage LEFT JOIN keys ON serial = key ORDER BY key",
+    [STMT_USAGE_PUT] = "INSERT INTO key_usage (key, " USAGE_BODY ") VALUES"
+                       " (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key)"
+                       " DO UPDATE SET (" USAGE_BODY ") = (?2, ?3, ?4, ?5, ?6, ?7)",
 
     [STMT_ALIASES] = "SELECT " ALIAS_COLUMNS " FROM aliases ORDER BY serial",
     [STMT_ALIAS_INSERT] = "INSERT INTO aliases (" ALIAS_COLUMNS ") VALUES"

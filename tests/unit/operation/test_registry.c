@@ -96,6 +96,7 @@ static const struct expected {
       "*KeyId EncryptionContext KeySpec NumberOfBytes GrantTokens DryRun" },
     { "GenerateRandom", "EDPIUCG", "NumberOfBytes CustomKeyStoreId Recipient" },
     { "GetKeyRotationStatus", "EDPIUCG", "*KeyId" },
+    { "GetKeyLastUsage", "EDPIUCG", "*KeyId" },
     { "GetParametersForImport", "EDI", "*KeyId *WrappingAlgorithm *WrappingKeySpec" },
     { "ImportKeyMaterial", "EDIG",
       "*KeyId *ImportToken *EncryptedKeyMaterial ValidTo ExpirationModel ImportType "
@@ -365,6 +366,22 @@ static void test_secrets_and_dry_run(void **state)
     }
 }
 
+/* What is cryptographic and what counts as use of a key are the same, by names that the model has. */
+static void test_what_counts_as_use(void **state)
+{
+    size_t                  n = 0;
+    const struct operation *rows = operation_rows(&n);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].shape != NULL)
+            assert_int_equal((rows[i].flags & OP_CRYPTO) != 0,
+                             tracked_operation_of(rows[i].name) != TRACKED_NONE);
+    }
+    for (size_t i = 1; i < TRACKED_COUNT; i++)
+        (void)row_of(tracked_operation_name((enum tracked_operation)i));
+}
+
 /* Members with what must never be in a record (trust-model 5.2), and fields that do not overlap. */
 static void test_shapes(void **state)
 {
@@ -404,7 +421,7 @@ int main(void)
         cmocka_unit_test(test_transitions),    cmocka_unit_test(test_members),
         cmocka_unit_test(test_empty_answers),  cmocka_unit_test(test_identifiers),
         cmocka_unit_test(test_origins),        cmocka_unit_test(test_secrets_and_dry_run),
-        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_what_counts_as_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

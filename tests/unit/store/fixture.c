@@ -218,6 +218,20 @@ static enum kms_status keep_key(void *ctx, struct key_record *k, struct kms_erro
     return keep(&((struct loaded *)ctx)->keys, k);
 }
 
+static enum kms_status keep_usage(void *ctx, const struct key_name *name,
+                                  const struct key_usage_record *u, struct kms_error *reterr)
+{
+    struct loaded_usage *copy = calloc(1, sizeof *copy);
+    struct buf           arn = { .cap = KEY_ARN_MAX, .limit = KEY_ARN_MAX };
+
+    (void)reterr;
+    assert_non_null(copy);
+    copy->record = *u;
+    arn.ptr = (uint8_t *)copy->arn;
+    key_arn_add(&arn, name->account, name->region, name->id);
+    return keep(&((struct loaded *)ctx)->usages, copy);
+}
+
 static enum kms_status keep_alias(void *ctx, struct alias_record *a, struct kms_error *reterr)
 {
     (void)reterr;
@@ -274,6 +288,7 @@ static enum kms_status keep_event(void *ctx, uint64_t serial, struct bytes event
 
 static const struct store_visitor keep_all = {
     .key = keep_key,
+    .usage = keep_usage,
     .alias = keep_alias,
     .import_key = keep_import_key,
     .domain = keep_domain,
@@ -307,6 +322,7 @@ void loaded_release(struct loaded *l)
     for (size_t i = 0; i < l->import_keys.n; i++)
         import_key_record_free(l->import_keys.at[i]);
     free(l->import_keys.at);
+    release_list(&l->usages);
     release_list(&l->aliases);
     release_list(&l->domains);
     release_list(&l->accounts);

@@ -96,8 +96,13 @@ struct list {
     void **at;
     size_t n;
 };
+struct loaded_usage {
+    struct key_usage_record record;
+    char                    arn[KEY_ARN_MAX + 1]; /* of the key that it came with */
+};
 struct loaded {
-    struct list keys, aliases, import_keys, domains, accounts, access_keys, tombstones, events;
+    struct list keys, usages, aliases, import_keys, domains, accounts, access_keys, tombstones;
+    struct list events;
     uint64_t    last_event;
 };
 /* Loads everything; asserts. */

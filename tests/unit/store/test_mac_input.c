@@ -262,6 +262,18 @@ static void want_tombstone(struct buf *out)
     number(out, 1);
 }
 
+static void want_usage(struct buf *out)
+{
+    field(out, "key_usage");
+    number(out, 1);
+    number(out, 1);  /* serial of the key */
+    number(out, 10); /* TRACKED_SIGN */
+    number(out, 14);
+    same(out, 0xf0, 16);
+    same(out, 0xf1, 16);
+    number(out, 15);
+}
+
 static void want_meta(struct buf *out)
 {
     field(out, "meta");
@@ -328,6 +340,18 @@ static void test_every_table(void **state)
     field(&want, "{\"e\":1");
     next_is(&got, &want);
     want_meta(&want);
+    next_is(&got, &want);
+    assert_int_equal(got.len, 0);
+
+    struct key_usage_record u = { .key = 1,
+                                  .last = { TRACKED_SIGN, 14, { 0 }, { 0 } },
+                                  .since = 15 };
+    memset(u.last.event_id, 0xf0, sizeof u.last.event_id);
+    memset(u.last.request_id, 0xf1, sizeof u.last.request_id);
+    buf_reset(&recorded);
+    assert_ok(f, f->store->ops->put_usage(f->store, &u, 1, &f->error));
+    got = buf_bytes(&recorded);
+    want_usage(&want);
     next_is(&got, &want);
     assert_int_equal(got.len, 0);
     assert_true(buf_ok(&recorded) && buf_ok(&want));

@@ -26,6 +26,8 @@ static uint8_t *template_file(struct fixture *f, size_t *ret_len)
         change_add(&c, ROW_TOMBSTONE_INSERT)->tombstone = random_tombstone(f);
         buf_addf(&c.event, "{\"n\":%zu", i);
         assert_int_equal(fixture_apply(f, &c), KMS_OK);
+        struct key_usage_record u = { .key = i + 1, .last = { TRACKED_SIGN, 7, { 8 }, { 9 } } };
+        assert_ok(f, f->store->ops->put_usage(f->store, &u, 1, &f->error));
     }
     CLEANUP(change_release) struct change c = { 0 };
     change_add(&c, ROW_TOMBSTONE_ERASED)->tombstone = random_tombstone(f);
@@ -135,15 +137,16 @@ static bool tamper(struct fixture *f, const char *table, const char *column, con
 
 static void test_every_column_of_every_table(void **state)
 {
-    static const char *const tables[] = { "meta",        "keys",        "materials",   "tags",
-                                          "aliases",     "import_keys", "domain_keys", "accounts",
-                                          "access_keys", "tombstones",  "outbox" };
-    static const int         masks[] = { 1, 1 << 20 }; /* the next value, and one that no row has */
-    struct fixture          *f = *state;
-    char                     count[24];
-    size_t                   len;
-    size_t                   flipped = 0;
-    struct sqlite_store     *s = (struct sqlite_store *)f->store;
+    static const char *const tables[] = {
+        "meta",        "keys",     "materials",   "tags",       "aliases", "import_keys",
+        "domain_keys", "accounts", "access_keys", "tombstones", "outbox",  "key_usage"
+    };
+    static const int     masks[] = { 1, 1 << 20 }; /* the next value, and one that no row has */
+    struct fixture      *f = *state;
+    char                 count[24];
+    size_t               len;
+    size_t               flipped = 0;
+    struct sqlite_store *s = (struct sqlite_store *)f->store;
 
     assert_ok(f, database_ask(s->db, f->path,
                               "SELECT count(*) FROM sqlite_schema WHERE type = 'table'", count,
@@ -225,6 +228,9 @@ static const struct {
       "impossible value of region" },
     { "UPDATE keys SET key_id = key_id || 'x' WHERE serial = 1", "impossible value of key_id" },
     { "UPDATE access_keys SET id = id || char(0) || 'x'", "impossible value of id" },
+    { "UPDATE key_usage SET operation = 15", "impossible value of operation" },
+    { "UPDATE key_usage SET event_id = request_id, request_id = event_id WHERE key = 2",
+      "table key_usage, row 2: changed by others" },
     /* meta */
     { "UPDATE meta SET mac = NULL", "table meta, row " },
     { "UPDATE meta SET mac = NULL, commits = 0, slot_generation_erasable = 0, last_key = 0,"

@@ -1,0 +1,93 @@
+/* key/last_use.h - what each key was used for last: GetKeyLastUsage (kms-behaviour 15.1).
+ *
+ * The directory has one slot per key. It is not part of the key's record, which is immutable and
+ * replaced with every change: it comes and goes with the key. Loops mark slots after the audit has
+ * the record of the use and before the answer leaves, without a lock, an allocation or a system
+ * call; the committer moves what was marked to the store from time to time.
+ *
+ * A slot is a sequence lock. A writer that finds another one at work does nothing: a use of the same
+ * instant is as good. Readers look again when a writer came between.
+ */
+#pragma once
+
+#include "key/directory.h"
+
+/* The operations that count as use: KeyLastUsageTrackingOperation. Stored; append only. */
+enum tracked_operation {
+    TRACKED_NONE, /* does not count; in a slot: never used */
+    TRACKED_DECRYPT,
+    TRACKED_DERIVE_SHARED_SECRET,
+    TRACKED_ENCRYPT,
+    TRACKED_GENERATE_DATA_KEY,
+    TRACKED_GENERATE_DATA_KEY_PAIR,
+    TRACKED_GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT,
+    TRACKED_GENERATE_DATA_KEY_WITHOUT_PLAINTEXT,
+    TRACKED_GENERATE_MAC,
+    TRACKED_RE_ENCRYPT,
+    TRACKED_SIGN,
+    TRACKED_VERIFY,
+    TRACKED_VERIFY_MAC,
+    TRACKED_ENCAPSULATE,
+    TRACKED_DECAPSULATE,
+    TRACKED_COUNT
+};
+/* The name on the wire; not for TRACKED_NONE. */
+const char *tracked_operation_name(enum tracked_operation operation);
+/* TRACKED_NONE for operations that do not count. */
+enum tracked_operation tracked_operation_of(const char *name);
+
+struct key_usage_mark {
+    enum tracked_operation operation;
+    int64_t                at;             /* ms, eventTime of the audit record */
+    uint8_t                event_id[16];   /* its eventID */
+    uint8_t                request_id[16]; /* x-amzn-RequestId of the answer */
+};
+
+/* A row of the store, and what there is to know about one key. */
+struct key_usage_record {
+    uint64_t              key;   /* serial of its record */
+    struct key_usage_mark last;  /* operation TRACKED_NONE: not since `since` */
+    int64_t               since; /* uses before it were not recorded; 0: the key is younger */
+    struct usage_slot    *slot;  /* where it was taken from; nothing to the store */
+};
+
+/* --- readers and loops, inside an epoch section ------------------------------------------------- */
+
+/* Nothing happens if there is no such key (any more), or a later use is marked already. */
+void directory_mark_used(struct directory *d, const struct key_name *name,
+                         const struct key_usage_mark *mark);
+/* False if there is no such key. `ret->slot` is NULL. */
+bool directory_last_usage(const struct directory *d, const struct key_name *name,
+                          struct key_usage_record *ret);
+/* True if there is something for directory_take_used. Needs no section. */
+bool directory_has_used(struct directory *d);
+
+/* --- the writer --------------------------------------------------------------------------------- */
+
+/* What the store has of a key, while loading. */
+void directory_load_usage(struct directory *d, const struct key_name *name,
+                          const struct key_usage_record *record);
+/* Takes the list of keys that were marked since the last call: *ret is released by free(), NULL if there
+ * are none. KMS_E_INTERNAL: no memory, the list stays. */
+KMS_MUST_CHECK enum kms_status directory_take_used(struct directory         *d,
+                                                   struct key_usage_record **ret, size_t *ret_n,
+                                                   struct kms_error *reterr);
+/* They could not be stored: the next call takes them again. Before any key is removed. */
+void directory_give_back_used(struct directory *d, const struct key_usage_record *list, size_t n);
+
+/* --- for directory.c ---------------------------------------------------------------------------- */
+
+struct usage_slot;
+
+/* Slots that were marked and not taken since, in no order. */
+struct usage_queue {
+    struct usage_slot *_Atomic head;
+};
+
+/* The slot of a new key; NULL when out of memory. */
+struct usage_slot *usage_slot_new(uint64_t key);
+/* The key is gone, and no section can hold the slot any more: frees it now or, if it is queued, when the
+ * queue is taken. NULL is fine. */
+void usage_slot_release(void *slot);
+/* Frees the slots of removed keys that are still in the queue. */
+void usage_queue_release(struct usage_queue *q);

@@ -1,0 +1,47 @@
+/* operation/get_key_last_usage.c - GetKeyLastUsage: what a key was last used for (kms-behaviour
+ * 15.1). */
+#include "base/encode.h"
+#include "key/last_use.h"
+#include "operation/handlers.h"
+
+// clang-format off
+const struct shape_member op_get_key_last_usage_shape[] = {
+    SHAPE_KEY("KeyId", key_id, SHAPE_REQUIRED),
+    SHAPE_END,
+};
+// clang-format on
+
+static void put_uuid(struct json_writer *w, const char *name, const uint8_t uuid[16])
+{
+    char text[UUID_TEXT];
+
+    uuid_write(text, uuid);
+    json_put_string(w, name, bytes_of(text, sizeof text));
+}
+
+static void put_use(struct json_writer *w, const struct key_usage_mark *use)
+{
+    json_open_object(w, "KeyLastUsage");
+    json_put_str(w, "Operation", tracked_operation_name(use->operation));
+    json_put_time(w, "Timestamp", use->at);
+    put_uuid(w, "CloudTrailEventId", use->event_id);
+    put_uuid(w, "KmsRequestId", use->request_id);
+    json_close_object(w);
+}
+
+enum kms_status op_get_key_last_usage_finish(struct op_call *call, struct kms_error *reterr)
+{
+    const struct key_record *key = call->key;
+    struct key_usage_record  usage;
+
+    if (!directory_last_usage(call->env->directory, &key->name, &usage))
+        return KMS_REFUSE(reterr, KMS_E_NOT_FOUND, "Key '%.*s' does not exist",
+                          BYTES_FMT(key->name.arn)); /* gone since the request found it */
+    json_put_string(call->answer, "KeyId", key->name.arn);
+    if (usage.last.operation != TRACKED_NONE)
+        put_use(call->answer, &usage.last);
+    json_put_time(call->answer, "TrackingStartDate",
+                  usage.since > key->created ? usage.since : key->created);
+    json_put_time(call->answer, "KeyCreationDate", key->created);
+    return KMS_OK;
+}
