@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "commit/event.h"
 #include "request_internal.h"
 
 enum { PAGE_BYTES = 1024 * 1024 };
@@ -131,6 +132,9 @@ static void metric_parts(struct server *s, struct buf *out)
            j.rotated);
     metric(out, "trent_import_tokens_expired_total", "counter", "Import tokens past their time.",
            j.import_keys);
+    metric(out, "trent_clock_certain", "gauge",
+           "0 while the time is in doubt, and nothing is erased by itself.",
+           clock_certain(s->parts.clock));
     metric(out, "trent_timers", "gauge", "Due times waited for.", j.timers);
     metric(out, "trent_connections", "gauge", "Open connections.", l.open);
     metric(out, "trent_connections_total", "counter", "Connections accepted.", l.accepted);
@@ -218,6 +222,7 @@ static void status(struct server *s, struct exchange *ex, const char date[29])
     json_put_bool(&w, "development", s->parts.config->dev);
     json_put_int(&w, "uptimeSeconds", (clock_monotonic_ms() - s->started_ms) / 1000);
     json_put_date(&w, "time", clock_now(s->parts.clock));
+    json_put_bool(&w, "timeCertain", clock_certain(s->parts.clock));
     json_put_int(&w, "keys", (int64_t)d.keys);
     json_put_int(&w, "aliases", (int64_t)d.aliases);
     json_put_int(&w, "requests", (int64_t)requests);
@@ -302,6 +307,32 @@ static void clock_move(struct server *s, struct exchange *ex, const char date[29
     clock_answer(s, ex, 200, NULL, date);
 }
 
+/* An operator says that the machine's clock is right: what is due is erased without waiting longer. */
+static void clock_confirmed(struct server *s, struct exchange *ex, const char date[29])
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(4096);
+    struct kms_error                err;
+
+    if (!clock_confirm(s->parts.clock)) {
+        clock_answer(s, ex, 409,
+                     "the machine's clock is behind the highest time that this server has seen: "
+                     "set it right, or wait until it gets there",
+                     date);
+        return;
+    }
+    service_event_text(&text, clock_now(s->parts.clock), "TrentClockConfirmed",
+                       (struct bytes){ NULL, 0 }, BYTES_LIT("{}"));
+    struct bytes event = buf_bytes(&text);
+    if (!buf_ok(&text) || audit_append(s->parts.audit, &event, 1, true, true, &err) != KMS_OK) {
+        clock_doubt(s->parts.clock);
+        clock_answer(s, ex, 503, "the audit cannot be written", date);
+        return;
+    }
+    log_info("the time was confirmed by an operator");
+    jobs_wake(s->parts.jobs);
+    clock_answer(s, ex, 200, NULL, date);
+}
+
 /* --- which one -------------------------------------------------------------------------------- */
 
 static const struct endpoint {
@@ -316,6 +347,7 @@ static const struct endpoint {
     { "/_trent/metrics", HTTP_GET, false, false, metrics },
     { "/_trent/status", HTTP_GET, false, true, status },
     { "/_trent/clock", HTTP_POST, true, false, clock_move },
+    { "/_trent/clock/confirm", HTTP_POST, false, true, clock_confirmed },
 };
 
 bool endpoint_run(struct server *s, struct exchange *ex, const char date[29])

@@ -40,6 +40,7 @@ struct daemon {
     struct server            *server;
     struct attestation_roots *attestation_roots; /* NULL: none configured */
     bool                      recovered; /* the database was found good, and may be written to */
+    bool                      clock_certain; /* when it was last looked at */
 };
 
 static int refuse(int code, const struct kms_error *err)
@@ -188,6 +189,10 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
     int64_t ahead = clock_now(d->clock) - clock_wall_ms();
     if (d->config.dev && ahead > 0) /* moved in an earlier run: it goes on from there */
         (void)clock_advance(d->clock, ahead);
+    if (!d->config.dev) /* there it is moved at will */
+        instance_clock_check(&d->paths, d->clock,
+                             meta.clock_floor > ret_head->time ? meta.clock_floor : ret_head->time);
+    d->clock_certain = clock_certain(d->clock);
     if (ret_head->dropped > 0)
         log_warning(
             "audit: %llu bytes of an unfinished record were cut off; no answer had left for it",
@@ -213,6 +218,20 @@ static enum kms_status read_attestation_root(struct daemon *d, struct kms_error 
     if (attestation_roots_read(d->config.attestation_root, &d->attestation_roots, &err) != KMS_OK)
         return KMS_FAIL(reterr, KMS_E_VALIDATION, "attestation-root: %s", err.detail);
     return KMS_OK;
+}
+
+/* Nothing was erased by a time that may be wrong. */
+static void report_put_off(struct daemon *d)
+{
+    struct jobs_counts counts;
+
+    jobs_counts(d->jobs, &counts);
+    if (counts.put_off > 0)
+        log_warning(
+            "the machine's clock may have been set forward while the server was stopped: %llu "
+            "keys or tokens that are due are refused, and erased in ten minutes, or at once "
+            "after 'trent clock confirm'",
+            (unsigned long long)counts.put_off);
 }
 
 /* What a crash left undone, then what fell due meanwhile. */
@@ -252,6 +271,7 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     TRY(jobs_run_due(d->jobs, &done, reterr));
     if (done > 0)
         log_info("jobs: %zu expiries, deletions or rotations were due", done);
+    report_put_off(d);
     TRY(jobs_start(d->jobs, reterr));
     TRY(vault_start(d->vault, reterr));
     return pool_new((unsigned)d->config.pool_threads, crypto_thread_cleanup, &d->pool, reterr);
@@ -317,12 +337,42 @@ static void report_ready(struct daemon *d)
     (void)fflush(stdout);
 }
 
+static void note_clock(struct daemon *d)
+{
+    struct kms_error err;
+
+    if (instance_clock_note(&d->paths, d->clock, &err) != KMS_OK)
+        log_warning("the machine's clock was not noted for the next start: %s", err.detail);
+}
+
+/* Once a minute: has the machine's clock jumped? */
+static void look_at_clock(struct daemon *d)
+{
+    bool certain = clock_certain(d->clock);
+
+    if (certain != d->clock_certain && !certain)
+        log_warning(
+            "the machine's clock has been set, or is behind the highest time seen: what is due "
+            "by the new time is refused, but erased only when the time is certain again; "
+            "'trent clock confirm' says that it is right");
+    else if (certain != d->clock_certain)
+        log_info("the time is certain again");
+    d->clock_certain = certain;
+    note_clock(d);
+}
+
 /* SIGHUP reads the certificate again; SIGTERM and SIGINT end. */
 static void wait_for_end(struct daemon *d, const sigset_t *signals)
 {
-    for (int sig = 0;;) {
-        if (sigwait(signals, &sig) != 0 || sig == SIGTERM || sig == SIGINT)
+    const struct timespec minute = { .tv_sec = 60 };
+
+    for (;;) {
+        look_at_clock(d);
+        int sig = sigtimedwait(signals, NULL, &minute);
+        if (sig == SIGTERM || sig == SIGINT)
             return;
+        if (sig != SIGHUP)
+            continue;
         struct kms_error err;
         if (listener_reload(d->listener, &err) == KMS_OK)
             log_info("SIGHUP: certificate read again");
@@ -347,6 +397,7 @@ static void stop(struct daemon *d)
         struct kms_error err;
         if (d->store->ops->set_clock_floor(d->store, clock_now(d->clock), &err) != KMS_OK)
             log_warning("the highest time seen was not stored: %s", err.detail);
+        note_clock(d);
     }
     audit_close(d->audit);
     store_close(d->store);

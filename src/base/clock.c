@@ -5,10 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum {
-    JUMP_MS = 60 * 1000,         /* against CLOCK_BOOTTIME: more is a jump, less is slewing */
-    CONFIRM_MS = 10 * 60 * 1000, /* boot-clock time after which a new time is taken as confirmed */
-};
+enum { CONFIRM_MS = 10 * 60 * 1000 }; /* on the boot clock: then a new time is taken as confirmed */
 
 struct clock {
     _Atomic int64_t mark;        /* highest value returned */
@@ -43,6 +40,11 @@ uint64_t clock_monotonic_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+int64_t clock_drift_ms(void)
+{
+    return clock_wall_ms() - read_ms(CLOCK_BOOTTIME);
+}
+
 struct clock *clock_new(int64_t floor_ms)
 {
     struct clock *c = calloc(1, sizeof *c);
@@ -50,7 +52,7 @@ struct clock *clock_new(int64_t floor_ms)
     if (c == NULL)
         return NULL;
     atomic_store(&c->mark, floor_ms);
-    atomic_store(&c->drift, clock_wall_ms() - read_ms(CLOCK_BOOTTIME));
+    atomic_store(&c->drift, clock_drift_ms());
     return c;
 }
 
@@ -71,28 +73,43 @@ int64_t clock_now(struct clock *c)
     return mark;
 }
 
+/* What is due by the mark alone may not be due at all: the machine's clock was set back since. */
+static bool ahead_of_machine(struct clock *c)
+{
+    return clock_now(c) - (clock_wall_ms() + atomic_load(&c->offset)) > CLOCK_JUMP_MS;
+}
+
 bool clock_certain(struct clock *c)
 {
     int64_t boot = read_ms(CLOCK_BOOTTIME);
     int64_t drift = clock_wall_ms() - boot;
     int64_t known = atomic_load(&c->drift);
 
-    if (drift - known > JUMP_MS)
+    if (drift - known > CLOCK_JUMP_MS)
         atomic_store(&c->doubt_until, boot + CONFIRM_MS);
     atomic_store(&c->drift, drift);
 
-    if (clock_now(c) - (boot + drift + atomic_load(&c->offset)) > JUMP_MS)
-        return false; /* set back since: what is due by the mark alone may not be due at all */
-
+    if (ahead_of_machine(c))
+        return false;
     int64_t until = atomic_load(&c->doubt_until);
     if (until != 0 && boot >= until)
         atomic_compare_exchange_strong(&c->doubt_until, &until, 0);
     return atomic_load(&c->doubt_until) == 0;
 }
 
-void clock_confirm(struct clock *c)
+void clock_doubt(struct clock *c)
 {
+    atomic_store(&c->doubt_until, read_ms(CLOCK_BOOTTIME) + CONFIRM_MS);
+}
+
+bool clock_confirm(struct clock *c)
+{
+    if (ahead_of_machine(c))
+        return false;
+    atomic_store(&c->drift,
+                 clock_drift_ms()); /* a jump that nobody has looked at yet is meant too */
     atomic_store(&c->doubt_until, 0);
+    return true;
 }
 
 bool clock_advance(struct clock *c, int64_t by_ms)

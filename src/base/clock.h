@@ -17,6 +17,8 @@
 
 struct clock;
 
+enum { CLOCK_JUMP_MS = 60 * 1000 }; /* against the boot clock: more is a jump, less is slewing */
+
 /* `floor_ms`: the highest time this data directory has ever seen (0 for none). Never fails except
  * for memory (NULL). Thread-safe from then on. */
 struct clock *clock_new(int64_t floor_ms);
@@ -33,8 +35,13 @@ uint64_t clock_monotonic_ns(void);
 /* False while a forward jump has not been confirmed, or clock_now is ahead of the machine's clock by more
  * than a minute: do not erase. */
 bool clock_certain(struct clock *c);
-/* An operator confirms the present time. */
-void clock_confirm(struct clock *c);
+/* The machine's clock minus its boot clock, in milliseconds: only setting the clock changes it. */
+int64_t clock_drift_ms(void);
+/* The present time is doubtful, as after a forward jump: one that was found by other means. */
+void clock_doubt(struct clock *c);
+/* An operator confirms the present time. False, and nothing changes, while clock_now is ahead of the
+ * machine's clock: then that has not come to what would be confirmed. */
+bool clock_confirm(struct clock *c);
 /* Development mode only: moves clock_now forward. Negative values are refused (false), and what leads
  * beyond the year 9999. */
 bool clock_advance(struct clock *c, int64_t by_ms);

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "instance/instance.h"
 #include "json/read.h"
 
 enum { CTL_NOT_RUNNING = 3, CTL_ARGUMENTS_MAX = 32, CTL_OUTPUT_MAX = 64 * 1024 * 1024 };
@@ -49,6 +50,7 @@ int ctl_audit_verify(struct ctl *c);
 int ctl_receipts(struct ctl *c);
 int ctl_blob_inspect(struct ctl *c);
 int ctl_restore_accept(struct ctl *c);
+int ctl_clock_confirm(struct ctl *c);
 
 /* The whole program. */
 int ctl_main(int argc, char *const *argv, const struct ctl_world *world);
@@ -68,6 +70,17 @@ KMS_MUST_CHECK bool ctl_arguments(struct ctl *c, const struct ctl_option *option
                                   const char **ret_operands, size_t max);
 /* A whole number without sign; false after it has said what is wrong with it. */
 KMS_MUST_CHECK bool ctl_number(struct ctl *c, const char *option, const char *text, uint64_t *ret);
+
+/* --- the running server (local.c) ------------------------------------------------------------------------ */
+
+/* Connects to the local socket: 0, or CTL_NOT_RUNNING without a word, or EX_NOPERM after it has said
+ * why. *ret_fd is the caller's to close. */
+int ctl_local_connect(struct ctl *c, const struct instance_paths *p, int *ret_fd);
+/* Sends a request without a body; `what` is "METHOD /path". *ret_status: of the answer, 0 if it is none;
+ * *ret_body is a view into `answer`, which holds all of it. */
+KMS_MUST_CHECK enum kms_status ctl_local_ask(int fd, const char *what, struct buf *answer,
+                                             int *ret_status, struct bytes *ret_body,
+                                             struct kms_error *reterr);
 
 /* --- saying things --------------------------------------------------------------------------------------- */
 

@@ -62,6 +62,18 @@ const struct ctl_command ctl_commands[] = {
       "standard input. Needs no key and no server, and tells nothing about the plaintext but its "
       "length.\n",
       ctl_blob_inspect },
+    { "clock confirm", "", "say that the machine's clock is right",
+      "When the machine's clock was set forward, or may have been while trentd was stopped, what "
+      "is "
+      "due\n"
+      "by the new time is refused at once, but erased only after ten minutes of it. This says to "
+      "the\n"
+      "running server that the time is right, and it goes on within ten seconds. 'trent status' "
+      "shows\n"
+      "timeCertain.\n"
+      "\n"
+      "Exit code: 0 confirmed, 1 not (the clock is behind the highest time seen), 3 not running.\n",
+      ctl_clock_confirm },
     { "restore accept", "[--forget-imported] [--root-key FILE]",
       "go on without the lost shred keys of imported material",
       "For a data directory that was put back from a backup onto an empty disk. Backups lack\n"

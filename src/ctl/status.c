@@ -1,12 +1,5 @@
 /* ctl/status.c - `trent status`: asks the running server, or looks at what it left behind. */
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "audit/audit.h"
 #include "base/cleanup.h"
@@ -16,61 +9,9 @@
 #include "json/write.h"
 #include "store/sqlite/sqlite.h"
 
-enum { ANSWER_MAX = 1024 * 1024, ANSWER_SECONDS = 5 };
+enum { ANSWER_MAX = 1024 * 1024 };
 
 /* --- asking ------------------------------------------------------------------------------------------------- */
-
-/* Connects to the local socket. Through a descriptor of its folder: a socket's path may be 107 bytes
- * long, a data directory's is not limited so. -1 with errno. */
-static int connect_local(const struct instance_paths *p)
-{
-    struct sockaddr_un  address = { .sun_family = AF_UNIX };
-    struct timeval      patience = { .tv_sec = ANSWER_SECONDS };
-    CLEANUP(closep) int dir = open(p->data, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/trent.sock", dir);
-    if (dir < 0 || fd < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
-        connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address) != 0)
-        return -1;
-    return TAKE_FD(fd);
-}
-
-/* The body of a complete answer with status 200; false for anything else. */
-static bool body_of(struct bytes answer, struct bytes *ret)
-{
-    const uint8_t *end = memmem(answer.ptr, answer.len, "\r\n\r\n", 4);
-
-    if (end == NULL || !bytes_starts(answer, BYTES_LIT("HTTP/1.1 200 ")))
-        return false;
-    size_t head = (size_t)(end - answer.ptr) + 4;
-    *ret = bytes_of(answer.ptr + head, answer.len - head);
-    return true;
-}
-
-static enum kms_status ask(int fd, struct buf *answer, struct kms_error *reterr)
-{
-    static const char request[] = "GET /_trent/status HTTP/1.1\r\n"
-                                  "Host: localhost\r\n"
-                                  "Connection: close\r\n\r\n";
-
-    TRY(file_append_all(fd, bytes_of(request, sizeof request - 1), reterr));
-    for (;;) {
-        if (!buf_reserve(answer, 4096))
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "the server's answer is too long");
-        ssize_t n = read(fd, answer->ptr + answer->len, 4096);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return KMS_FAIL(reterr, KMS_E_INTERNAL, "the server does not answer: %s",
-                            strerror(errno));
-        if (n == 0)
-            return KMS_OK;
-        answer->len += (size_t)n;
-    }
-}
 
 /* noinline here and below: an error is large, and one frame at a time is enough. */
 __attribute__((noinline)) static int show_running(struct ctl *c, int fd)
@@ -80,12 +21,13 @@ __attribute__((noinline)) static int show_running(struct ctl *c, int fd)
     CLEANUP(buf_release) struct buf          text = BUF_INIT(CTL_OUTPUT_MAX);
     CLEANUP(json_doc_freep) struct json_doc *doc = json_doc_new();
     struct bytes                             body;
+    int                                      status = 0;
     struct json                              root;
     struct kms_error                         err;
 
-    if (ask(fd, &answer, &err) != KMS_OK)
+    if (ctl_local_ask(fd, "GET /_trent/status", &answer, &status, &body, &err) != KMS_OK)
         return ctl_failed(c, &err, EX_UNAVAILABLE);
-    if (!body_of(buf_bytes(&answer), &body)) {
+    if (status != 200) {
         ctl_error(c, "the server's answer is not one of trentd's");
         return EX_PROTOCOL;
     }
@@ -181,12 +123,9 @@ int ctl_status(struct ctl *c)
         return EX_USAGE;
     if (instance_paths(c->data, NULL, &p, &err) != KMS_OK)
         return ctl_failed(c, &err, EX_USAGE);
-    CLEANUP(closep) int fd = connect_local(&p);
-    if (fd >= 0)
-        return show_running(c, fd);
-    if (errno == EACCES || errno == EPERM) {
-        ctl_error(c, "no access to '%s': run it as the user of trentd", p.data);
-        return EX_NOPERM;
-    }
-    return show_files(c, &p);
+    CLEANUP(closep) int fd = -1;
+    int                 failed = ctl_local_connect(c, &p, &fd);
+    if (failed == CTL_NOT_RUNNING)
+        return show_files(c, &p);
+    return failed != 0 ? failed : show_running(c, fd);
 }

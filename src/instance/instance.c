@@ -28,8 +28,8 @@ enum kms_status instance_paths(const char *data_dir, const char *root_key_file,
     bool                  fits = n > 0 && n < (int)sizeof p.data &&
                 file_join(p.instance, data_dir, "instance.sealed") &&
                 file_join(p.database, data_dir, "trent.db") &&
-                file_join(p.audit, data_dir, "audit") && file_join(p.lock, data_dir, "lock") &&
-                file_join(p.socket, data_dir, "trent.sock");
+                file_join(p.audit, data_dir, "audit") && file_join(p.clock, data_dir, "clock") &&
+                file_join(p.lock, data_dir, "lock") && file_join(p.socket, data_dir, "trent.sock");
 
     if (root_key_file != NULL) {
         n = snprintf(p.root_key, sizeof p.root_key, "%s", root_key_file);

@@ -6,11 +6,13 @@
  *   durable.slots     shred keys of generated material                         (vault/)
  *   trent.db          the database                                             (store/sqlite/)
  *   audit/            the audit files and audit.pub                            (audit/)
+ *   clock             what the machine's clock was set to when the server last ran
  *   lock              held by the running server
  *   trent.sock        local socket of the running server
  */
 #pragma once
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -20,6 +22,7 @@ struct instance_paths {
     char instance[FILE_PATH_MAX];
     char database[FILE_PATH_MAX];
     char audit[FILE_PATH_MAX];
+    char clock[FILE_PATH_MAX];
     char lock[FILE_PATH_MAX];
     char socket[FILE_PATH_MAX];
 };
@@ -72,6 +75,19 @@ KMS_MUST_CHECK enum kms_status instance_restore_check(const struct instance_path
 KMS_MUST_CHECK enum kms_status instance_restore_accept(const struct instance_paths *paths,
                                                        uint64_t                     generation,
                                                        struct kms_error            *reterr);
+
+/* --- the clock of the last run (clock_mark.c) ---------------------------------------------------
+ * Was the machine's clock set forward while no server was running? Then what fell due meanwhile must
+ * not be erased before the time is confirmed (trust-model 2.8). */
+
+/* Doubts the time (clock_doubt) if it was, and if that cannot be told: after a reboot; or, where no run
+ * has left a note, when the clock is more than a minute after `seen`, the highest time that the data
+ * directory knows. */
+void instance_clock_check(const struct instance_paths *paths, struct clock *clock, int64_t seen);
+/* Stores for the next start what the clock is set to now. Does nothing while the time is in doubt, or
+ * if that is stored already. */
+KMS_MUST_CHECK enum kms_status instance_clock_note(const struct instance_paths *paths,
+                                                   struct clock *clock, struct kms_error *reterr);
 
 /* --- holding ---------------------------------------------------------------------------------- */
 

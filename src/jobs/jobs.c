@@ -198,10 +198,13 @@ static bool pop_due(struct jobs *j, struct due *ret)
     return due;
 }
 
-static void try_again_later(struct jobs *j, struct due *d)
+static void try_again_later(struct jobs *j, struct due *d, bool in_doubt)
 {
     d->when = clock_now(j->parts.clock) + RETRY_MS;
     push(j, d);
+    pthread_mutex_lock(&j->lock);
+    j->counts.put_off += in_doubt;
+    pthread_mutex_unlock(&j->lock);
 }
 
 enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error *reterr)
@@ -222,7 +225,7 @@ enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error 
             push(j, &d); /* somebody was faster: look again */
             continue;
         }
-        try_again_later(j, &d);
+        try_again_later(j, &d, status == KMS_E_TIMEOUT);
         if (status != KMS_E_TIMEOUT)
             log_error("jobs: %s%s: %s", d.is_import_key ? "import token" : "key ", d.key_id,
                       err.detail);

@@ -42,6 +42,7 @@ void jobs_free(struct jobs *j);
 
 struct jobs_counts {
     uint64_t expired, deleted, rotated, import_keys, timers;
+    uint64_t put_off; /* times that something due was not erased because the time is in doubt */
     int64_t  next_due;
 };
 void jobs_counts(struct jobs *j, struct jobs_counts *ret);

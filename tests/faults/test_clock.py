@@ -8,11 +8,14 @@ development mode made: there the clock cannot be moved through an endpoint.
 """
 import base64
 import datetime
+import json
 import os
 import pathlib
 import struct
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -229,6 +232,125 @@ def test_expired_while_down(site):
     assert not on_disk()
     assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
     assert site.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+
+
+# --- set forward while the server was stopped, and the operator's word --------------------------------------------
+
+
+def confirm(site, code=0):
+    done = site.server.trent("clock", "confirm", check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def time_certain(site):
+    return json.loads(site.server.trent("status", "--json").stdout)["timeCertain"]
+
+
+def confirmations(site):
+    return sum(r["eventName"] == "TrentClockConfirmed" for r in site.server.audit())
+
+
+def test_jump_while_down(site):
+    """The boot clock says that less time has passed: refused at once, erased after ten minutes, in however many runs."""
+    key, blob, on_disk = site.imported(HOUR)
+    scheduled = site.call("CreateKey")["KeyMetadata"]["KeyId"]
+    scheduled_on_disk = site.on_disk(scheduled)
+    site.call("ScheduleKeyDeletion", KeyId=scheduled, PendingWindowInDays=7)
+    assert site.server.stop() == 0
+    site.pass_time(2 * MINUTE)
+    site.set(8 * DAY)
+    for start in range(3):
+        site.server.start()
+        assert "'trent clock confirm'" in site.server.log().split("\n", 1)[1] and not time_certain(site)
+        assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+        assert site.refused("DescribeKey", KeyId=scheduled) == "NotFoundException"
+        site.pass_time(4 * MINUTE)
+        assert on_disk() and scheduled_on_disk(), "erased at start by an unconfirmed time"
+        if start == 1:
+            site.server.kill()
+        else:
+            assert site.server.stop() == 0
+    site.server.start()
+    assert site.stays(lambda: on_disk() and scheduled_on_disk())
+    site.pass_time(11 * MINUTE)
+    site.wait_until(lambda: not on_disk() and not scheduled_on_disk(), "not erased although the time is confirmed")
+    assert time_certain(site) and confirmations(site) == 0
+
+
+def test_jump_while_down_is_confirmed(site):
+    """The operator's word is enough, and is in the audit; with it the next start knows the time."""
+    _, blob, on_disk = site.imported(HOUR)
+    _, later, later_on_disk = site.imported(10 * DAY)
+    site.restart(ahead=2 * DAY)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException" and on_disk()
+    assert "Confirmed: it is 2" in confirm(site)
+    site.wait_until(lambda: not on_disk(), "not erased although the time is confirmed")
+    assert confirmations(site) == 1 and time_certain(site)
+    assert site.server.stop() == 0
+    site.pass_time(10 * DAY)
+    site.server.start()
+    assert not later_on_disk(), "time that passed, after a jump that was confirmed"
+    assert site.refused("Decrypt", CiphertextBlob=later) == "KMSInvalidStateException"
+
+
+def test_running_jump_is_confirmed(site):
+    _, blob, on_disk = site.imported(HOUR)
+    site.set(DAY)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    assert site.stays(on_disk) and not time_certain(site)
+    confirm(site)
+    site.wait_until(lambda: not on_disk(), "not erased although the time is confirmed")
+
+
+def test_wrong_time_is_not_confirmed(site):
+    """The clock is right again, and behind what it once said."""
+    _, blob, on_disk = site.imported(HOUR)
+    site.set(DAY)
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    site.set(0)
+    assert "behind the highest time" in confirm(site, code=1)
+    assert site.stays(on_disk) and confirmations(site) == 0
+    assert site.server.stop() == 0
+    assert "no server is running" in confirm(site, code=3)
+    site.server.start()
+
+
+def test_after_a_reboot(site):
+    """Nothing tells how long the machine was off: ten minutes, or the operator's word."""
+    _, blob, on_disk = site.imported(HOUR)
+    assert site.server.stop() == 0
+    site.pass_time(DAY)
+    note = site.server.data / "clock"
+    boot, drift = note.read_text().split()
+    note.write_text("%s %s\n" % (boot[:-1] + ("0" if boot[-1] != "0" else "1"), drift))
+    site.server.start()
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    assert on_disk() and not time_certain(site)
+    confirm(site)
+    site.wait_until(lambda: not on_disk(), "not erased although the time is confirmed")
+
+
+@pytest.mark.parametrize("note", [None, b"", b"nonsense\n", b"0" * 200])
+def test_without_a_note(site, note):
+    """Lost or damaged: the highest time that the files know has to do, and a day more is too much."""
+    _, blob, on_disk = site.imported(HOUR)
+    assert site.server.stop() == 0
+    site.pass_time(DAY)
+    path = site.server.data / "clock"
+    path.unlink()
+    if note is not None:
+        path.write_bytes(note)
+    site.server.start()
+    assert site.refused("Decrypt", CiphertextBlob=blob) == "KMSInvalidStateException"
+    assert on_disk()
+
+
+def test_confirming_is_for_the_operator(site):
+    """Only through the local socket."""
+    url = site.server.url + "/_trent/clock/confirm"
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(urllib.request.Request(url, data=b"", method="POST"), timeout=10)
 
 
 def test_signatures_follow_the_machine(site):

@@ -77,7 +77,12 @@ static void test_is_certain_without_jumps(void **state)
     assert_true(clock_certain(c));
     assert_true(clock_advance(c, 1000 * HOUR_MS)); /* asked for, so no doubt about it */
     assert_true(clock_certain(c));
-    clock_confirm(c);
+    assert_true(clock_confirm(c));
+    assert_true(clock_certain(c));
+    clock_doubt(c);
+    assert_false(clock_certain(c));
+    assert_true(clock_now(c) > clock_wall_ms()); /* it goes on all the same */
+    assert_true(clock_confirm(c));
     assert_true(clock_certain(c));
     clock_free(c);
 }
@@ -94,6 +99,8 @@ static void test_is_uncertain_below_the_floor(void **state)
     clock_raise_floor(c, clock_now(c) + 30 * 1000); /* what a time service corrects */
     assert_true(clock_certain(c));
     clock_raise_floor(c, clock_now(c) + HOUR_MS);
+    assert_false(clock_certain(c));
+    assert_false(clock_confirm(c)); /* it has not come yet */
     assert_false(clock_certain(c));
     clock_free(c);
 }
