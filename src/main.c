@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "attestation/attestation.h"
+#include "authz/authz.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -176,7 +177,8 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
     uint64_t seed = 0;
     crypto_random((uint8_t *)&seed, sizeof seed);
     d->directory = d->epoch != NULL ? directory_new(d->epoch, seed) : NULL;
-    if (d->clock == NULL || d->directory == NULL)
+    if (d->clock == NULL || d->directory == NULL ||
+        !directory_use_rights(d->directory, seed, authz_rights_compiler))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
 
     TRY(open_vault(d, &meta, reterr));

@@ -350,27 +350,61 @@ static enum step_result step_key(struct request *rq)
 
 /* --- authz ------------------------------------------------------------------------------------ */
 
-static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key)
+static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key,
+                              bool destination)
 {
+    struct asked               asked = { .rq = rq, .key = key, .destination = destination };
     const struct authz_request a = {
         .caller_account = bytes_str(rq->account),
         .caller_arn = bytes_str(rq->caller_arn),
         .operation = action,
         .key = key,
         .cross_account = (rq->op->flags & OP_CROSS_ACCOUNT) != 0,
+        .values = request_condition,
+        .ctx = &asked,
     };
 
     return authz_decide(&a, &rq->error);
 }
 
+/* The key that an alias points to so far: who takes an alias away from a key needs rights on it
+ * (kms-behaviour 12). */
+static const struct key_record *key_of_alias(const struct request *rq)
+{
+    const struct alias_record *alias = rq->call.alias;
+
+    if (alias == NULL)
+        return NULL;
+    return directory_key(rq->server->parts.directory, alias->name.account, alias->name.region,
+                         bytes_str(alias->key_id));
+}
+
+static enum kms_status may(struct request *rq)
+{
+    const char              *name = rq->op->name;
+    const struct key_record *key = rq->call.key;
+    const struct key_record *former = key_of_alias(rq);
+    bool                     own = key == NULL || bytes_eq_str(key->name.account, rq->account);
+
+    switch (rq->op->key) {
+    case OP_KEY_BLOB_AND_DESTINATION:
+        TRY(decide(rq, "ReEncryptFrom", key, false));
+        return decide(rq, "ReEncryptTo", rq->call.key2, true);
+    case OP_KEY_OPTIONAL: /* the key only narrows the list: identity policies alone decide */
+        return decide(rq, name, own ? NULL : key, false);
+    case OP_KEY_NONE:
+    case OP_KEY_ID:
+    case OP_KEY_ANY:
+    case OP_KEY_TARGET:
+    case OP_KEY_BLOB:   break;
+    }
+    TRY(decide(rq, name, key, false));
+    return former == NULL || former == key ? KMS_OK : decide(rq, name, former, false);
+}
+
 static enum step_result step_authz(struct request *rq)
 {
-    if (rq->op->key != OP_KEY_BLOB_AND_DESTINATION)
-        return outcome(rq, decide(rq, rq->op->name, rq->call.key));
-    enum kms_status status = decide(rq, "ReEncryptFrom", rq->call.key);
-    if (status == KMS_OK)
-        status = decide(rq, "ReEncryptTo", rq->call.key2);
-    return outcome(rq, status);
+    return outcome(rq, may(rq));
 }
 
 /* --- state: usage before state, then origin (kms-behaviour 1.5, steps 7 and 8) ---------------- */

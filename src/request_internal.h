@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "authz/policy.h"
 #include "base/encode.h"
 #include "json/read.h"
 #include "key/last_use.h"
@@ -117,6 +118,21 @@ struct server {
 
 /* request.c: takes it from where it stands; ends in request_finished or comes back later. */
 void request_run(struct request *rq);
+/* request_conditions.c: what the conditions of policies ask about a request; `ctx` is a struct
+ * asked. */
+struct asked {
+    struct request          *rq;
+    const struct key_record *key;         /* the resource; may be NULL */
+    bool                     destination; /* ReEncrypt: it is the second key */
+    /* where the listing of a key's values stands: they are asked for one after the other */
+    const void                *listing;
+    struct json_iter           at;
+    size_t                     next;
+    const struct alias_record *aliases[LIMIT_ALIASES_PER_KEY];
+    size_t                     n_aliases;
+};
+enum condition_answer request_condition(void *ctx, const struct condition_key *key, size_t i,
+                                        char room[CONDITION_ROOM], struct bytes *ret);
 /* server.c: on the request's loop: into the batch that the end of the turn settles. */
 void request_finished(struct request *rq);
 /* server.c: from any thread: request_run on the loop, or on the pool. */

@@ -1,11 +1,13 @@
 /* authz/authz.h - may this caller do this to this key? Pure: no I/O, no clock, no globals.
  *
- * In this release the account's root user may use the account's keys, and nobody else may do
- * anything. The interface is the one that key policies, grants and identity policies will use:
- * everything that a decision depends on is handed in, and the answer carries its reason.
+ * The key policy is the root of authority: what it does not allow, nobody may do, not even the
+ * account's root user. Callers other than root users have no identity policies in this release, so
+ * what a key policy hands over to their account ends there. Everything that a decision depends on
+ * is handed in, and the answer carries its reason.
  */
 #pragma once
 
+#include "authz/policy.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "key/record.h"
@@ -14,10 +16,16 @@ struct authz_request {
     struct bytes             caller_account;
     struct bytes             caller_arn; /* arn:aws:iam::<account>:root */
     const char              *operation;  /* "Encrypt": the action is kms:Encrypt */
-    const struct key_record *key;        /* NULL for operations without a key */
-    bool cross_account;                  /* the operation may be called for other accounts' keys */
+    const struct key_record *key;        /* NULL for operations that no key policy can allow */
+    bool              cross_account;     /* the operation may be called for other accounts' keys */
+    condition_source *values; /* what conditions ask; NULL: every condition key is absent */
+    void             *ctx;    /* for `values` */
 };
 
-/* KMS_OK, or KMS_E_ACCESS_DENIED with the recorded text (recorded-authz-multiregion section 3). */
+/* KMS_OK, or KMS_E_ACCESS_DENIED with the recorded text (recorded-authz-multiregion section 3) and
+ * the statement that decided in the operator's detail. */
 KMS_MUST_CHECK enum kms_status authz_decide(const struct authz_request *rq,
                                             struct kms_error           *reterr);
+
+/* How the directory compiles key policies (key/rights.h). */
+extern const struct rights_compiler authz_rights_compiler;

@@ -75,6 +75,7 @@ struct directory {
     size_t              retired_cap;
     struct series_trash trash;
     struct usage_queue  used;
+    struct rights_book *rights; /* may be NULL */
 };
 
 static void *must(void *memory)
@@ -354,7 +355,10 @@ static void retire(struct directory *d, const void *memory, void (*release)(void
 
 static void release_key(void *memory)
 {
-    key_record_free(memory);
+    struct key_record *key = memory;
+
+    rights_give_back(key->rights);
+    key_record_free(key);
 }
 
 static void release_import_key(void *memory)
@@ -440,6 +444,8 @@ void directory_put_key(struct directory *d, struct key_record *key)
     struct key_entry *e = find_key(d, key->name.account, key->name.region, key->name.id);
     struct lookup     l;
 
+    if (d->rights != NULL)
+        key->rights = rights_take(d->rights, key->policy);
     if (e != NULL) {
         const struct key_record *old = atomic_exchange(&e->record, key);
         assert(old->serial == key->serial);
@@ -743,6 +749,13 @@ static void free_realm(struct index_node *node, void *ctx)
     free(realm);
 }
 
+bool directory_use_rights(struct directory *d, uint64_t seed, struct rights_compiler with)
+{
+    assert(d->rights == NULL && index_count(d->keys) == 0);
+    d->rights = rights_book_new(d->epoch, seed, with);
+    return d->rights != NULL;
+}
+
 struct directory *directory_new(struct epoch *epoch, uint64_t seed)
 {
     struct directory *d = calloc(1, sizeof *d);
@@ -780,5 +793,6 @@ void directory_free(struct directory *d)
     index_free(d->aliases);
     index_free(d->access_keys);
     index_free(d->import_keys);
+    rights_book_free(d->rights);
     free(d);
 }

@@ -15,6 +15,10 @@ struct usage_queue;
 
 struct directory *directory_new(struct epoch *epoch, uint64_t seed);
 void directory_free(struct directory *d);
+/* From now on keys that are put here get their rights from this compiler; before the first key.
+ * Without it no record has rights, and nobody may use a key. False when out of memory. */
+KMS_MUST_CHECK bool directory_use_rights(struct directory *d, uint64_t seed,
+                                         struct rights_compiler with);
 
 /* --- readers ---------------------------------------------------------------------------------- */
 

@@ -215,6 +215,7 @@ struct key_record *key_record_clone(const struct key_record *from)
 
     *to = *from;
     to->arena = arena;
+    to->rights = NULL; /* not published */
     clone_name(to, &from->name);
     to->primary_region = arena_copy(arena, from->primary_region);
     to->description = arena_copy(arena, from->description);

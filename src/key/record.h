@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "crypto/spec.h"
 #include "key/id.h"
+#include "key/rights.h"
 
 /* kms-behaviour 5; order is stored in databases: append only. */
 enum key_state {
@@ -109,6 +110,9 @@ struct key_record {
     uint32_t       pending_window_days;
     struct bytes   description;
     struct bytes   policy; /* document text */
+    /* what it says, compiled: in published records only, set by the directory, which shares it
+     * between keys; NULL in any other record */
+    const struct key_rights *rights;
 
     /* materials, oldest first; exactly one MATERIAL_CURRENT once there is any */
     struct key_material *materials;

@@ -185,6 +185,42 @@ KMS_MUST_CHECK enum kms_status operation_read(const struct operation *op, struct
 /* Writes the members that may be audited as a JSON object (lower-case first letters). */
 void operation_audit_parameters(const struct operation *op, struct json root, struct buf *out);
 
+/* --- what a request asks for, for the conditions of policies (operation/asked.c) --------------- */
+
+enum op_asked {
+    ASKED_KEY_SPEC, /* the first three of CreateKey */
+    ASKED_KEY_USAGE,
+    ASKED_KEY_ORIGIN,
+    ASKED_KEY_PAIR_SPEC,
+    ASKED_ENCRYPTION_ALGORITHM,
+    ASKED_SIGNING_ALGORITHM,
+    ASKED_MAC_ALGORITHM,
+    ASKED_KEY_AGREEMENT_ALGORITHM,
+    ASKED_MESSAGE_TYPE,
+    ASKED_WRAPPING_ALGORITHM,
+    ASKED_WRAPPING_KEY_SPEC,
+    ASKED_EXPIRATION_MODEL,
+};
+enum op_asked_number {
+    ASKED_PENDING_WINDOW,  /* days */
+    ASKED_ROTATION_PERIOD, /* days */
+    ASKED_BYPASS_LOCKOUT,  /* 0 or 1, as the next */
+    ASKED_MULTI_REGION,
+    ASKED_VALID_TO, /* ms since the epoch */
+};
+/* Days that hold when a request names none (kms-behaviour 9.2, recorded-authz-multiregion 5.1). */
+enum { OP_WINDOW_DEFAULT = 30, OP_PERIOD_DEFAULT = 365 };
+
+/* As the API spells it; a member that may be left out counts with what then holds. {NULL, 0} where
+ * the operation has no such member. `destination`: of ReEncrypt's second half. */
+struct bytes op_asked_word(const struct op_call *call, enum op_asked what, bool destination);
+/* Likewise a number; false where the operation has none. */
+bool op_asked_number(const struct op_call *call, enum op_asked_number what, int64_t *ret);
+/* The encryption context that was sent; node NULL without one. */
+struct json op_asked_context(const struct op_call *call, bool destination);
+/* What the key was named by: key id, ARN or alias; empty where the blob or nothing named it. */
+struct bytes op_asked_key(const struct op_call *call, bool destination);
+
 /* --- helpers for handlers (operation/common.c) ------------------------------------------------ */
 
 /* Canonical form of an encryption context appended to call->scratch (trust-model 2.5); no bytes for

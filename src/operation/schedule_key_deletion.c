@@ -1,7 +1,7 @@
 /* operation/schedule_key_deletion.c - ScheduleKeyDeletion. */
 #include "operation/handlers.h"
 
-enum { WINDOW_DEFAULT = 30, WINDOW_MIN = 7, WINDOW_MAX = 30 };
+enum { WINDOW_MIN = 7, WINDOW_MAX = 30 };
 
 /* The shape says 1..365; the service itself is narrower, in its own words (kms-behaviour 9.2). */
 const struct shape_member op_schedule_key_deletion_shape[] = {
@@ -27,7 +27,7 @@ enum kms_status op_schedule_key_deletion_prepare(struct op_call *call, struct km
 enum kms_status op_schedule_key_deletion_finish(struct op_call *call, struct kms_error *reterr)
 {
     const struct op_int *asked = &call->in.pending_window_days;
-    uint32_t             days = asked->set ? (uint32_t)asked->v : WINDOW_DEFAULT;
+    uint32_t             days = asked->set ? (uint32_t)asked->v : OP_WINDOW_DEFAULT;
     struct key_record   *edit = op_edit_key(call);
     struct json_writer  *w = call->answer;
 

@@ -1,0 +1,398 @@
+/* request_conditions.c - what the conditions of policies may ask about a request, and the answers
+ * (kms-behaviour 12; the global keys as far as they make sense here).
+ *
+ * A condition key that a request has no value for is absent. Where two answers are possible the
+ * answer is that nobody knows, and the request is denied.
+ */
+#include "base/cleanup.h"
+#include "base/limits.h"
+#include "request_internal.h"
+
+#include <stdio.h>
+
+/* One question, as the functions of the table below get it. */
+struct question {
+    struct asked *a;
+    struct bytes  name; /* of a NAMED key */
+    size_t        i;
+    int           what; /* from the table: an enum op_asked, op_asked_number, or nothing */
+    char         *room;
+    struct bytes *ret;
+};
+
+static enum condition_answer word(const struct question *q, struct bytes text)
+{
+    *q->ret = text;
+    return text.ptr == NULL ? CONDITION_ABSENT : CONDITION_VALUE;
+}
+
+static enum condition_answer truth(const struct question *q, bool yes)
+{
+    return word(q, bytes_str(yes ? "true" : "false"));
+}
+
+static enum condition_answer number(const struct question *q, int64_t v)
+{
+    int n = snprintf(q->room, CONDITION_ROOM, "%lld", (long long)v);
+
+    return word(q, bytes_of(q->room, (size_t)n));
+}
+
+static enum condition_answer date(const struct question *q, int64_t ms)
+{
+    struct buf out = { .ptr = (uint8_t *)q->room, .cap = CONDITION_ROOM, .limit = CONDITION_ROOM };
+
+    date_iso8601_add(&out, ms);
+    return word(q, buf_bytes(&out));
+}
+
+static const struct op_call *call_of(const struct question *q)
+{
+    return &q->a->rq->call;
+}
+
+/* --- names of the client's -------------------------------------------------------------------- */
+
+static uint8_t lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 'a' - 'A') : c;
+}
+
+static bool same_no_case(struct bytes a, struct bytes b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (lower(a.ptr[i]) != lower(b.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Condition keys have no case, names in a context or of tags do: if two of those are the same
+ * otherwise, either could be meant. An empty value is there. */
+static enum condition_answer found(const struct question *q, enum condition_answer so_far,
+                                   struct bytes value)
+{
+    if (so_far != CONDITION_ABSENT)
+        return CONDITION_UNSURE;
+    return word(q, value.len > 0 ? value : bytes_str(""));
+}
+
+static enum condition_answer context_value(const struct question *q)
+{
+    enum condition_answer answer = CONDITION_ABSENT;
+    struct json_iter      it = json_iterate(op_asked_context(call_of(q), q->a->destination));
+    struct bytes          key;
+    struct json           value;
+
+    while (json_next(&it, &key, &value)) {
+        if (same_no_case(key, q->name))
+            answer = found(q, answer, json_string(value));
+    }
+    return answer;
+}
+
+static enum condition_answer resource_tag(const struct question *q)
+{
+    enum condition_answer    answer = CONDITION_ABSENT;
+    const struct key_record *key = q->a->key;
+
+    for (size_t i = 0; key != NULL && i < key->n_tags; i++) {
+        if (same_no_case(key->tags[i].key, q->name))
+            answer = found(q, answer, key->tags[i].value);
+    }
+    return answer;
+}
+
+static enum condition_answer request_tag(const struct question *q)
+{
+    enum condition_answer answer = CONDITION_ABSENT;
+    struct json_iter      it = json_iterate(call_of(q)->in.tags);
+    struct json           tag;
+
+    while (json_next(&it, NULL, &tag)) {
+        if (same_no_case(json_string(json_member(tag, "TagKey")), q->name))
+            answer = found(q, answer, json_string(json_member(tag, "TagValue")));
+    }
+    return answer;
+}
+
+/* --- keys of several values ------------------------------------------------------------------- */
+
+/* Element number q->i of a list, or member of an object; asking for the next one costs one step. */
+static bool element(const struct question *q, struct json list, struct bytes *ret_name,
+                    struct json *ret)
+{
+    struct asked *a = q->a;
+
+    if (q->i == 0 || a->listing != list.node || a->next > q->i) {
+        a->listing = list.node;
+        a->at = json_iterate(list);
+        a->next = 0;
+    }
+    bool more = true;
+    while (more && a->next <= q->i) {
+        more = json_next(&a->at, ret_name, ret);
+        a->next++;
+    }
+    return more;
+}
+
+static enum condition_answer context_key(const struct question *q)
+{
+    struct json  value;
+    struct bytes name;
+
+    if (!element(q, op_asked_context(call_of(q), q->a->destination), &name, &value))
+        return CONDITION_ABSENT;
+    return word(q, name);
+}
+
+/* TagResource sends tags, UntagResource their keys. */
+static enum condition_answer tag_key(const struct question *q)
+{
+    const struct op_input *in = &call_of(q)->in;
+    bool                   tags = in->tags.node != NULL;
+    struct json            v;
+
+    if (!element(q, tags ? in->tags : in->tag_keys, NULL, &v))
+        return CONDITION_ABSENT;
+    return word(q, json_string(tags ? json_member(v, "TagKey") : v));
+}
+
+static enum condition_answer key_alias(const struct question *q)
+{
+    struct asked            *a = q->a;
+    const struct key_record *key = a->key;
+
+    if (q->i == 0 && key != NULL)
+        a->n_aliases = directory_list_aliases(a->rq->server->parts.directory, key->name.account,
+                                              key->name.region, key->name.id, 0, a->aliases,
+                                              ARRAY_LEN(a->aliases));
+    return q->i < a->n_aliases ? word(q, a->aliases[q->i]->name.name) : CONDITION_ABSENT;
+}
+
+/* --- what is asked for ------------------------------------------------------------------------ */
+
+static enum condition_answer asked_word(const struct question *q)
+{
+    return word(q, op_asked_word(call_of(q), (enum op_asked)q->what, q->a->destination));
+}
+
+static enum condition_answer asked_number(const struct question *q)
+{
+    int64_t v = 0;
+
+    return op_asked_number(call_of(q), (enum op_asked_number)q->what, &v) ? number(q, v)
+                                                                          : CONDITION_ABSENT;
+}
+
+static enum condition_answer asked_truth(const struct question *q)
+{
+    int64_t v = 0;
+
+    return op_asked_number(call_of(q), (enum op_asked_number)q->what, &v) ? truth(q, v != 0)
+                                                                          : CONDITION_ABSENT;
+}
+
+static enum condition_answer asked_date(const struct question *q)
+{
+    int64_t v = 0;
+
+    return op_asked_number(call_of(q), (enum op_asked_number)q->what, &v) ? date(q, v)
+                                                                          : CONDITION_ABSENT;
+}
+
+static enum condition_answer request_alias(const struct question *q)
+{
+    struct key_ref ref = key_ref_parse(op_asked_key(call_of(q), q->a->destination));
+    bool           alias = ref.kind == REF_ALIAS || ref.kind == REF_ALIAS_ARN;
+
+    return alias ? word(q, ref.id) : CONDITION_ABSENT;
+}
+
+static enum condition_answer on_same_key(const struct question *q)
+{
+    const struct op_call *call = call_of(q);
+
+    if (call->op->key != OP_KEY_BLOB_AND_DESTINATION)
+        return CONDITION_ABSENT;
+    return truth(q, call->key == call->key2);
+}
+
+/* --- the key, or the one that is to be created ------------------------------------------------- */
+
+static enum condition_answer key_spec(const struct question *q)
+{
+    const struct key_record *key = q->a->key;
+
+    return key != NULL ? word(q, bytes_str(key_spec_name(key->spec))) : asked_word(q);
+}
+
+static enum condition_answer key_usage(const struct question *q)
+{
+    const struct key_record *key = q->a->key;
+
+    return key != NULL ? word(q, bytes_str(key_usage_name(key->usage))) : asked_word(q);
+}
+
+static enum condition_answer key_origin(const struct question *q)
+{
+    const struct key_record *key = q->a->key;
+
+    return key != NULL ? word(q, bytes_str(key_origin_name(key->origin))) : asked_word(q);
+}
+
+static enum condition_answer multi_region(const struct question *q)
+{
+    const struct key_record *key = q->a->key;
+
+    return key != NULL ? truth(q, key->multi_region != REGION_SINGLE) : asked_truth(q);
+}
+
+static enum condition_answer multi_region_type(const struct question *q)
+{
+    static const char *const types[] = { NULL, "PRIMARY", "REPLICA" };
+    const struct key_record *key = q->a->key;
+
+    return key != NULL ? word(q, bytes_str(types[key->multi_region])) : CONDITION_ABSENT;
+}
+
+static enum condition_answer key_account(const struct question *q)
+{
+    const struct key_record *key = q->a->key;
+
+    return key != NULL ? word(q, key->name.account) : CONDITION_ABSENT;
+}
+
+/* --- the caller and the connection: only root users exist, none acts for a service ------------- */
+
+static enum condition_answer caller_account(const struct question *q)
+{
+    return word(q, call_of(q)->account);
+}
+
+static enum condition_answer caller_arn(const struct question *q)
+{
+    return word(q, call_of(q)->caller_arn);
+}
+
+static enum condition_answer caller_type(const struct question *q)
+{
+    return word(q, BYTES_LIT("Account"));
+}
+
+static enum condition_answer caller_id(const struct question *q)
+{
+    return word(q, bytes_str(q->a->rq->principal_id));
+}
+
+static enum condition_answer no_service(const struct question *q)
+{
+    return truth(q, false);
+}
+
+static enum condition_answer source_ip(const struct question *q)
+{
+    const struct exchange *ex = q->a->rq->ex;
+
+    return ex->local ? CONDITION_ABSENT : word(q, bytes_str(ex->source));
+}
+
+static enum condition_answer secure_transport(const struct question *q)
+{
+    return truth(q, q->a->rq->ex->secure);
+}
+
+static enum condition_answer requested_region(const struct question *q)
+{
+    return word(q, q->a->rq->region);
+}
+
+static enum condition_answer current_time(const struct question *q)
+{
+    return date(q, call_of(q)->now);
+}
+
+static enum condition_answer epoch_time(const struct question *q)
+{
+    return number(q, call_of(q)->now / 1000);
+}
+
+static enum condition_answer user_agent(const struct question *q)
+{
+    const struct http_request *in = &q->a->rq->ex->in;
+
+    for (size_t i = 0; i < in->n_headers; i++) {
+        if (http_name_is(in->headers[i].name, "user-agent"))
+            return word(q, in->headers[i].value);
+    }
+    return CONDITION_ABSENT;
+}
+
+/* --- who answers what ------------------------------------------------------------------------- */
+
+// clang-format off
+static const struct {
+    enum condition_answer (*answer)(const struct question *q);
+    int  what;
+    bool many;
+} answers[] = {
+    [ASK_BYPASS_LOCKOUT]            = { asked_truth,       ASKED_BYPASS_LOCKOUT,          false },
+    [ASK_CALLER_ACCOUNT]            = { caller_account,    0,                             false },
+    [ASK_KEY_SPEC]                  = { key_spec,          ASKED_KEY_SPEC,                false },
+    [ASK_CUSTOMER_MASTER_KEY_SPEC]  = { key_spec,          ASKED_KEY_SPEC,                false },
+    [ASK_KEY_USAGE]                 = { key_usage,         ASKED_KEY_USAGE,               false },
+    [ASK_CUSTOMER_MASTER_KEY_USAGE] = { key_usage,         ASKED_KEY_USAGE,               false },
+    [ASK_KEY_ORIGIN]                = { key_origin,        ASKED_KEY_ORIGIN,              false },
+    [ASK_DATA_KEY_PAIR_SPEC]        = { asked_word,        ASKED_KEY_PAIR_SPEC,           false },
+    [ASK_ENCRYPTION_ALGORITHM]      = { asked_word,        ASKED_ENCRYPTION_ALGORITHM,    false },
+    [ASK_SIGNING_ALGORITHM]         = { asked_word,        ASKED_SIGNING_ALGORITHM,       false },
+    [ASK_MAC_ALGORITHM]             = { asked_word,        ASKED_MAC_ALGORITHM,           false },
+    [ASK_KEY_AGREEMENT_ALGORITHM]   = { asked_word,        ASKED_KEY_AGREEMENT_ALGORITHM, false },
+    [ASK_MESSAGE_TYPE]              = { asked_word,        ASKED_MESSAGE_TYPE,            false },
+    [ASK_ENCRYPTION_CONTEXT]        = { context_value,     0,                             false },
+    [ASK_ENCRYPTION_CONTEXT_KEYS]   = { context_key,       0,                             true  },
+    [ASK_EXPIRATION_MODEL]          = { asked_word,        ASKED_EXPIRATION_MODEL,        false },
+    [ASK_VALID_TO]                  = { asked_date,        ASKED_VALID_TO,                false },
+    [ASK_WRAPPING_ALGORITHM]        = { asked_word,        ASKED_WRAPPING_ALGORITHM,      false },
+    [ASK_WRAPPING_KEY_SPEC]         = { asked_word,        ASKED_WRAPPING_KEY_SPEC,       false },
+    [ASK_MULTI_REGION]              = { multi_region,      ASKED_MULTI_REGION,            false },
+    [ASK_MULTI_REGION_KEY_TYPE]     = { multi_region_type, 0,                             false },
+    [ASK_RE_ENCRYPT_ON_SAME_KEY]    = { on_same_key,       0,                             false },
+    [ASK_REQUEST_ALIAS]             = { request_alias,     0,                             false },
+    [ASK_RESOURCE_ALIASES]          = { key_alias,         0,                             true  },
+    [ASK_ROTATION_PERIOD]           = { asked_number,      ASKED_ROTATION_PERIOD,         false },
+    [ASK_PENDING_WINDOW]            = { asked_number,      ASKED_PENDING_WINDOW,          false },
+    [ASK_RESOURCE_TAG]              = { resource_tag,      0,                             false },
+    [ASK_REQUEST_TAG]               = { request_tag,       0,                             false },
+    [ASK_TAG_KEYS]                  = { tag_key,           0,                             true  },
+    [ASK_RESOURCE_ACCOUNT]          = { key_account,       0,                             false },
+    [ASK_PRINCIPAL_ARN]             = { caller_arn,        0,                             false },
+    [ASK_PRINCIPAL_ACCOUNT]         = { caller_account,    0,                             false },
+    [ASK_PRINCIPAL_TYPE]            = { caller_type,       0,                             false },
+    [ASK_PRINCIPAL_IS_SERVICE]      = { no_service,        0,                             false },
+    [ASK_USER_ID]                   = { caller_id,         0,                             false },
+    [ASK_VIA_SERVICE]               = { no_service,        0,                             false },
+    [ASK_SOURCE_IP]                 = { source_ip,         0,                             false },
+    [ASK_SECURE_TRANSPORT]          = { secure_transport,  0,                             false },
+    [ASK_REQUESTED_REGION]          = { requested_region,  0,                             false },
+    [ASK_CURRENT_TIME]              = { current_time,      0,                             false },
+    [ASK_EPOCH_TIME]                = { epoch_time,        0,                             false },
+    [ASK_USER_AGENT]                = { user_agent,        0,                             false },
+};
+// clang-format on
+
+_Static_assert(ARRAY_LEN(answers) == ASK_UNKNOWN, "every condition key has its answer");
+
+enum condition_answer request_condition(void *ctx, const struct condition_key *key, size_t i,
+                                        char room[CONDITION_ROOM], struct bytes *ret)
+{
+    struct question q = { .a = ctx, .name = key->name, .i = i, .room = room, .ret = ret };
+
+    if (key->id >= ASK_UNKNOWN || (i > 0 && !answers[key->id].many))
+        return CONDITION_ABSENT;
+    q.what = answers[key->id].what;
+    return answers[key->id].answer(&q);
+}
