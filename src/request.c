@@ -373,7 +373,7 @@ static const struct key_record *key_of_alias(const struct request *rq)
 {
     const struct alias_record *alias = rq->call.alias;
 
-    if (alias == NULL)
+    if (alias == NULL || strcmp(rq->op->name, "CreateAlias") == 0) /* which takes none away */
         return NULL;
     return directory_key(rq->server->parts.directory, alias->name.account, alias->name.region,
                          bytes_str(alias->key_id));
