@@ -17,8 +17,9 @@
 #include "base/cleanup.h"
 
 enum {
-    SECURE_HEAP = 1 << 20, /* RSA keys of a few imports at a time                         */
-    MAC_KEY_MAX = 320,     /* "AWS4" and the longest secret access key; longer keys are copied
+    SECURE_HEAP_MIB =
+        2,             /* 512 open RSA_4096 keys take 0.9 MiB (measured), work on others a little */
+    MAC_KEY_MAX = 320, /* "AWS4" and the longest secret access key; longer keys are copied
                                   to the heap                                                     */
     MAC_FIRST = DIGEST_SHA_224,
     MAC_ROOMS = DIGEST_SHA_512 - DIGEST_SHA_224 + 1,
@@ -118,10 +119,11 @@ static enum kms_status memory_init(struct kms_error *reterr)
     }
     if (CRYPTO_secure_malloc_initialized())
         return KMS_OK;
-    int got = CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_HEAP_MIN); /* 2: could not be locked */
+    int got = CRYPTO_secure_malloc_init(SECURE_HEAP_MIB << 20,
+                                        SECURE_HEAP_MIN); /* 2: could not be locked */
     if (got == 0 || (got == 2 && secret_memory_grade() != SECRET_UNLOCKED))
         return CRYPTO_FAIL(reterr, KMS_E_INTERNAL,
-                           "cannot lock 1 MiB for OpenSSL's secure heap (raise LimitMEMLOCK)");
+                           "cannot lock 2 MiB for OpenSSL's secure heap (raise LimitMEMLOCK)");
     return KMS_OK;
 }
 

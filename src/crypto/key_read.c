@@ -61,16 +61,9 @@ static bool right_inside(struct bytes in, bool ber)
     return len > 0 && bytes_eq(bytes_of(der, (size_t)len), in);
 }
 
-static bool right_outside(const PKCS8_PRIV_KEY_INFO *p8, struct bytes in)
-{
-    CLEANUP(openssl_freep) uint8_t *der = NULL;
-    int                             len = i2d_PKCS8_PRIV_KEY_INFO(p8, &der);
-
-    return len > 0 && bytes_eq(bytes_of(der, (size_t)len), in);
-}
-
-/* NULL if it is not PKCS#8 of the spec, or goes on after its end. */
-static EVP_PKEY *parse(enum key_spec spec, struct bytes in)
+/* NULL if it is not PKCS#8 of the spec, or goes on after its end. *ret_der, if it is wanted: the same
+ * PKCS#8 in DER, with what EVP_PKCS82PKEY does not look at. */
+static EVP_PKEY *parse(enum key_spec spec, struct bytes in, uint8_t **ret_der, size_t *ret_der_len)
 {
     const struct key_spec_info *info = spec_info(spec);
     const uint8_t              *at = in.ptr;
@@ -84,11 +77,77 @@ static EVP_PKEY *parse(enum key_spec spec, struct bytes in)
     if (p8 == NULL || at != in.ptr + in.len ||
         PKCS8_pkey_get0(NULL, &inside, &inside_len, &algorithm, p8) != 1 || inside_len <= 0 ||
         !right_algorithm(spec, algorithm) ||
-        !right_inside(bytes_of(inside, (size_t)inside_len), info->ber) ||
-        (!info->ber && !right_outside(p8, in)))
+        !right_inside(bytes_of(inside, (size_t)inside_len), info->ber))
+        return NULL;
+    CLEANUP(openssl_freep) uint8_t *der = NULL;
+    int                             len = i2d_PKCS8_PRIV_KEY_INFO(p8, &der);
+    if (len <= 0 || (!info->ber && !bytes_eq(bytes_of(der, (size_t)len), in)))
         return NULL;
     CLEANUP(key_pkey_freep) EVP_PKEY *key = EVP_PKCS82PKEY(p8);
-    return key != NULL && EVP_PKEY_is_a(key, info->openssl) ? TAKE(key) : NULL;
+    if (key == NULL || !EVP_PKEY_is_a(key, info->openssl))
+        return NULL;
+    if (ret_der != NULL) {
+        *ret_der = TAKE(der);
+        *ret_der_len = (size_t)len;
+    }
+    return TAKE(key);
+}
+
+/* --- a public key beside the private one -------------------------------------------------------- */
+
+struct element {
+    int          tag, class;
+    struct bytes content;
+};
+
+/* One element of DER off the front. */
+static bool take_element(struct bytes *in, struct element *ret)
+{
+    enum { WRONG = 0x80, INDEFINITE = 0x01 };
+    const uint8_t *at = in->ptr;
+    long           len;
+
+    if (in->len == 0 || (ASN1_get_object(&at, &len, &ret->tag, &ret->class, (long)in->len) &
+                         (WRONG | INDEFINITE)) != 0)
+        return false;
+    ret->content = bytes_of(at, (size_t)len);
+    size_t whole = (size_t)(at - in->ptr) + (size_t)len;
+    *in = bytes_of(in->ptr + whole, in->len - whole);
+    return true;
+}
+
+/* The bits of the SubjectPublicKeyInfo, with the octet before them. */
+static bool public_bits(struct bytes spki, struct bytes *ret)
+{
+    struct element all, algorithm, bits;
+
+    if (!take_element(&spki, &all) || !take_element(&all.content, &algorithm) ||
+        !take_element(&all.content, &bits))
+        return false;
+    *ret = bits.content;
+    return true;
+}
+
+/* Version 2 of PKCS#8 (RFC 5958) may have the public key as [1], which OpenSSL does not look at: it has
+ * to be the one we have computed, points uncompressed. */
+static bool right_public(enum key_spec spec, EVP_PKEY *key, struct bytes pkcs8)
+{
+    enum { SPKI_MAX = 4096, PUBLIC_KEY = 1 };
+    CLEANUP(buf_release) struct buf spki = BUF_INIT(SPKI_MAX);
+    struct crypto_key               k = { spec, key };
+    struct element                  all, e;
+    struct bytes                    bits;
+
+    if (!take_element(&pkcs8, &all))
+        return false;
+    while (take_element(&all.content, &e)) {
+        if (e.class != V_ASN1_CONTEXT_SPECIFIC || e.tag != PUBLIC_KEY)
+            continue;
+        if (crypto_key_public(&k, &spki, NULL) != KMS_OK || !public_bits(buf_bytes(&spki), &bits) ||
+            !bytes_eq(bits, e.content))
+            return false;
+    }
+    return all.content.len == 0;
 }
 
 /* --- import and open ---------------------------------------------------------------------------- */
@@ -117,8 +176,11 @@ enum kms_status crypto_key_import(enum key_spec spec, struct bytes content,
 {
     if (!spec_is_asymmetric(spec))
         return import_secret(spec_info(spec), content, ret_material, reterr);
-    CLEANUP(key_pkey_freep) EVP_PKEY *key = parse(spec, content);
-    if (key == NULL || !key_ops(spec)->check(spec, &key))
+    CLEANUP(openssl_freep) uint8_t   *der = NULL;
+    size_t                            len = 0;
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = parse(spec, content, &der, &len);
+    if (key == NULL || !key_ops(spec)->check(spec, &key) ||
+        !right_public(spec, key, bytes_of(der, len)))
         return refuse_import(reterr);
     return key_ops(spec)->encode(spec, key, ret_material, reterr);
 }
@@ -127,7 +189,7 @@ enum kms_status crypto_key_open(enum key_spec spec, struct bytes material, struc
                                 struct kms_error *reterr)
 {
     assert(spec_is_asymmetric(spec));
-    CLEANUP(key_pkey_freep) EVP_PKEY    *key = parse(spec, material);
+    CLEANUP(key_pkey_freep) EVP_PKEY    *key = parse(spec, material, NULL, NULL);
     CLEANUP(secret_freep) struct secret *canonical = NULL;
 
     if (key == NULL)

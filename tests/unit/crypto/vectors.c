@@ -13,18 +13,34 @@
 #include "base/file.h"
 
 /* Beside the project: seen from its root, or from where Meson builds. */
-static bool find(const char *file, char path[FILE_PATH_MAX])
+static bool find(const char *folder, const char *file, char path[FILE_PATH_MAX])
 {
     const char       *root = getenv("TRENT_VECTORS");
     const char *const places[] = { root != NULL ? root : "../shared/vectors", "../shared/vectors",
                                    "../../../shared/vectors" };
 
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        (void)snprintf(path, FILE_PATH_MAX, "%.300s/wycheproof/%.100s", places[i], file);
+        (void)snprintf(path, FILE_PATH_MAX, "%.300s/%.40s/%.100s", places[i], folder, file);
         if (file_exists(path))
             return true;
     }
     return false;
+}
+
+static yyjson_doc *read_file(const char *folder, const char *file)
+{
+    char path[FILE_PATH_MAX];
+
+    if (!find(folder, file, path))
+        skip();
+    yyjson_doc *doc = yyjson_read_file(path, YYJSON_READ_NOFLAG, NULL, NULL);
+    assert_non_null(doc);
+    return doc;
+}
+
+yyjson_doc *vectors_reference(const char *file)
+{
+    return read_file("../reference", file);
 }
 
 struct bytes vector_hex(yyjson_val *object, const char *name, struct vector_value *room)
@@ -54,14 +70,10 @@ bool vector_is(yyjson_val *object, const char *name, const char *want)
 void vectors_each(const char *file, void (*fn)(yyjson_val *group, yyjson_val *test, void *ctx),
                   void       *ctx)
 {
-    char        path[FILE_PATH_MAX];
+    yyjson_doc *doc = read_file("wycheproof", file);
     yyjson_val *group, *test;
     size_t      g, t, g_max, t_max;
 
-    if (!find(file, path))
-        skip();
-    yyjson_doc *doc = yyjson_read_file(path, YYJSON_READ_NOFLAG, NULL, NULL);
-    assert_non_null(doc);
     yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "testGroups"), g, g_max, group)
     {
         yyjson_arr_foreach(yyjson_obj_get(group, "tests"), t, t_max, test)

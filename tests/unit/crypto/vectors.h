@@ -21,3 +21,6 @@ bool vector_is(yyjson_val *object, const char *name, const char *want);
 /* Calls fn for every test of a file; skips the test when the vectors are not on this machine. */
 void vectors_each(const char *file, void (*fn)(yyjson_val *group, yyjson_val *test, void *ctx),
                   void       *ctx);
+
+/* A file of what was recorded of the real service; the caller frees it. Skips the test like vectors_each. */
+yyjson_doc *vectors_reference(const char *file);
