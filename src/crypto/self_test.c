@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/encode.h"
+#include "crypto/key_internal.h"
 #include "crypto/self_test_data.h"
 
 enum { MAX = 1280 }; /* the longest value: the RSA key */
@@ -144,6 +145,200 @@ static bool ed25519(void)
            !crypto_ed25519_verify(p, BYTES_LIT("\x73"), bytes_of(sig, sizeof sig));
 }
 
+/* --- what is done with keys --------------------------------------------------------------------- */
+
+/* Of "abc" (FIPS 180-4, GB/T 32905), and RFC 4231, test case 1. */
+static bool digests(void)
+{
+    static const struct {
+        enum digest digest;
+        const char *hash;
+    } hash[] = {
+        { DIGEST_SHA_1, "a9993e364706816aba3e25717850c26c9cd0d89d" },
+        { DIGEST_SHA_224, "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7" },
+        { DIGEST_SHA_384, "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded163"
+                          "1a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7" },
+        { DIGEST_SHA_512, "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+                          "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f" },
+        { DIGEST_SM3, "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0" },
+    };
+    uint8_t out[DIGEST_MAX];
+
+    for (size_t i = 0; i < ARRAY_LEN(hash); i++) {
+        crypto_digest(hash[i].digest, BYTES_LIT("abc"), out);
+        if (!is(bytes_of(out, strlen(hash[i].hash) / 2), hash[i].hash))
+            return false;
+    }
+    return true;
+}
+
+static bool macs(void)
+{
+    static const struct {
+        enum algorithm algorithm;
+        const char    *mac;
+    } mac[] = {
+        { ALGORITHM_HMAC_SHA_224, "896fb1128abbdf196832107cd49df33f47b4b1169912ba4f53684b22" },
+        { ALGORITHM_HMAC_SHA_384, "afd03944d84895626b0825f4ab46907f15f9dadbe4101ec6"
+                                  "82aa034c7cebc59cfaea9ea9076ede7f4af152e8b2fa9cb6" },
+        { ALGORITHM_HMAC_SHA_512,
+          "87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cde"
+          "daa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702e696c203a126854" },
+    };
+    uint8_t      out[DIGEST_MAX];
+    size_t       len;
+    struct value key;
+    struct bytes k = read_hex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", &key);
+
+    for (size_t i = 0; i < ARRAY_LEN(mac); i++) {
+        crypto_mac(k, mac[i].algorithm, BYTES_LIT("Hi There"), out, &len);
+        if (!is(bytes_of(out, len), mac[i].mac))
+            return false;
+    }
+    return true;
+}
+
+static struct crypto_key *open_hex(enum key_spec spec, const char *hex)
+{
+    struct value       der;
+    struct crypto_key *key = NULL;
+
+    return crypto_key_open(spec, read_hex(hex, &der), &key, NULL) == KMS_OK ? key : NULL;
+}
+
+/* The answer verifies, for this message only; and so does what we sign. `same`: which is the answer. */
+static bool signature(const struct signing *s, const char *answer, bool same)
+{
+    CLEANUP(buf_release) struct buf mine = BUF_INIT(8192);
+    const struct key_family_ops    *ops = key_ops(s->key->spec);
+    struct value                    room;
+    struct signing                  other = *s;
+
+    other.message = BYTES_LIT("simple");
+    if (ops->sign(s, &mine, NULL) != KMS_OK || ops->verify(s, buf_bytes(&mine), NULL) != KMS_OK ||
+        ops->verify(&other, buf_bytes(&mine), NULL) != KMS_E_SIGNATURE)
+        return false;
+    if (answer == NULL)
+        return true;
+    struct bytes a = read_hex(answer, &room);
+    return ops->verify(s, a, NULL) == KMS_OK && ops->verify(&other, a, NULL) == KMS_E_SIGNATURE &&
+           (!same || bytes_eq(a, buf_bytes(&mine)));
+}
+
+static bool signs(const struct crypto_key *key, enum algorithm algorithm, const char *answer,
+                  bool same)
+{
+    struct signing s = { key, algorithm, MESSAGE_RAW, BYTES_LIT("sample") };
+
+    return key != NULL && signature(&s, answer, same);
+}
+
+static bool rsa_signatures(void)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *key = open_hex(SPEC_RSA_2048, SELF_TEST_RSA_PKCS8);
+
+    return signs(key, ALGORITHM_RSASSA_PKCS1_V1_5_SHA_256, SELF_TEST_PKCS1, true) &&
+           signs(key, ALGORITHM_RSASSA_PSS_SHA_256, SELF_TEST_PSS, false);
+}
+
+static bool agrees(const struct crypto_key *key, const char *answer)
+{
+    CLEANUP(secret_freep) struct secret *shared = NULL;
+
+    return crypto_key_derive(key, key, &shared, NULL) == KMS_OK && is(secret_view(shared), answer);
+}
+
+static bool ecdsa_ecdh(void)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *key = open_hex(SPEC_ECC_NIST_P256,
+                                                                SELF_TEST_P256_PKCS8);
+
+    return signs(key, ALGORITHM_ECDSA_SHA_256, SELF_TEST_ECDSA, false) &&
+           agrees(key, SELF_TEST_ECDH);
+}
+
+static bool sm2(void)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *key = open_hex(SPEC_SM2, SELF_TEST_SM2_PKCS8);
+    CLEANUP(secret_freep) struct secret         *plain = NULL;
+    struct value                                 cipher;
+
+    return signs(key, ALGORITHM_SM2DSA, SELF_TEST_SM2DSA, false) &&
+           agrees(key, SELF_TEST_SM2_ECDH) &&
+           crypto_key_decrypt(key, ALGORITHM_SM2PKE, read_hex(SELF_TEST_SM2PKE, &cipher), &plain,
+                              NULL) == KMS_OK &&
+           bytes_eq(secret_view(plain), BYTES_LIT("known answer of SM2 encryption"));
+}
+
+/* A key of a spec with seeds, from its seed. */
+static struct crypto_key *key_of_seed(enum key_spec spec, const char *seed)
+{
+    CLEANUP(secret_freep) struct secret *material = NULL;
+    struct crypto_key                   *key = NULL;
+    uint8_t                             *at;
+    struct value                         room;
+    struct bytes                         s = read_hex(seed, &room);
+
+    if (key_seed_material(spec, &material, &at, NULL) != KMS_OK)
+        return NULL;
+    memcpy(at, s.ptr, s.len);
+    return crypto_key_open(spec, secret_view(material), &key, NULL) == KMS_OK ? key : NULL;
+}
+
+/* RFC 8032 section 7.3: the message is "abc", which the API would take as a digest only. */
+static bool ed25519ph(void)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *key = key_of_seed(
+        SPEC_ECC_NIST_EDWARDS25519,
+        "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42");
+    struct signing s = { key, ALGORITHM_ED25519_PH_SHA_512, MESSAGE_DIGEST, BYTES_LIT("abc") };
+
+    return key != NULL &&
+           signature(&s,
+                     "98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae41"
+                     "31f85042463c2a355a2003d062adf5aaa10b8c61e636062aaad11c2a26083406",
+                     true);
+}
+
+#define ONES "0101010101010101010101010101010101010101010101010101010101010101"
+
+/* The key made from a seed is known by the hash of its public half; signatures are random. */
+static bool ml_dsa(void)
+{
+    static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    CLEANUP(crypto_key_freep) struct crypto_key *key = key_of_seed(SPEC_ML_DSA_44, zeros);
+    CLEANUP(buf_release) struct buf              spki = BUF_INIT(2048);
+    uint8_t                                      hash[SHA256_LEN];
+
+    if (key == NULL || crypto_key_public(key, &spki, NULL) != KMS_OK)
+        return false;
+    crypto_sha256(buf_bytes(&spki), hash);
+    return is(bytes_of(hash, sizeof hash),
+              "7de1bacd9f9f9a3688803d8b12af4e3536fe21768190db594b0d96c99383c548") &&
+           signs(key, ALGORITHM_ML_DSA_SHAKE_256, NULL, false);
+}
+
+/* Both ways; and a ciphertext that nobody made gives SHAKE256(z || ciphertext) (FIPS 203, algorithm 18). */
+static bool ml_kem(void)
+{
+    static const uint8_t                         nobody[768];
+    CLEANUP(crypto_key_freep) struct crypto_key *key = key_of_seed(SPEC_ML_KEM_512, ONES ONES);
+    CLEANUP(buf_release) struct buf              cipher = BUF_INIT(1024);
+    CLEANUP(secret_freep) struct secret         *mine = NULL;
+    CLEANUP(secret_freep) struct secret         *theirs = NULL;
+    CLEANUP(secret_freep) struct secret         *rejected = NULL;
+
+    return key != NULL && crypto_key_encapsulate(key, &mine, &cipher, NULL) == KMS_OK &&
+           crypto_key_decapsulate(key, buf_bytes(&cipher), &theirs, NULL) == KMS_OK &&
+           ct_equal(secret_view(mine), secret_view(theirs)) &&
+           crypto_key_decapsulate(key, bytes_of(nobody, sizeof nobody), &rejected, NULL) ==
+               KMS_OK &&
+           is(secret_view(rejected),
+              "0be2f720b80cc188f29ea3e2f140a0202ad842b7af9a25e4a6547d8b1293c7bf");
+}
+
+/* --- all ---------------------------------------------------------------------------------------- */
+
 /* Not a statistical test: finds a generator that is not seeded or stuck. */
 static bool randomness(void)
 {
@@ -164,8 +359,20 @@ enum kms_status crypto_self_test(struct kms_error *reterr)
         const char *name;
         bool (*run)(void);
     } tests[] = {
-        { "SHA-256 and HMAC", hashes },  { "key derivation", kdf }, { "AES-GCM", gcm },
-        { "AES key wrap", key_wrap },    { "RSAES-OAEP", oaep },    { "Ed25519", ed25519 },
+        { "SHA-256 and HMAC", hashes },
+        { "digests", digests },
+        { "MACs", macs },
+        { "key derivation", kdf },
+        { "AES-GCM", gcm },
+        { "AES key wrap", key_wrap },
+        { "RSAES-OAEP", oaep },
+        { "RSA signatures", rsa_signatures },
+        { "ECDSA and ECDH", ecdsa_ecdh },
+        { "Ed25519", ed25519 },
+        { "Ed25519ph", ed25519ph },
+        { "SM2", sm2 },
+        { "ML-DSA", ml_dsa },
+        { "ML-KEM", ml_kem },
         { "random source", randomness },
     };
 
