@@ -86,11 +86,34 @@ static void metric_requests(struct server *s, struct buf *out)
     }
 }
 
+/* What precedes the samples of a metric that has labels. */
+static void family(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
 static void metric(struct buf *out, const char *name, const char *type, const char *help,
                    uint64_t value)
 {
-    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
-             (unsigned long long)value);
+    family(out, name, type, help);
+    buf_addf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+enum { READY_POOLS = 3 };
+static const char *const pools[READY_POOLS] = { "RSA_2048", "RSA_3072", "RSA_4096" };
+
+static void metric_ready_keys(struct buf *out, const struct vault_status *v)
+{
+    family(out, "trent_ready_keys", "gauge", "RSA keys made ahead that are ready.");
+    for (unsigned i = 0; i < READY_POOLS; i++)
+        buf_addf(out, "trent_ready_keys{spec=\"%s\"} %u\n", pools[i], v->ready_keys[i]);
+    family(out, "trent_ready_keys_waiting", "gauge", "Requests waiting for an RSA key.");
+    for (unsigned i = 0; i < READY_POOLS; i++)
+        buf_addf(out, "trent_ready_keys_waiting{spec=\"%s\"} %u\n", pools[i], v->ready_waiting[i]);
+    family(out, "trent_ready_keys_made_total", "counter", "RSA keys made.");
+    for (unsigned i = 0; i < READY_POOLS; i++)
+        buf_addf(out, "trent_ready_keys_made_total{spec=\"%s\"} %llu\n", pools[i],
+                 (unsigned long long)v->ready_made[i]);
 }
 
 static void metric_parts(struct server *s, struct buf *out)
@@ -150,12 +173,7 @@ static void metric_parts(struct server *s, struct buf *out)
            v.slots_used[SLOT_DURABLE]);
     metric(out, "trent_materials_opened", "gauge", "Opened materials in secret memory.",
            v.cached_materials);
-    metric(out, "trent_wrapping_keys_ready_2048", "gauge", "RSA_2048 wrapping keys ready.",
-           v.ready_keys[0]);
-    metric(out, "trent_wrapping_keys_ready_3072", "gauge", "RSA_3072 wrapping keys ready.",
-           v.ready_keys[1]);
-    metric(out, "trent_wrapping_keys_ready_4096", "gauge", "RSA_4096 wrapping keys ready.",
-           v.ready_keys[2]);
+    metric_ready_keys(out, &v);
     metric(out, "trent_pool_waiting", "gauge", "Requests waiting for a pool thread.",
            pool_waiting(s->parts.pool));
 }
@@ -173,7 +191,6 @@ static void metrics(struct server *s, struct exchange *ex, const char date[29])
 
 static void status_vault(struct server *s, struct json_writer *w)
 {
-    static const char *const pools[] = { "RSA_2048", "RSA_3072", "RSA_4096" };
     static const char *const classes[] = { "erasable", "durable" };
     struct vault_status      v;
 

@@ -97,6 +97,7 @@ static enum kms_status open_vault(struct daemon *d, const struct store_meta *met
         .development = c->dev,
         .ready_keys = { (unsigned)c->ready_keys_2048, (unsigned)c->ready_keys_3072,
                         (unsigned)c->ready_keys_4096 },
+        .ready_per_minute = (unsigned)c->ready_keys_per_minute,
         .cache_idle_s = (unsigned)c->cache_idle_s,
         .alarm = { disk_failed, NULL },
         .clock = d->clock,

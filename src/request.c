@@ -25,6 +25,7 @@ enum step_result { DONE, PENDING, REFUSED };
 static enum step_result step_sigv4(struct request *rq);     /* who signed this, and is it fresh?    */
 static enum step_result step_operation(struct request *rq); /* which row; is the input well-formed? */
 static enum step_result step_lane(struct request *rq);      /* slow operations move to the pool     */
+static enum step_result step_recipient(struct request *rq); /* which enclave is to be answered?    */
 static enum step_result step_key(struct request *rq);       /* key id, ARN, alias, blob -> record   */
 static enum step_result step_authz(struct request *rq);     /* may this caller do this?             */
 static enum step_result step_state(struct request *rq);     /* usage, origin, key state             */
@@ -36,6 +37,7 @@ enum step {
     STEP_SIGV4,
     STEP_OPERATION,
     STEP_LANE,
+    STEP_RECIPIENT,
     STEP_KEY, /* where a request goes on that changed threads, and begins again after a conflict */
     STEP_AUTHZ,
     STEP_STATE,
@@ -51,6 +53,7 @@ static const struct {
     [STEP_SIGV4]     = { "sigv4", step_sigv4 },
     [STEP_OPERATION] = { "operation", step_operation },
     [STEP_LANE]      = { "lane", step_lane },
+    [STEP_RECIPIENT] = { "recipient", step_recipient },
     [STEP_KEY]       = { "key", step_key },
     [STEP_AUTHZ]     = { "authz", step_authz },
     [STEP_STATE]     = { "state", step_state },
@@ -122,7 +125,7 @@ void request_run(struct request *rq)
     if (result == PENDING) {
         if (rq->call.retry_when_ready)
             vault_when_ready(s->parts.vault, rq->call.ready_spec, key_ready, rq);
-        else if (rq->step == STEP_KEY)
+        else if (rq->step == STEP_RECIPIENT || rq->step == STEP_KEY)
             request_to_pool(rq);
         else
             commit_submit(s->parts.committer, &rq->job);
@@ -248,7 +251,14 @@ static enum step_result step_operation(struct request *rq)
 
 static enum step_result step_lane(struct request *rq)
 {
-    return rq->op->lane == LANE_SLOW && !rq->on_pool ? PENDING : DONE;
+    bool slow = rq->op->lane == LANE_SLOW || rq->call.in.recipient.node != NULL;
+
+    return slow && !rq->on_pool ? PENDING : DONE;
+}
+
+static enum step_result step_recipient(struct request *rq)
+{
+    return outcome(rq, operation_read_recipient(&rq->call, &rq->error));
 }
 
 /* --- key -------------------------------------------------------------------------------------- */
@@ -453,15 +463,34 @@ static enum step_result step_state(struct request *rq)
 
 /* --- run -------------------------------------------------------------------------------------- */
 
+/* Does the key make this too slow for a loop thread? */
+static bool too_slow(const struct vault_command *c)
+{
+    if (c->kind == VAULT_REENCRYPT)
+        return vault_command_slow(VAULT_DECRYPT, c->from.key->spec) ||
+               vault_command_slow(VAULT_ENCRYPT, c->to.key->spec);
+    return c->from.key != NULL && vault_command_slow(c->kind, c->from.key->spec);
+}
+
+static enum kms_status run_command(struct request *rq)
+{
+    struct op_call *call = &rq->call;
+    enum kms_status status = vault_run(rq->server->parts.vault, &call->command, &call->result,
+                                       &rq->error);
+
+    if (status == KMS_E_THROTTLED) { /* no RSA key is ready for a pair */
+        call->retry_when_ready = true;
+        call->ready_spec = call->command.pair_spec;
+    }
+    return status;
+}
+
 static enum kms_status run_operation(struct request *rq)
 {
     const struct operation *op = rq->op;
     struct op_call         *call = &rq->call;
 
-    call->command = (struct vault_command){ .kind = VAULT_NOTHING };
-    if (op->begin != NULL)
-        TRY(op->begin(call, &rq->error));
-    TRY(vault_run(rq->server->parts.vault, &call->command, &call->result, &rq->error));
+    TRY(run_command(rq));
     if (call->in.dry_run.set && call->in.dry_run.v != 0)
         return KMS_REFUSE(&rq->error, KMS_E_DRY_RUN,
                           "The request would have succeeded, but the DryRun option is set.");
@@ -479,9 +508,22 @@ static enum kms_status run_operation(struct request *rq)
     return KMS_OK;
 }
 
+/* What the key makes slow begins again in the pool: the records it looks at are then those of its
+ * own section. */
 static enum step_result step_run(struct request *rq)
 {
-    enum kms_status status = run_operation(rq);
+    struct op_call *call = &rq->call;
+    enum kms_status status = KMS_OK;
+
+    call->command = (struct vault_command){ .kind = VAULT_NOTHING };
+    if (rq->op->begin != NULL)
+        status = rq->op->begin(call, &rq->error);
+    if (status == KMS_OK && !rq->on_pool && too_slow(&call->command)) {
+        rq->step = STEP_KEY;
+        return PENDING;
+    }
+    if (status == KMS_OK)
+        status = run_operation(rq);
 
     vault_result_wipe(&rq->call.result);
     if (status != KMS_OK && rq->call.retry_when_ready) {

@@ -72,8 +72,7 @@ static void audit_freep(struct audit **a)
 static enum kms_status audit_new(const struct audit_config *config, struct audit **ret,
                                  struct kms_error *reterr)
 {
-    struct audit      *a = calloc(1, sizeof *a);
-    pthread_condattr_t attr;
+    struct audit *a = calloc(1, sizeof *a);
 
     if (a == NULL || strlen(config->dir) >= sizeof a->dir) {
         free(a);
@@ -90,11 +89,8 @@ static enum kms_status audit_new(const struct audit_config *config, struct audit
     a->fd = -1;
     buf_init(&a->batch, AUDIT_BATCH_MAX);
     (void)pthread_mutex_init(&a->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&a->wake, &attr);
+    clock_cond_init(&a->wake);
     (void)pthread_cond_init(&a->synced_now, NULL);
-    (void)pthread_condattr_destroy(&attr);
     *ret = a;
     return KMS_OK;
 }

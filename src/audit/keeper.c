@@ -101,20 +101,6 @@ static void turn(struct audit *a)
         audit_tried(audit_rotate_locked(a, NULL));
 }
 
-static struct timespec in_ms(int64_t ms)
-{
-    struct timespec at;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 void *audit_keeper_main(void *audit)
 {
     struct audit *a = audit;
@@ -122,8 +108,7 @@ void *audit_keeper_main(void *audit)
     (void)pthread_setname_np(pthread_self(), "audit");
     (void)pthread_mutex_lock(&a->lock);
     while (!a->stopping) {
-        struct timespec until = in_ms(a->limits.tick_ms);
-        (void)pthread_cond_timedwait(&a->wake, &a->lock, &until);
+        clock_cond_wait(&a->wake, &a->lock, a->limits.tick_ms);
         if (!a->broken && !a->stopping)
             turn(a);
     }

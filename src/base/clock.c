@@ -137,3 +137,30 @@ void clock_raise_floor(struct clock *c, int64_t floor_ms)
     while (floor_ms > mark && !atomic_compare_exchange_weak(&c->mark, &mark, floor_ms)) {
     }
 }
+
+/* --- waiting ---------------------------------------------------------------------------------- */
+
+void clock_cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(c, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+void clock_cond_wait(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ms)
+{
+    enum { NS_PER_S = 1000000000, NS_PER_MS = 1000000 };
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * NS_PER_MS;
+    if (until.tv_nsec >= NS_PER_S) {
+        until.tv_sec++;
+        until.tv_nsec -= NS_PER_S;
+    }
+    (void)pthread_cond_timedwait(c, lock, &until);
+}

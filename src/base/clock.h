@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,6 +32,11 @@ int64_t clock_wall_ms(void);
 /* Milliseconds that only move forward, for deadlines and durations. */
 int64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_ns(void);
+
+/* A condition variable whose timed waits no change of the machine's clock makes longer or shorter. */
+void clock_cond_init(pthread_cond_t *c);
+/* Waits with `lock` held until it is signalled, at most `ms`; may return early for no reason. */
+void clock_cond_wait(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ms);
 
 /* False while a forward jump has not been confirmed, or clock_now is ahead of the machine's clock by more
  * than a minute: do not erase. */

@@ -42,6 +42,8 @@ enum {
     LIMIT_ARN_BYTES                   = 4096,        /* made from a KeyId of LIMIT_KEY_ID and ours */
     LIMIT_PLAINTEXT                   = 4096,
     LIMIT_CIPHERTEXT                  = 6144,
+    LIMIT_PUBLIC_KEY                  = 8192,
+    LIMIT_ATTESTATION                 = 256 * 1024,  /* real documents have 5 KiB; KB 16.1 */
     LIMIT_TAGS                        = 50,          /* KB 13.2 */
     LIMIT_ALIASES_PER_KEY             = 50,          /* KB 13.4 */
     LIMIT_IMPORT_TOKENS               = 1000,        /* of one key, unexpired: each holds a row and a slot for 24 h */

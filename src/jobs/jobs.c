@@ -29,11 +29,7 @@ struct jobs *jobs_new(const struct jobs_parts *parts)
         return NULL;
     }
     pthread_mutex_init(&j->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&j->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&j->wake);
     return j;
 }
 
@@ -274,16 +270,7 @@ static void *jobs_main(void *arg)
 
     pthread_mutex_lock(&j->lock);
     while (!j->stopping) {
-        struct timespec until;
-        int64_t         wait = nap(j);
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += wait / 1000;
-        until.tv_nsec += wait % 1000 * 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        (void)pthread_cond_timedwait(&j->wake, &j->lock, &until);
+        clock_cond_wait(&j->wake, &j->lock, nap(j));
         pthread_mutex_unlock(&j->lock);
 
         size_t           done;

@@ -1,8 +1,10 @@
 /* operation/create_key.c - CreateKey.
  *
- * What this release builds: SYMMETRIC_DEFAULT keys with origin AWS_KMS or EXTERNAL, single-Region
- * ones and primaries, under the default policy. Everything else is checked as the real service
- * checks it and then refused with UnsupportedOperationException, never half done.
+ * What this release builds: keys of every spec with origin AWS_KMS or EXTERNAL, single-Region ones and
+ * primaries, under the default policy. Everything else is checked as the real service checks it and
+ * then refused with UnsupportedOperationException, never half done.
+ *
+ * RSA keys come from the vault's pools; when none is ready the request waits for one.
  *
  * The first key of an account in a Region brings the domain key that wraps all materials there.
  * Several first keys at once insert the same domain key (vault_new_domain); the store lets one of
@@ -69,11 +71,6 @@ static enum key_origin origin_of(const struct op_input *in)
     return in->origin.set ? (enum key_origin)in->origin.v : ORIGIN_AWS_KMS;
 }
 
-static bool is_ml(enum key_spec spec)
-{
-    return bytes_starts(bytes_str(key_spec_name(spec)), BYTES_LIT("ML_"));
-}
-
 /* --- checks ----------------------------------------------------------------------------------- */
 
 /* Spec, usage and origin against each other (kms-behaviour 3.2, recorded-crypto 3, R2). */
@@ -91,15 +88,24 @@ static enum kms_status check_spec(const struct op_input *in, struct kms_error *r
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
                           "You must specify a KeyUsage value for all KMS keys except for symmetric "
                           "encryption keys.");
-    if (op_algorithms(spec, usage) == NULL)
+    if (!spec_has_usage(spec, usage))
         return KMS_REFUSE(reterr, KMS_E_VALIDATION, "KeyUsage %s is not compatible with KeySpec %s",
                           key_usage_name(usage), key_spec_name(spec));
-    /* no material of these can be imported; ML-KEM follows ML-DSA (newer-operations) */
-    if (origin_of(in) == ORIGIN_EXTERNAL && is_ml(spec))
+    if (origin_of(in) == ORIGIN_EXTERNAL && !spec_importable(spec))
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
                           "KeySpec %s is not supported for Origin EXTERNAL", key_spec_name(spec));
-    if (spec == SPEC_SM2)
-        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED, "KeySpec SM2 is not supported in this Region");
+    return KMS_OK;
+}
+
+enum kms_status op_check_spec_region(struct bytes region, enum key_spec spec,
+                                     struct kms_error *reterr)
+{
+    const struct key_spec_info *info = spec_info(spec);
+    bool                        china = strcmp(region_partition(region), "aws-cn") == 0;
+
+    if ((info->only_china && !china) || (info->not_china && china))
+        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED, "KeySpec %s is not supported in this Region",
+                          key_spec_name(spec));
     return KMS_OK;
 }
 
@@ -111,9 +117,6 @@ static enum kms_status check_built(const struct op_input *in, struct kms_error *
         (origin != ORIGIN_AWS_KMS && origin != ORIGIN_EXTERNAL))
         return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED,
                           "Trent does not implement custom key stores yet.");
-    if (spec_of(in) != SPEC_SYMMETRIC_DEFAULT)
-        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED, "Trent does not implement KeySpec %s yet.",
-                          key_spec_name(spec_of(in)));
     return KMS_OK;
 }
 
@@ -133,6 +136,7 @@ static enum kms_status check_policy(const struct op_call *call, struct kms_error
 enum kms_status op_create_key_prepare(struct op_call *call, struct kms_error *reterr)
 {
     TRY(check_spec(&call->in, reterr));
+    TRY(op_check_spec_region(call->region, spec_of(&call->in), reterr));
     TRY(check_built(&call->in, reterr));
     TRY(op_check_tags(call->in.tags, reterr));
     return check_policy(call, reterr);
@@ -219,7 +223,11 @@ static enum kms_status add_material(struct op_call *call, struct key_record *key
         .created = call->now,
     };
 
-    TRY(vault_generate_material(call->env->vault, key, key->arena, &fresh, reterr));
+    enum kms_status status = vault_generate_material(call->env->vault, key, key->arena, &fresh,
+                                                     reterr);
+    call->retry_when_ready = status == KMS_E_THROTTLED;
+    call->ready_spec = key->spec;
+    TRY(status);
     call->spare[call->n_spare++] = fresh.sealed;
     *key_record_add_material(key) = fresh;
     return KMS_OK;

@@ -1,4 +1,5 @@
-/* operation/decrypt.c - Decrypt: the blob names its key (kms-behaviour 10, 15.2). */
+/* operation/decrypt.c - Decrypt: a symmetric blob names its key; for the others KeyId does
+ * (kms-behaviour 10, 15.2). */
 #include "operation/handlers.h"
 
 // clang-format off
@@ -18,7 +19,6 @@ const struct shape_member op_decrypt_shape[] = {
 enum kms_status op_decrypt_prepare(struct op_call *call, struct kms_error *reterr)
 {
     TRY(op_check_grant_tokens(call, reterr));
-    TRY(op_check_recipient(call, reterr));
     return op_read_blob(call, call->in.key_id, "KeyId", call->in.encryption_algorithm, reterr);
 }
 
@@ -26,13 +26,15 @@ enum kms_status op_decrypt_begin(struct op_call *call, struct kms_error *reterr)
 {
     struct vault_command *c = &call->command;
 
-    TRY(op_check_symmetric(call->key, call->in.encryption_algorithm, reterr));
-    TRY(op_context(call, call->in.encryption_context, &c->context, reterr));
-    if (!call->has_blob)
+    c->algorithm = op_algorithm(call->in.encryption_algorithm);
+    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
+    TRY(op_key_context(call, call->key, call->in.encryption_context, &c->context, reterr));
+    if (!call->has_ciphertext)
         return KMS_OK; /* DryRun with IGNORE_CIPHERTEXT: rights and state are all there is to check */
     c->kind = VAULT_DECRYPT;
     c->from = op_blob_material(call);
     c->input = call->in.ciphertext_blob;
+    c->recipient = call->attestation.public_key;
     return KMS_OK;
 }
 
@@ -40,8 +42,10 @@ enum kms_status op_decrypt_finish(struct op_call *call, struct kms_error *reterr
 {
     (void)reterr;
     json_put_string(call->answer, "KeyId", call->key->name.arn);
-    json_put_base64(call->answer, "Plaintext", buf_bytes(&call->result.plain));
-    json_put_str(call->answer, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
-    json_put_hex(call->answer, "KeyMaterialId", bytes_of(call->blob.material.b, 32));
+    op_put_secret(call, "Plaintext");
+    json_put_str(call->answer, "EncryptionAlgorithm", algorithm_names[call->command.algorithm]);
+    /* only symmetric keys show it, and not to recipients (kms-behaviour 7.6) */
+    if (call->has_blob && call->in.recipient.node == NULL)
+        json_put_hex(call->answer, "KeyMaterialId", bytes_of(call->blob.material.b, 32));
     return KMS_OK;
 }

@@ -1,4 +1,5 @@
-/* operation/encrypt.c - Encrypt: up to 4,096 bytes under a symmetric key (kms-behaviour 15.2). */
+/* operation/encrypt.c - Encrypt: up to 4,096 bytes under a symmetric key, less under an RSA or SM2 key
+ * (kms-behaviour 15.2, 6.2). */
 #include "operation/handlers.h"
 
 // clang-format off
@@ -13,17 +14,14 @@ const struct shape_member op_encrypt_shape[] = {
 };
 // clang-format on
 
-enum kms_status op_encrypt_prepare(struct op_call *call, struct kms_error *reterr)
-{
-    return op_check_grant_tokens(call, reterr);
-}
-
 enum kms_status op_encrypt_begin(struct op_call *call, struct kms_error *reterr)
 {
     struct vault_command *c = &call->command;
 
-    TRY(op_check_symmetric(call->key, call->in.encryption_algorithm, reterr));
-    TRY(op_context(call, call->in.encryption_context, &c->context, reterr));
+    c->algorithm = op_algorithm(call->in.encryption_algorithm);
+    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
+    TRY(op_key_context(call, call->key, call->in.encryption_context, &c->context, reterr));
+    TRY(op_check_plaintext(call->key, c->algorithm, call->in.plaintext.len, reterr));
     c->kind = VAULT_ENCRYPT;
     c->from = op_current(call->key);
     c->input = call->in.plaintext;
@@ -35,6 +33,6 @@ enum kms_status op_encrypt_finish(struct op_call *call, struct kms_error *reterr
     (void)reterr;
     json_put_base64(call->answer, "CiphertextBlob", buf_bytes(&call->result.blob));
     json_put_string(call->answer, "KeyId", call->key->name.arn);
-    json_put_str(call->answer, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
+    json_put_str(call->answer, "EncryptionAlgorithm", algorithm_names[call->command.algorithm]);
     return KMS_OK;
 }

@@ -34,17 +34,20 @@ enum kms_status op_generate_data_key_prepare(struct op_call *call, struct kms_er
     if (call->in.number_of_bytes.set == call->in.data_key_spec.set)
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
                           "Please specify either number of bytes or key spec.");
-    TRY(op_check_grant_tokens(call, reterr));
-    return op_check_recipient(call, reterr);
+    return op_check_grant_tokens(call, reterr);
 }
 
 static enum kms_status begin(struct op_call *call, bool plain, struct kms_error *reterr)
 {
     struct vault_command *c = &call->command;
 
+    if (spec_is_asymmetric(call->key->spec))
+        return KMS_REFUSE(reterr, KMS_E_KEY_USAGE,
+                          "You cannot generate a data key with an asymmetric CMK");
     TRY(op_context(call, call->in.encryption_context, &c->context, reterr));
     c->kind = VAULT_GENERATE_DATA_KEY;
     c->from = op_current(call->key);
+    c->recipient = call->attestation.public_key;
     c->want_plain = plain;
     if (call->in.number_of_bytes.set)
         c->length = (size_t)call->in.number_of_bytes.v;
@@ -69,8 +72,10 @@ enum kms_status op_generate_data_key_finish(struct op_call *call, struct kms_err
     (void)reterr;
     json_put_base64(call->answer, "CiphertextBlob", buf_bytes(&call->result.blob));
     if (call->command.want_plain)
-        json_put_base64(call->answer, "Plaintext", buf_bytes(&call->result.plain));
+        op_put_secret(call, "Plaintext");
     json_put_string(call->answer, "KeyId", call->key->name.arn);
-    json_put_hex(call->answer, "KeyMaterialId", bytes_of(call->command.from.material->id.b, 32));
+    if (call->in.recipient.node == NULL) /* kms-behaviour 7.6 */
+        json_put_hex(call->answer, "KeyMaterialId",
+                     bytes_of(call->command.from.material->id.b, 32));
     return KMS_OK;
 }

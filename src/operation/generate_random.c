@@ -18,7 +18,7 @@ enum kms_status op_generate_random_prepare(struct op_call *call, struct kms_erro
     if (call->in.custom_key_store_id.ptr != NULL)
         return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED,
                           "Trent does not implement custom key stores yet.");
-    return op_check_recipient(call, reterr);
+    return KMS_OK;
 }
 
 enum kms_status op_generate_random_begin(struct op_call *call, struct kms_error *reterr)
@@ -26,12 +26,13 @@ enum kms_status op_generate_random_begin(struct op_call *call, struct kms_error 
     (void)reterr;
     call->command.kind = VAULT_GENERATE_RANDOM;
     call->command.length = (size_t)call->in.number_of_bytes.v;
+    call->command.recipient = call->attestation.public_key;
     return KMS_OK;
 }
 
 enum kms_status op_generate_random_finish(struct op_call *call, struct kms_error *reterr)
 {
     (void)reterr;
-    json_put_base64(call->answer, "Plaintext", buf_bytes(&call->result.plain));
+    op_put_secret(call, "Plaintext");
     return KMS_OK;
 }

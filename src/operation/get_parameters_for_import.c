@@ -17,13 +17,16 @@ const struct shape_member op_get_parameters_for_import_shape[] = {
 
 enum { FIRST_ALGORITHM = 1 /* after RSAES_PKCS1_V1_5 */, WRAPPING_SPECS = 3 /* before SM2 */ };
 
-/* R3: which wrappings a key takes. Symmetric keys: RSAES-OAEP with any RSA wrapping key. */
+static const enum key_spec wrapping_specs[WRAPPING_SPECS] = { SPEC_RSA_2048, SPEC_RSA_3072,
+                                                              SPEC_RSA_4096 };
+
+/* R3: the rows of the specs say which wrappings a key takes. */
 static bool wrapping_fits(const struct key_record *key, int64_t algorithm, int64_t spec)
 {
-    bool oaep = algorithm == FIRST_ALGORITHM + WRAP_RSAES_OAEP_SHA_1 ||
-                algorithm == FIRST_ALGORITHM + WRAP_RSAES_OAEP_SHA_256;
-
-    return key->spec == SPEC_SYMMETRIC_DEFAULT && oaep && spec < WRAPPING_SPECS;
+    return algorithm >= FIRST_ALGORITHM && algorithm < FIRST_ALGORITHM + WRAP_COUNT &&
+           spec < WRAPPING_SPECS &&
+           spec_takes_wrapping(key->spec, (enum wrapping_algorithm)(algorithm - FIRST_ALGORITHM),
+                               wrapping_specs[spec]);
 }
 
 /* Requests at the same time may each get one more: what is bounded is what they hold. */
@@ -55,13 +58,11 @@ enum kms_status op_get_parameters_for_import_begin(struct op_call *call, struct 
 
 enum kms_status op_get_parameters_for_import_finish(struct op_call *call, struct kms_error *reterr)
 {
-    static const enum key_spec specs[WRAPPING_SPECS] = { SPEC_RSA_2048, SPEC_RSA_3072,
-                                                         SPEC_RSA_4096 };
-    enum wrapping_algorithm    algorithm = (enum wrapping_algorithm)(call->in.wrapping_algorithm.v -
+    enum wrapping_algorithm algorithm = (enum wrapping_algorithm)(call->in.wrapping_algorithm.v -
                                                                   FIRST_ALGORITHM);
     CLEANUP(vault_import_parameters_release) struct vault_import_parameters p = { 0 };
 
-    call->ready_spec = specs[call->in.wrapping_key_spec.v];
+    call->ready_spec = wrapping_specs[call->in.wrapping_key_spec.v];
     enum kms_status status = vault_import_parameters(call->env->vault, call->key, algorithm,
                                                      call->ready_spec, call->now, &p, reterr);
     call->retry_when_ready = status == KMS_E_THROTTLED;

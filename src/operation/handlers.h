@@ -99,9 +99,12 @@ KMS_MUST_CHECK enum kms_status op_check_tags(struct json tags, struct kms_error 
 KMS_MUST_CHECK enum kms_status op_apply_tags(struct key_record *key, struct json tags,
                                              struct kms_error *reterr);
 
-/* The algorithms of a key, in recorded order, ending with NULL; NULL itself if the spec does not
- * have this usage (metadata.c). */
-const char *const *op_algorithms(enum key_spec spec, enum key_usage usage);
+/* The one list of algorithms of a key, in recorded order, as the member that its usage names
+ * (metadata.c). */
+void op_put_algorithms(struct json_writer *w, const struct key_record *key);
+/* UnsupportedOperationException for specs that this Region does not have (kms-behaviour 3.2). */
+KMS_MUST_CHECK enum kms_status op_check_spec_region(struct bytes region, enum key_spec spec,
+                                                    struct kms_error *reterr);
 
 /* The rules of alias names (kms-behaviour 13.1) for operations that change aliases. */
 KMS_MUST_CHECK enum kms_status op_check_alias_name(struct bytes name, struct kms_error *reterr);
@@ -128,7 +131,6 @@ KMS_MUST_CHECK enum kms_status op_is_default_policy(struct bytes account, struct
 /* --- cryptography, import, rotation ----------------------------------------------------------- */
 
 extern const struct shape_member op_encrypt_shape[];
-KMS_MUST_CHECK enum kms_status op_encrypt_prepare(struct op_call *call, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status op_encrypt_begin(struct op_call *call, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status op_encrypt_finish(struct op_call *call, struct kms_error *reterr);
 
@@ -211,20 +213,85 @@ KMS_MUST_CHECK enum kms_status op_rotate_key_on_demand_begin(struct op_call   *c
 KMS_MUST_CHECK enum kms_status op_rotate_key_on_demand_finish(struct op_call   *call,
                                                               struct kms_error *reterr);
 
-/* crypto_checks.c: a token when there are no grants: KMS_E_GRANT_TOKEN. */
-KMS_MUST_CHECK enum kms_status op_check_grant_tokens(const struct op_call *call,
-                                                     struct kms_error     *reterr);
-/* Attestation documents are for a later release. */
-KMS_MUST_CHECK enum kms_status op_check_recipient(const struct op_call *call,
-                                                  struct kms_error     *reterr);
-/* InvalidKeyUsageException when the algorithm is not that of a symmetric key. */
-KMS_MUST_CHECK enum kms_status op_check_symmetric(const struct key_record *key,
-                                                  struct op_int            algorithm,
+extern const struct shape_member op_generate_data_key_pair_shape[];
+KMS_MUST_CHECK enum kms_status op_generate_data_key_pair_prepare(struct op_call   *call,
+                                                                 struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_generate_data_key_pair_begin(struct op_call   *call,
+                                                               struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_generate_data_key_pair_finish(struct op_call   *call,
+                                                                struct kms_error *reterr);
+
+extern const struct shape_member op_generate_data_key_pair_without_plaintext_shape[];
+KMS_MUST_CHECK enum kms_status op_generate_data_key_pair_without_plaintext_begin(
+    struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_sign_shape[];
+KMS_MUST_CHECK enum kms_status op_sign_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_sign_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_verify_shape[];
+KMS_MUST_CHECK enum kms_status op_verify_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_verify_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_generate_mac_shape[];
+KMS_MUST_CHECK enum kms_status op_generate_mac_begin(struct op_call   *call,
+                                                     struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_generate_mac_finish(struct op_call   *call,
+                                                      struct kms_error *reterr);
+
+extern const struct shape_member op_verify_mac_shape[];
+KMS_MUST_CHECK enum kms_status op_verify_mac_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_verify_mac_finish(struct op_call *call, struct kms_error *reterr);
+
+extern const struct shape_member op_derive_shared_secret_shape[];
+KMS_MUST_CHECK enum kms_status op_derive_shared_secret_begin(struct op_call   *call,
+                                                             struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_derive_shared_secret_finish(struct op_call   *call,
+                                                              struct kms_error *reterr);
+
+extern const struct shape_member op_encapsulate_shape[];
+KMS_MUST_CHECK enum kms_status op_encapsulate_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_encapsulate_finish(struct op_call   *call,
+                                                     struct kms_error *reterr);
+
+extern const struct shape_member op_decapsulate_shape[];
+KMS_MUST_CHECK enum kms_status op_decapsulate_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_decapsulate_finish(struct op_call   *call,
+                                                     struct kms_error *reterr);
+
+extern const struct shape_member op_get_public_key_shape[];
+KMS_MUST_CHECK enum kms_status op_get_public_key_begin(struct op_call   *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_get_public_key_finish(struct op_call   *call,
+                                                        struct kms_error *reterr);
+
+bool op_is_dry_run(const struct op_call *call);
+/* A token when there are no grants: KMS_E_GRANT_TOKEN. The whole prepare of many operations. */
+KMS_MUST_CHECK enum kms_status op_check_grant_tokens(struct op_call   *call,
+                                                     struct kms_error *reterr);
+/* What a member that may be absent names: SYMMETRIC_DEFAULT then. */
+enum algorithm op_algorithm(struct op_int algorithm);
+/* InvalidKeyUsageException when the key does not serve the algorithm (recorded-crypto 11, step 5). */
+KMS_MUST_CHECK enum kms_status op_check_algorithm(const struct key_record *key,
+                                                  enum algorithm           algorithm,
                                                   struct kms_error        *reterr);
-/* Fills call->blob and call->has_blob from CiphertextBlob; `key_id` is the member that names the
+/* op_context for this key: asymmetric ones take only an empty one (recorded-crypto 1.1). */
+KMS_MUST_CHECK enum kms_status op_key_context(struct op_call *call, const struct key_record *key,
+                                              struct json context, struct bytes *ret,
+                                              struct kms_error *reterr);
+/* ValidationException when the key cannot encrypt that many bytes (recorded-crypto 4.1). */
+KMS_MUST_CHECK enum kms_status op_check_plaintext(const struct key_record *key,
+                                                  enum algorithm algorithm, size_t len,
+                                                  struct kms_error *reterr);
+/* MessageType against spec, algorithm and length of the message (recorded-crypto 11, step 6). */
+KMS_MUST_CHECK enum kms_status op_check_message(const struct op_call *call, enum message_type *ret,
+                                                struct kms_error *reterr);
+/* The secret of the result as member `name`, or for a recipient as CiphertextForRecipient. */
+void op_put_secret(struct op_call *call, const char *name);
+/* Fills call->blob, has_blob and has_ciphertext from CiphertextBlob; `key_id` is the member that names the
  * key where the blob does not. */
 KMS_MUST_CHECK enum kms_status op_read_blob(struct op_call *call, struct bytes key_id,
                                             const char *key_member, struct op_int algorithm,
                                             struct kms_error *reterr);
-/* The material of call->key that made the blob. */
+/* The material of call->key that opens the ciphertext. */
 struct vault_material op_blob_material(const struct op_call *call);

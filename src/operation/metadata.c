@@ -3,58 +3,6 @@
 #include "base/cleanup.h"
 #include "operation/handlers.h"
 
-/* Which algorithms a key serves, in recorded order (recorded-crypto 2). */
-static const char *const symmetric[] = { "SYMMETRIC_DEFAULT", NULL };
-static const char *const oaep[] = { "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", NULL };
-static const char *const rsa_sign[] = {
-    "RSASSA_PKCS1_V1_5_SHA_256",
-    "RSASSA_PKCS1_V1_5_SHA_384",
-    "RSASSA_PKCS1_V1_5_SHA_512",
-    "RSASSA_PSS_SHA_256",
-    "RSASSA_PSS_SHA_384",
-    "RSASSA_PSS_SHA_512",
-    NULL,
-};
-static const char *const ecdsa_256[] = { "ECDSA_SHA_256", NULL };
-static const char *const ecdsa_384[] = { "ECDSA_SHA_384", NULL };
-static const char *const ecdsa_512[] = { "ECDSA_SHA_512", NULL };
-static const char *const ed25519[] = { "ED25519_PH_SHA_512", "ED25519_SHA_512", NULL };
-static const char *const hmac_224[] = { "HMAC_SHA_224", NULL };
-static const char *const hmac_256[] = { "HMAC_SHA_256", NULL };
-static const char *const hmac_384[] = { "HMAC_SHA_384", NULL };
-static const char *const hmac_512[] = { "HMAC_SHA_512", NULL };
-static const char *const sm2_encrypt[] = { "SM2PKE", NULL };
-static const char *const sm2_sign[] = { "SM2DSA", NULL };
-static const char *const ecdh[] = { "ECDH", NULL };
-static const char *const ml_dsa[] = { "ML_DSA_SHAKE_256", NULL };
-static const char *const ml_kem[] = { "ML_KEM", NULL };
-
-/* [spec][usage]; NULL: the spec does not have the usage. */
-static const char *const *const algorithms[SPEC_COUNT][USAGE_COUNT] = {
-    [SPEC_SYMMETRIC_DEFAULT] = { [USAGE_ENCRYPT_DECRYPT] = symmetric },
-    [SPEC_RSA_2048] = { [USAGE_ENCRYPT_DECRYPT] = oaep, [USAGE_SIGN_VERIFY] = rsa_sign },
-    [SPEC_RSA_3072] = { [USAGE_ENCRYPT_DECRYPT] = oaep, [USAGE_SIGN_VERIFY] = rsa_sign },
-    [SPEC_RSA_4096] = { [USAGE_ENCRYPT_DECRYPT] = oaep, [USAGE_SIGN_VERIFY] = rsa_sign },
-    [SPEC_ECC_NIST_P256] = { [USAGE_SIGN_VERIFY] = ecdsa_256, [USAGE_KEY_AGREEMENT] = ecdh },
-    [SPEC_ECC_NIST_P384] = { [USAGE_SIGN_VERIFY] = ecdsa_384, [USAGE_KEY_AGREEMENT] = ecdh },
-    [SPEC_ECC_NIST_P521] = { [USAGE_SIGN_VERIFY] = ecdsa_512, [USAGE_KEY_AGREEMENT] = ecdh },
-    [SPEC_ECC_SECG_P256K1] = { [USAGE_SIGN_VERIFY] = ecdsa_256 },
-    [SPEC_ECC_NIST_EDWARDS25519] = { [USAGE_SIGN_VERIFY] = ed25519 },
-    [SPEC_HMAC_224] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_224 },
-    [SPEC_HMAC_256] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_256 },
-    [SPEC_HMAC_384] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_384 },
-    [SPEC_HMAC_512] = { [USAGE_GENERATE_VERIFY_MAC] = hmac_512 },
-    [SPEC_SM2] = { [USAGE_ENCRYPT_DECRYPT] = sm2_encrypt,
-                   [USAGE_SIGN_VERIFY] = sm2_sign,
-                   [USAGE_KEY_AGREEMENT] = ecdh },
-    [SPEC_ML_DSA_44] = { [USAGE_SIGN_VERIFY] = ml_dsa },
-    [SPEC_ML_DSA_65] = { [USAGE_SIGN_VERIFY] = ml_dsa },
-    [SPEC_ML_DSA_87] = { [USAGE_SIGN_VERIFY] = ml_dsa },
-    [SPEC_ML_KEM_512] = { [USAGE_ENCAPSULATE_DECAPSULATE] = ml_kem },
-    [SPEC_ML_KEM_768] = { [USAGE_ENCAPSULATE_DECAPSULATE] = ml_kem },
-    [SPEC_ML_KEM_1024] = { [USAGE_ENCAPSULATE_DECAPSULATE] = ml_kem },
-};
-
 static const char *const list_names[USAGE_COUNT] = {
     [USAGE_ENCRYPT_DECRYPT] = "EncryptionAlgorithms",
     [USAGE_SIGN_VERIFY] = "SigningAlgorithms",
@@ -63,20 +11,13 @@ static const char *const list_names[USAGE_COUNT] = {
     [USAGE_ENCAPSULATE_DECAPSULATE] = "EncapsulationAlgorithms",
 };
 
-const char *const *op_algorithms(enum key_spec spec, enum key_usage usage)
+void op_put_algorithms(struct json_writer *w, const struct key_record *key)
 {
-    return algorithms[spec][usage];
-}
+    const struct key_spec_info *info = spec_info(key->spec);
 
-static void put_algorithms(struct json_writer *w, const struct key_record *key)
-{
-    const char *const *names = algorithms[key->spec][key->usage];
-
-    if (names == NULL)
-        return;
     json_open_array(w, list_names[key->usage]);
-    for (; *names != NULL; names++)
-        json_put_str(w, NULL, *names);
+    for (unsigned i = 0; i < info->usages[key->usage].count; i++)
+        json_put_str(w, NULL, algorithm_names[info->usages[key->usage].list[i]]);
     json_close_array(w);
 }
 
@@ -171,7 +112,7 @@ void op_write_metadata(struct json_writer *w, const char *name, const struct key
      * 1.1) */
     json_put_str(w, "CustomerMasterKeySpec", key_spec_name(key->spec));
     json_put_str(w, "KeySpec", key_spec_name(key->spec));
-    put_algorithms(w, key);
+    op_put_algorithms(w, key);
     put_multi_region(w, key);
     put_current_material(w, key, state);
     json_close_object(w);

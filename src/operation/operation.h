@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include "attestation/attestation.h"
 #include "base/clock.h"
 #include "json/read.h"
 #include "json/write.h"
@@ -71,8 +72,10 @@ struct op_input {
     struct json   encryption_context, source_context, destination_context; /* checked maps */
     /* enum algorithm; `algorithm` is that of signing, MACs, key agreement or encapsulation */
     struct op_int encryption_algorithm, source_algorithm, destination_algorithm, algorithm;
-    struct op_int key_pair_spec; /* enum key_spec */
-    struct op_int message_type;  /* enum message_type */
+    struct bytes  attestation_document;     /* of Recipient */
+    struct op_int key_encryption_algorithm; /* of Recipient: it has one value */
+    struct op_int key_pair_spec;            /* enum key_spec */
+    struct op_int message_type;             /* enum message_type */
     struct bytes  message, signature, mac, public_key;
     struct bytes  shared_secret_ciphertext; /* Decapsulate */
     struct op_int number_of_bytes;
@@ -104,8 +107,11 @@ struct op_call {
     const struct key_record   *key2;  /* ReEncrypt: destination */
     const struct alias_record *alias; /* operations on AliasName: the alias, NULL if absent */
 
-    struct blob_header blob;     /* OP_KEY_BLOB...: read by prepare; names the key */
-    bool               has_blob; /* false: the key is named by KeyId / SourceKeyId alone */
+    struct attestation attestation; /* requests with a Recipient: whom to answer to */
+
+    struct blob_header blob;           /* OP_KEY_BLOB...: read by prepare; names the key */
+    bool               has_blob;       /* false: the key is named by KeyId / SourceKeyId alone */
+    bool               has_ciphertext; /* false: DryRun with IGNORE_CIPHERTEXT */
 
     struct vault_command command; /* filled by begin; kind VAULT_NOTHING: no command */
     struct vault_result  result;
@@ -115,7 +121,7 @@ struct op_call {
     struct change       *change;   /* finish fills it (OP_CHANGES); its event by request.c */
     struct sealed        spare[2]; /* slots made by begin/finish: released when the change fails */
     size_t               n_spare;
-    bool                 retry_when_ready; /* no wrapping key ready: park the request */
+    bool                 retry_when_ready; /* no RSA key ready: park the request */
     enum key_spec        ready_spec;
     struct bytes         audit_extra; /* JSON for additionalEventData; in scratch */
 };
@@ -182,6 +188,10 @@ const struct operation *operation_rows(size_t *ret_n);
  * then the recorded validation texts. */
 KMS_MUST_CHECK enum kms_status operation_read(const struct operation *op, struct json root,
                                               struct op_input *ret, struct kms_error *reterr);
+/* Verifies the attestation document of a request that has a Recipient: fills call->attestation. Some
+ * milliseconds: slow lane. KMS_E_VALIDATION with attestation_verify's texts. */
+KMS_MUST_CHECK enum kms_status operation_read_recipient(struct op_call   *call,
+                                                        struct kms_error *reterr);
 /* Writes the members that may be audited as a JSON object (lower-case first letters). */
 void operation_audit_parameters(const struct operation *op, struct json root, struct buf *out);
 

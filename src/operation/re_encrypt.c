@@ -29,11 +29,13 @@ enum kms_status op_re_encrypt_begin(struct op_call *call, struct kms_error *rete
 {
     struct vault_command *c = &call->command;
 
-    TRY(op_check_symmetric(call->key, call->in.source_algorithm, reterr));
-    TRY(op_check_symmetric(call->key2, call->in.destination_algorithm, reterr));
-    TRY(op_context(call, call->in.source_context, &c->context, reterr));
-    TRY(op_context(call, call->in.destination_context, &c->to_context, reterr));
-    if (!call->has_blob)
+    c->algorithm = op_algorithm(call->in.source_algorithm);
+    c->to_algorithm = op_algorithm(call->in.destination_algorithm);
+    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
+    TRY(op_check_algorithm(call->key2, c->to_algorithm, reterr));
+    TRY(op_key_context(call, call->key, call->in.source_context, &c->context, reterr));
+    TRY(op_key_context(call, call->key2, call->in.destination_context, &c->to_context, reterr));
+    if (!call->has_ciphertext)
         return KMS_OK;
     c->kind = VAULT_REENCRYPT;
     c->from = op_blob_material(call);
@@ -44,16 +46,19 @@ enum kms_status op_re_encrypt_begin(struct op_call *call, struct kms_error *rete
 
 enum kms_status op_re_encrypt_finish(struct op_call *call, struct kms_error *reterr)
 {
-    struct json_writer *w = call->answer;
+    const struct vault_command *c = &call->command;
+    struct json_writer         *w = call->answer;
 
     (void)reterr;
     json_put_base64(w, "CiphertextBlob", buf_bytes(&call->result.blob));
     json_put_string(w, "SourceKeyId", call->key->name.arn);
     json_put_string(w, "KeyId", call->key2->name.arn);
-    json_put_str(w, "SourceEncryptionAlgorithm", "SYMMETRIC_DEFAULT");
-    json_put_str(w, "DestinationEncryptionAlgorithm", "SYMMETRIC_DEFAULT");
-    json_put_hex(w, "SourceKeyMaterialId", bytes_of(call->blob.material.b, 32));
-    json_put_hex(w, "DestinationKeyMaterialId",
-                 bytes_of(op_current(call->key2).material->id.b, 32));
+    json_put_str(w, "SourceEncryptionAlgorithm", algorithm_names[c->algorithm]);
+    json_put_str(w, "DestinationEncryptionAlgorithm", algorithm_names[c->to_algorithm]);
+    /* each only if that side is symmetric (recorded-crypto 4.2) */
+    if (!spec_is_asymmetric(call->key->spec))
+        json_put_hex(w, "SourceKeyMaterialId", bytes_of(c->from.material->id.b, 32));
+    if (!spec_is_asymmetric(call->key2->spec))
+        json_put_hex(w, "DestinationKeyMaterialId", bytes_of(c->to.material->id.b, 32));
     return KMS_OK;
 }

@@ -23,10 +23,15 @@
 #define IMPORT     (PARAMETERS | KEY_IN(KEY_UPDATING))
 #define ERASE      (PARAMETERS | STATES_PENDING_DELETION)
 #define ON_DEMAND  KEY_IN(KEY_ENABLED)
+#define PUBLIC     (ON_OFF | KEY_IN(KEY_UPDATING))
 
 /* usages */
 #define ANY_USE 0
 #define ENCRYPT (1u << USAGE_ENCRYPT_DECRYPT)
+#define SIGN    (1u << USAGE_SIGN_VERIFY)
+#define MAC     (1u << USAGE_GENERATE_VERIFY_MAC)
+#define AGREE   (1u << USAGE_KEY_AGREEMENT)
+#define ENCAPS  (1u << USAGE_ENCAPSULATE_DECAPSULATE)
 
 /* flags that go together */
 #define CHANGE  OP_CHANGES
@@ -68,7 +73,8 @@ static const struct operation rows[] = {
     LATER("CreateGrant"),
     { "CreateKey",             OP_KEY_NONE,   LANE_SLOW, REPLY,           ALL,        ANY_USE, ANY,
       op_create_key_shape, op_create_key_prepare, NULL, NULL, op_create_key_finish },
-    LATER("Decapsulate"),
+    { "Decapsulate",           OP_KEY_ANY,    LANE_FAST, CRYPTO | SECRET, USABLE,     ENCAPS, ANY,
+      op_decapsulate_shape, op_check_grant_tokens, NULL, op_decapsulate_begin, op_decapsulate_finish },
     { "Decrypt",               OP_KEY_BLOB,   LANE_FAST, CRYPTO | SECRET, USABLE,     ENCRYPT, ANY,
       op_decrypt_shape, op_decrypt_prepare, NULL, op_decrypt_begin, op_decrypt_finish },
     { "DeleteAlias",           OP_KEY_NONE,   LANE_SLOW, SILENT | ALIAS,  ALL,        ANY_USE, ANY,
@@ -78,7 +84,9 @@ static const struct operation rows[] = {
     { "DeleteImportedKeyMaterial", OP_KEY_ID, LANE_SLOW, REPLY | TAKES | ERASES, ERASE, ANY_USE, EXTERNAL,
       op_delete_imported_key_material_shape, NULL, NULL, NULL,
       op_delete_imported_key_material_finish },
-    LATER("DeriveSharedSecret"),
+    { "DeriveSharedSecret",    OP_KEY_ANY,    LANE_FAST, CRYPTO | SECRET, USABLE,     AGREE, ANY,
+      op_derive_shared_secret_shape, op_check_grant_tokens, NULL, op_derive_shared_secret_begin,
+      op_derive_shared_secret_finish },
     LATER("DescribeCustomKeyStores"),
     { "DescribeKey",           OP_KEY_ANY,    LANE_FAST, READ | FOREIGN,  ALL,        ANY_USE, ANY,
       op_describe_key_shape, NULL, NULL, NULL, op_describe_key_finish },
@@ -92,18 +100,25 @@ static const struct operation rows[] = {
     { "EnableKeyRotation",     OP_KEY_ID,     LANE_SLOW, SILENT,          USABLE,     ANY_USE, AWS_KMS,
       op_enable_key_rotation_shape, NULL, NULL, op_enable_key_rotation_begin,
       op_enable_key_rotation_finish },
-    LATER("Encapsulate"),
+    { "Encapsulate",           OP_KEY_ANY,    LANE_FAST, CRYPTO | SECRET, USABLE,     ENCAPS, ANY,
+      op_encapsulate_shape, op_check_grant_tokens, NULL, op_encapsulate_begin, op_encapsulate_finish },
     { "Encrypt",               OP_KEY_ANY,    LANE_FAST, CRYPTO,          USABLE,     ENCRYPT, ANY,
-      op_encrypt_shape, op_encrypt_prepare, NULL, op_encrypt_begin, op_encrypt_finish },
+      op_encrypt_shape, op_check_grant_tokens, NULL, op_encrypt_begin, op_encrypt_finish },
     { "GenerateDataKey",       OP_KEY_ANY,    LANE_FAST, CRYPTO | SECRET, USABLE,     ENCRYPT, ANY,
       op_generate_data_key_shape, op_generate_data_key_prepare, NULL, op_generate_data_key_begin,
       op_generate_data_key_finish },
-    LATER("GenerateDataKeyPair"),
-    LATER("GenerateDataKeyPairWithoutPlaintext"),
+    { "GenerateDataKeyPair",   OP_KEY_ANY,    LANE_SLOW, CRYPTO | SECRET, USABLE,     ENCRYPT, ANY,
+      op_generate_data_key_pair_shape, op_generate_data_key_pair_prepare, NULL,
+      op_generate_data_key_pair_begin, op_generate_data_key_pair_finish },
+    { "GenerateDataKeyPairWithoutPlaintext", OP_KEY_ANY, LANE_SLOW, CRYPTO, USABLE,   ENCRYPT, ANY,
+      op_generate_data_key_pair_without_plaintext_shape, op_generate_data_key_pair_prepare, NULL,
+      op_generate_data_key_pair_without_plaintext_begin, op_generate_data_key_pair_finish },
     { "GenerateDataKeyWithoutPlaintext", OP_KEY_ANY, LANE_FAST, CRYPTO,   USABLE,     ENCRYPT, ANY,
       op_generate_data_key_without_plaintext_shape, op_generate_data_key_prepare, NULL,
       op_generate_data_key_without_plaintext_begin, op_generate_data_key_finish },
-    LATER("GenerateMac"),
+    { "GenerateMac",           OP_KEY_ANY,    LANE_FAST, CRYPTO,          USABLE,     MAC,  ANY,
+      op_generate_mac_shape, op_check_grant_tokens, NULL, op_generate_mac_begin,
+      op_generate_mac_finish },
     { "GenerateRandom",        OP_KEY_NONE,   LANE_FAST, READ | SECRET,   ALL,        ANY_USE, ANY,
       op_generate_random_shape, op_generate_random_prepare, NULL, op_generate_random_begin,
       op_generate_random_finish },
@@ -116,7 +131,9 @@ static const struct operation rows[] = {
     { "GetParametersForImport", OP_KEY_ID,    LANE_SLOW, CHANGE | READ,   PARAMETERS, ANY_USE, EXTERNAL,
       op_get_parameters_for_import_shape, NULL, NULL, op_get_parameters_for_import_begin,
       op_get_parameters_for_import_finish },
-    LATER("GetPublicKey"),
+    { "GetPublicKey",          OP_KEY_ANY,    LANE_FAST, READ | FOREIGN,  PUBLIC,     ANY_USE, ANY,
+      op_get_public_key_shape, op_check_grant_tokens, NULL, op_get_public_key_begin,
+      op_get_public_key_finish },
     { "ImportKeyMaterial",     OP_KEY_ID,     LANE_SLOW, REPLY,           IMPORT,     ANY_USE, EXTERNAL,
       op_import_key_material_shape, op_import_key_material_prepare, NULL,
       op_import_key_material_begin, op_import_key_material_finish },
@@ -144,7 +161,8 @@ static const struct operation rows[] = {
     { "ScheduleKeyDeletion",   OP_KEY_ID,     LANE_SLOW, REPLY | TAKES,   SCHEDULE,   ANY_USE, ANY,
       op_schedule_key_deletion_shape, op_schedule_key_deletion_prepare, NULL, NULL,
       op_schedule_key_deletion_finish },
-    LATER("Sign"),
+    { "Sign",                  OP_KEY_ANY,    LANE_FAST, CRYPTO,          USABLE,     SIGN, ANY,
+      op_sign_shape, op_check_grant_tokens, NULL, op_sign_begin, op_sign_finish },
     { "TagResource",           OP_KEY_ID,     LANE_SLOW, SILENT,          ALIVE,      ANY_USE, ANY,
       op_tag_resource_shape, op_tag_resource_prepare, NULL, NULL, op_tag_resource_finish },
     { "UntagResource",         OP_KEY_ID,     LANE_SLOW, SILENT,          ALIVE,      ANY_USE, ANY,
@@ -156,8 +174,10 @@ static const struct operation rows[] = {
     { "UpdateKeyDescription",  OP_KEY_ID,     LANE_SLOW, SILENT,          ALIVE,      ANY_USE, ANY,
       op_update_key_description_shape, NULL, NULL, NULL, op_update_key_description_finish },
     LATER("UpdatePrimaryRegion"),
-    LATER("Verify"),
-    LATER("VerifyMac"),
+    { "Verify",                OP_KEY_ANY,    LANE_FAST, CRYPTO,          USABLE,     SIGN, ANY,
+      op_verify_shape, op_check_grant_tokens, NULL, op_verify_begin, op_verify_finish },
+    { "VerifyMac",             OP_KEY_ANY,    LANE_FAST, CRYPTO,          USABLE,     MAC,  ANY,
+      op_verify_mac_shape, op_check_grant_tokens, NULL, op_verify_mac_begin, op_verify_mac_finish },
 };
 // clang-format on
 

@@ -31,8 +31,10 @@ static void clauses_release(struct clauses *c)
     buf_release(&c->text);
 }
 
-/* Where in the request: "keyId", "tagKeys.1.member", "tags.1.member.tagKey". */
+/* Where in the request: "keyId", "tagKeys.1.member", "tags.1.member.tagKey",
+ * "recipient.attestationDocument". */
 struct place {
+    const struct shape_member *parent; /* the structure that the member is in; NULL: none */
     const struct shape_member *member;
     size_t                     item;  /* 1-based; 0: the member itself */
     const char                *field; /* of a structure in a list */
@@ -50,6 +52,10 @@ static void add_lower_first(struct buf *out, const char *name)
 
 static void add_path(struct buf *out, const struct place *at)
 {
+    if (at->parent != NULL) {
+        add_lower_first(out, at->parent->name);
+        buf_add_str(out, ".");
+    }
     add_lower_first(out, at->member->name);
     if (at->item == 0)
         return;
@@ -412,38 +418,66 @@ static enum kms_status read_map(struct clauses *c, const struct shape_member *m,
     return KMS_OK;
 }
 
-static enum kms_status read_object(struct json v, struct json *ret, struct kms_error *reterr)
-{
-    if (json_type(v) != JSON_OBJECT)
-        return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "Expected structure or null");
-    *ret = v;
-    return KMS_OK;
-}
-
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* `field` is that of the member in a struct op_input; which type it has follows from the
- * member's. */
-static enum kms_status read_member(struct clauses *c, const struct shape_member *m, struct json v,
-                                   void *field, struct kms_error *reterr)
+/* Types that hold one value. `field` is that of the member in a struct op_input; which type it has
+ * follows from the member's. */
+static enum kms_status read_value(struct clauses *c, const struct place *at, struct json v,
+                                  void *field, struct kms_error *reterr)
 {
-    struct place at = { .member = m };
-
-    switch (m->type) {
+    switch (at->member->type) {
     case SHAPE_STRING:
-    case SHAPE_KEY_ID:  return read_string(c, &at, v, field, reterr);
-    case SHAPE_BLOB:    return read_blob(c, &at, v, field, reterr);
-    case SHAPE_INT:     return read_int(c, &at, v, field, reterr);
+    case SHAPE_KEY_ID:  return read_string(c, at, v, field, reterr);
+    case SHAPE_BLOB:    return read_blob(c, at, v, field, reterr);
+    case SHAPE_INT:     return read_int(c, at, v, field, reterr);
     case SHAPE_BOOL:    return read_bool(v, field, reterr);
     case SHAPE_TIME:    return read_time(v, field, reterr);
-    case SHAPE_ENUM:    return read_enum(c, &at, v, field, reterr);
-    case SHAPE_TAGS:    return read_tags(c, m, v, field, reterr);
-    case SHAPE_STRINGS: return read_strings(c, m, v, field, reterr);
-    case SHAPE_MAP:     return read_map(c, m, v, field, reterr);
-    case SHAPE_OBJECT:  return read_object(v, field, reterr);
+    case SHAPE_ENUM:    return read_enum(c, at, v, field, reterr);
+    case SHAPE_TAGS:
+    case SHAPE_STRINGS:
+    case SHAPE_MAP:
+    case SHAPE_OBJECT:  break;
     }
     assert(false);
     return KMS_E_INTERNAL;
+}
+
+/* A structure of single values; they go into the input as those of the request do. */
+static enum kms_status read_object(struct clauses *c, const struct shape_member *m, struct json v,
+                                   struct op_input *in, struct kms_error *reterr)
+{
+    struct place at = { .parent = m };
+    struct json *whole = (struct json *)(void *)((uint8_t *)in + m->offset);
+
+    if (json_type(v) != JSON_OBJECT)
+        return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "Expected structure or null");
+    *whole = v;
+    for (at.member = m->members; at.member->name != NULL; at.member++) {
+        struct json inner = json_member(v, at.member->name);
+
+        if (!absent(inner))
+            TRY(read_value(c, &at, inner, (uint8_t *)in + at.member->offset, reterr));
+        else if ((at.member->flags & SHAPE_REQUIRED) != 0)
+            missing(c, &at);
+    }
+    return KMS_OK;
+}
+
+static enum kms_status read_member(struct clauses *c, const struct shape_member *m, struct json v,
+                                   struct op_input *in, struct kms_error *reterr)
+{
+    struct place at = { .member = m };
+    void        *field = (uint8_t *)in + m->offset;
+
+    if (m->type == SHAPE_TAGS)
+        return read_tags(c, m, v, field, reterr);
+    if (m->type == SHAPE_STRINGS)
+        return read_strings(c, m, v, field, reterr);
+    if (m->type == SHAPE_MAP)
+        return read_map(c, m, v, field, reterr);
+    if (m->type == SHAPE_OBJECT)
+        return read_object(c, m, v, in, reterr);
+    return read_value(c, &at, v, field, reterr);
 }
 
 enum kms_status operation_read(const struct operation *op, struct json root, struct op_input *ret,
@@ -459,7 +493,7 @@ enum kms_status operation_read(const struct operation *op, struct json root, str
         struct json v = json_member(root, m->name);
 
         if (!absent(v))
-            TRY(read_member(&c, m, v, (uint8_t *)&in + m->offset, reterr));
+            TRY(read_member(&c, m, v, &in, reterr));
         else if ((m->flags & SHAPE_REQUIRED) != 0)
             missing(&c, &(struct place){ .member = m });
     }

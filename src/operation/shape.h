@@ -21,7 +21,7 @@ enum shape_type {
     SHAPE_TAGS,    /* list of {TagKey, TagValue} */
     SHAPE_STRINGS, /* list of strings */
     SHAPE_MAP,     /* string -> string */
-    SHAPE_OBJECT,  /* a structure, passed on */
+    SHAPE_OBJECT,  /* a structure of single values */
 };
 
 enum shape_flags {
@@ -44,7 +44,8 @@ struct shape_member {
     const char        *pattern;   /* printed when `matches` says no */
     /* SHAPE_ENUM: which of `values` this member takes */
     bool (*matches)(struct bytes text);
-    size_t offset; /* of the field in struct op_input */
+    size_t offset; /* of the field in struct op_input; of SHAPE_OBJECT: of a struct json */
+    const struct shape_member *members; /* of SHAPE_OBJECT; ending with name NULL */
 };
 
 /* "Value '...' at 'keyId' failed ..." path of a member: first letter in lower case. */
@@ -131,6 +132,11 @@ size_t shape_characters(struct bytes text);
 #define SHAPE_BYTES(NAME, FIELD, FLAGS, MAX)                                                       \
     { .name = (NAME), .type = SHAPE_BLOB, .flags = SHAPE_NO_AUDIT | (FLAGS), .min = 1,             \
       .max = (MAX), SHAPE_AT(FIELD) }
+/* Operations that can answer to an enclave (kms-behaviour 10.1). */
+extern const struct shape_member shape_recipient_members[];
 #define SHAPE_RECIPIENT                                                                            \
-    { .name = "Recipient", .type = SHAPE_OBJECT, .flags = SHAPE_NO_AUDIT, SHAPE_AT(recipient) }
+    { .name = "Recipient", .type = SHAPE_OBJECT, .flags = SHAPE_NO_AUDIT,                          \
+      .members = shape_recipient_members, SHAPE_AT(recipient) }
+#define SHAPE_MESSAGE                                                                              \
+    SHAPE_BYTES("Message", message, SHAPE_REQUIRED | SHAPE_SENSITIVE, LIMIT_PLAINTEXT)
 // clang-format on

@@ -111,6 +111,19 @@ const char *const shape_import_types[] = { "NEW_KEY_MATERIAL", "EXISTING_KEY_MAT
 const char *const shape_include_key_material[] = { "ROTATIONS_ONLY", "ALL_KEY_MATERIAL", NULL };
 const char *const shape_dry_run_modifiers[] = { "IGNORE_CIPHERTEXT", NULL };
 
+/* --- structures ------------------------------------------------------------------------------- */
+
+static const char *const key_encryption_algorithms[] = { "RSAES_OAEP_SHA_256", NULL };
+
+// clang-format off
+const struct shape_member shape_recipient_members[] = {
+    { .name = "KeyEncryptionAlgorithm", .type = SHAPE_ENUM, .values = key_encryption_algorithms,
+      SHAPE_AT(key_encryption_algorithm) },
+    SHAPE_BYTES("AttestationDocument", attestation_document, 0, LIMIT_ATTESTATION),
+    SHAPE_END,
+};
+// clang-format on
+
 /* --- patterns --------------------------------------------------------------------------------- */
 
 /* `allowed` besides ASCII letters and digits. An empty text does not match, as the patterns say. */

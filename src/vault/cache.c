@@ -2,7 +2,8 @@
  *
  * An entry belongs to one sealed form: class, slot and slot generation, which no two sealed forms ever
  * share. Replicas of a multi-Region key have the same material id but each its own slot, so a copy
- * deleted in one Region is never found through another's. The bytes are in a struct secret.
+ * deleted in one Region is never found through another's. The bytes are in a struct secret; of a key pair
+ * only the parsed key is kept, whose numbers OpenSSL holds and wipes (crypto/key.h).
  *
  * Readers find entries without a lock, inside an epoch section. Whoever misses opens the material and
  * inserts it under the lock. vault_forget unlinks; vault_reclaim wipes what was unlinked once every
@@ -22,6 +23,7 @@
 
 enum {
     ENTRIES_MAX = 16 * 1024, /* 1 MiB of secret memory; beyond, materials are opened for each use */
+    PARSED_MAX = 512,        /* key pairs among them: what OpenSSL's secure heap has room for */
     SLOT_NAME = 13,          /* class, slot, slot generation */
 };
 
@@ -31,7 +33,8 @@ struct opened {
     struct material_id    id;
     enum expiration_model expiration;
     int64_t               valid_to;
-    struct secret        *secret;
+    struct secret        *secret; /* or, of a key pair: */
+    struct crypto_key    *key;
     _Atomic bool          touched;    /* used since the last look for idle ones */
     int64_t               idle_since; /* under the lock, like all below         */
     struct opened        *next;       /* in its bucket, then in `retired`       */
@@ -63,6 +66,7 @@ enum kms_status cache_init(struct cache *c, struct kms_error *reterr)
 static void opened_free(struct opened *o)
 {
     secret_free(o->secret);
+    crypto_key_free(o->key);
     free(o);
 }
 
@@ -101,6 +105,7 @@ static void link_in(struct cache *c, struct opened *o)
     if (o->next != NULL)
         o->next->link = &o->next;
     *head = o;
+    c->n_parsed += o->key != NULL;
     index_insert(c->index, &o->node, NULL);
 }
 
@@ -110,6 +115,7 @@ static void retire(struct cache *c, struct opened *o)
     if (o->next != NULL)
         o->next->link = o->link;
     index_remove(c->index, &o->node);
+    c->n_parsed -= o->key != NULL;
     o->next = c->retired;
     c->retired = o;
 }
@@ -131,7 +137,7 @@ static bool same_material(const struct opened *o, const struct key_material *m)
  * the material is used once and wiped. */
 static void insert(struct cache *c, const struct key_material *m, struct material_use *use)
 {
-    struct opened *o = index_count(c->index) < ENTRIES_MAX ? calloc(1, sizeof *o) : NULL;
+    struct opened *o = calloc(1, sizeof *o);
 
     if (o == NULL)
         return;
@@ -139,17 +145,18 @@ static void insert(struct cache *c, const struct key_material *m, struct materia
     o->id = m->id;
     o->expiration = m->expiration;
     o->valid_to = m->valid_to;
-    o->secret = use->own;
+    o->secret = use->secret;
+    o->key = use->key;
     o->idle_since = clock_monotonic_ms();
     (void)pthread_mutex_lock(&c->lock);
-    struct opened *first = find(c, o->node.key);
-    if (first == NULL)
+    bool room = index_count(c->index) < ENTRIES_MAX &&
+                (o->key == NULL || c->n_parsed < PARSED_MAX) && find(c, o->node.key) == NULL;
+    if (room)
         link_in(c, o);
     (void)pthread_mutex_unlock(&c->lock);
-    if (first == NULL)
-        use->own = NULL;
-    else
-        free(o); /* ours stays in use->own and is wiped after this use */
+    use->own = !room;
+    if (!room)
+        free(o); /* what it held stays in `use` and is wiped after this use */
 }
 
 static enum kms_status check_usable(struct vault *v, const struct key_material *m,
@@ -159,6 +166,22 @@ static enum kms_status check_usable(struct vault *v, const struct key_material *
         return VAULT_GONE(reterr, "the material is not there");
     if (m->expiration == EXPIRES && clock_now(v->clock) >= m->valid_to) /* I3 */
         return VAULT_GONE(reterr, "the material is past its ValidTo");
+    return KMS_OK;
+}
+
+static enum kms_status open_once(struct vault *v, const struct vault_material *m,
+                                 struct material_use *ret, struct kms_error *reterr)
+{
+    CLEANUP(secret_freep) struct secret *secret = NULL;
+    struct seal_request                  r = material_request(m);
+    struct material_use                  use = { .own = true };
+
+    TRY(material_open(v, &r, &m->material->sealed, &secret, reterr));
+    if (spec_is_asymmetric(m->key->spec))
+        TRY(crypto_key_open(m->key->spec, secret_view(secret), &use.key, reterr));
+    else
+        use.secret = TAKE(secret);
+    *ret = use;
     return KMS_OK;
 }
 
@@ -172,22 +195,21 @@ enum kms_status material_use(struct vault *v, const struct vault_material *m,
     if (o != NULL && same_material(o, m->material)) {
         if (!atomic_load_explicit(&o->touched, memory_order_relaxed))
             atomic_store_explicit(&o->touched, true, memory_order_relaxed);
-        *ret = (struct material_use){ .secret = o->secret };
+        *ret = (struct material_use){ .secret = o->secret, .key = o->key };
         return KMS_OK;
     }
-    struct seal_request r = material_request(m);
-    struct material_use use = { 0 };
-    TRY(material_open(v, &r, &m->material->sealed, &use.own, reterr));
-    use.secret = use.own;
+    TRY(open_once(v, m, ret, reterr));
     if (o == NULL)
-        insert(&v->cache, m->material, &use);
-    *ret = use;
+        insert(&v->cache, m->material, ret);
     return KMS_OK;
 }
 
 void material_done(struct material_use *use)
 {
-    secret_freep(&use->own);
+    if (!use->own)
+        return;
+    secret_free(use->secret);
+    crypto_key_free(use->key);
 }
 
 /* --- forgetting --------------------------------------------------------------------------------------------------- */

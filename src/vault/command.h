@@ -37,6 +37,7 @@ struct vault_command {
     size_t            length;     /* DATA_KEY, RANDOM: bytes                                   */
     enum key_spec     pair_spec;  /* DATA_KEY_PAIR                                             */
     bool              want_plain; /* DATA_KEY, DATA_KEY_PAIR: the plaintext too               */
+    bool              dry_run;    /* DATA_KEY_PAIR: takes no ready key for it                 */
     /* SubjectPublicKeyInfo (DER) out of an attestation document: what would be `plain` in the result is
      * enveloped for this key instead (result.recipient). No bytes: no recipient. */
     struct bytes recipient;
@@ -61,6 +62,7 @@ void vault_result_release(struct vault_result *r);
 KMS_MUST_CHECK enum kms_status vault_run(struct vault *v, const struct vault_command *command,
                                          struct vault_result *ret, struct kms_error *reterr);
 
-/* Does the command take longer than a loop thread may (design 3: about 0.2 ms of CPU)? The pool runs it
- * then. Read from the rows of the specs. */
+/* Does this kind of command take longer with a key of this spec than a loop thread may (design 3: about
+ * 0.2 ms of CPU)? The pool runs it then. Read from the rows of the specs. REENCRYPT is asked for as DECRYPT of
+ * the one key and ENCRYPT of the other. */
 bool vault_command_slow(enum vault_command_kind kind, enum key_spec spec);

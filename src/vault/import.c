@@ -17,8 +17,8 @@ enum {
     TOKEN_CONTENT = 1024,
     TOKEN_LIFE_MS = 24 * 60 * 60 * 1000,
     BIND_FORMAT = 1,
-    MATERIAL_LEN = 32, /* SYMMETRIC_DEFAULT; the other specs come with their operations */
-    KWP_MIN = 16,      /* shortest wrapping of RFC 5649                                 */
+    KWP_MIN = 16,  /* shortest wrapping of RFC 5649               */
+    STAND_IN = 64, /* bytes that take the place of an encoded key */
 };
 
 /* --- what binds a wrapping key ------------------------------------------------------------------------- */
@@ -208,7 +208,6 @@ enum kms_status vault_import_parameters(struct vault *v, const struct key_record
 
 struct vault_import {
     struct secret     *material;
-    enum key_spec      spec;
     struct material_id id;
     uint8_t            check[32];
 };
@@ -244,27 +243,41 @@ static bool size_fits(const struct import_key_record *k, struct bytes wrapped)
            (wrapped.len - modulus) % 8 == 0;
 }
 
-/* A secret of the wanted length, whatever came in: on any fault a random one, so that what follows is
- * the same work. *ret_good says which. */
-static enum kms_status right_length(struct secret *got, size_t want, struct secret **ret,
+/* How long unwrapped content may be, in bytes. */
+struct lengths {
+    size_t min, max;
+};
+
+static struct lengths content_lengths(enum key_spec spec)
+{
+    const struct key_spec_info *info = spec_info(spec);
+
+    return (struct lengths){ info->material_min, info->material_max };
+}
+
+/* A secret of fitting length, whatever came in: on any fault a random one, so that what follows is the
+ * same work. *ret_good says which. */
+static enum kms_status right_length(struct secret *got, struct lengths want, struct secret **ret,
                                     bool *ret_good, struct kms_error *reterr)
 {
-    CLEANUP(secret_freep) struct secret *s = secret_new(want);
+    bool   fits = got != NULL && secret_len(got) >= want.min && secret_len(got) <= want.max;
+    size_t len = fits ? secret_len(got) : want.min > 0 ? want.min : STAND_IN;
+    CLEANUP(secret_freep) struct secret *s = secret_new(len);
 
     if (s == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for an import");
-    crypto_random(secret_data(s), want);
-    if (got == NULL || secret_len(got) != want)
-        *ret_good = false;
+    crypto_random(secret_data(s), len);
+    if (fits)
+        memcpy(secret_data(s), secret_data(got), len);
     else
-        memcpy(secret_data(s), secret_data(got), want);
+        *ret_good = false;
     *ret = TAKE(s);
     return KMS_OK;
 }
 
-/* The RSA part: decrypts `block` to a secret of `want` bytes. */
+/* The RSA part: decrypts `block` to a secret of a wanted length. */
 static enum kms_status open_rsa(struct secret *pkcs8, const struct import_key_record *k,
-                                struct bytes block, size_t want, struct secret **ret,
+                                struct bytes block, struct lengths want, struct secret **ret,
                                 bool *ret_good, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *got = NULL;
@@ -277,8 +290,8 @@ static enum kms_status open_rsa(struct secret *pkcs8, const struct import_key_re
 }
 
 /* The AES part of RSA_AES_KEY_WRAP: opens `block` under the key that the RSA part held. */
-static enum kms_status open_aes(struct secret *kek, struct bytes block, struct secret **ret,
-                                bool *ret_good, struct kms_error *reterr)
+static enum kms_status open_aes(struct secret *kek, struct bytes block, struct lengths want,
+                                struct secret **ret, bool *ret_good, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *room = secret_new(block.len);
     CLEANUP(secret_freep) struct secret *got = NULL;
@@ -292,21 +305,32 @@ static enum kms_status open_aes(struct secret *kek, struct bytes block, struct s
         return status;
     if (status == KMS_OK && len > 0)
         got = secret_copy(bytes_of(secret_data(room), len));
-    return right_length(got, MATERIAL_LEN, ret, ret_good, reterr);
+    return right_length(got, want, ret, ret_good, reterr);
 }
 
 static enum kms_status unwrap(struct secret *pkcs8, const struct import_key_record *k,
-                              struct bytes wrapped, struct secret **ret, bool *ret_good,
-                              struct kms_error *reterr)
+                              struct lengths want, struct bytes wrapped, struct secret **ret,
+                              bool *ret_good, struct kms_error *reterr)
 {
+    static const struct lengths          kek_length = { AES256_KEY_LEN, AES256_KEY_LEN };
     CLEANUP(secret_freep) struct secret *kek = NULL;
     struct bytes                         first = bytes_of(wrapped.ptr, modulus_bytes(k));
     struct bytes second = bytes_of(wrapped.ptr + first.len, wrapped.len - first.len);
 
     if (!wraps_twice(k))
-        return open_rsa(pkcs8, k, first, MATERIAL_LEN, ret, ret_good, reterr);
-    TRY(open_rsa(pkcs8, k, first, AES256_KEY_LEN, &kek, ret_good, reterr));
-    return open_aes(kek, second, ret, ret_good, reterr);
+        return open_rsa(pkcs8, k, first, want, ret, ret_good, reterr);
+    TRY(open_rsa(pkcs8, k, first, kek_length, &kek, ret_good, reterr));
+    return open_aes(kek, second, want, ret, ret_good, reterr);
+}
+
+/* What was wrapped, read as material of the spec: the canonical form of what it says. */
+static enum kms_status read_content(enum key_spec spec, struct secret **content,
+                                    struct secret **ret, struct kms_error *reterr)
+{
+    if (spec_is_asymmetric(spec))
+        return crypto_key_import(spec, secret_view(*content), ret, reterr);
+    *ret = TAKE(*content);
+    return KMS_OK;
 }
 
 static enum kms_status open_wrapping(struct vault *v, const struct import_key_record *wrapping,
@@ -328,21 +352,20 @@ enum kms_status vault_import_open(struct vault *v, const struct key_record *key,
                                   struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret              *pkcs8 = NULL;
+    CLEANUP(secret_freep) struct secret              *content = NULL;
     CLEANUP(vault_import_closep) struct vault_import *in = calloc(1, sizeof *in);
     bool                                              good = true;
 
     if (in == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for an import");
-    if (key->spec != SPEC_SYMMETRIC_DEFAULT)
-        return KMS_FAIL(reterr, KMS_E_UNSUPPORTED, "no imports for spec %d", (int)key->spec);
     if (!bytes_eq(wrapping->key.arn, key->name.arn))
         return KMS_FAIL(reterr, KMS_E_IMPORT_TOKEN, "the wrapping key is another key's");
     TRY(open_wrapping(v, wrapping, &pkcs8, reterr));
     if (!size_fits(wrapping, wrapped))
         return KMS_REFUSE(reterr, KMS_E_VALIDATION, "Invalid encrypted key size.");
-    TRY(unwrap(pkcs8, wrapping, wrapped, &in->material, &good, reterr));
-    in->spec = key->spec;
-    material_identify(v, key, secret_view(in->material), &in->id, in->check);
+    TRY(unwrap(pkcs8, wrapping, content_lengths(key->spec), wrapped, &content, &good, reterr));
+    TRY(read_content(key->spec, &content, &in->material, reterr));
+    TRY(material_identify(v, key, secret_view(in->material), &in->id, in->check, reterr));
     if (!good)
         return KMS_FAIL(reterr, KMS_E_CIPHERTEXT, "the wrapped material does not open"); /* R15 */
     *ret_id = in->id;

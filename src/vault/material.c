@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "vault/vault_internal.h"
 
-enum { AAD_MAX = 2048, AAD_FORMAT = 1, NO_IMPORT_GENERATION = 0 };
+enum { PUBLIC_KEY_MAX = 8192, AAD_MAX = 2048, AAD_FORMAT = 1, NO_IMPORT_GENERATION = 0 };
 
 static const uint8_t no_iv[GCM_IV_LEN];
 
@@ -40,11 +40,32 @@ static void digest_with(struct vault *v, const char *label, const struct key_rec
     crypto_hmac_sha256_pieces(secret_view(v->in.digest), pieces, ARRAY_LEN(pieces), ret);
 }
 
-void material_identify(struct vault *v, const struct key_record *key, struct bytes material,
-                       struct material_id *ret_id, uint8_t ret_check[32])
+/* The bytes that stand for a material: themselves, or the public key of a pair, appended to `room`. */
+static enum kms_status identity(const struct key_record *key, struct bytes material,
+                                struct buf *room, struct bytes *ret, struct kms_error *reterr)
 {
-    digest_with(v, "material-id", key, material, ret_id->b);
-    digest_with(v, "material-check", key, material, ret_check);
+    CLEANUP(crypto_key_freep) struct crypto_key *pair = NULL;
+
+    *ret = material;
+    if (!spec_is_asymmetric(key->spec))
+        return KMS_OK;
+    TRY(crypto_key_open(key->spec, material, &pair, reterr));
+    TRY(crypto_key_public(pair, room, reterr));
+    *ret = buf_bytes(room);
+    return KMS_OK;
+}
+
+enum kms_status material_identify(struct vault *v, const struct key_record *key,
+                                  struct bytes material, struct material_id *ret_id,
+                                  uint8_t ret_check[32], struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf room = BUF_INIT(PUBLIC_KEY_MAX);
+    struct bytes                    what;
+
+    TRY(identity(key, material, &room, &what, reterr));
+    digest_with(v, "material-id", key, what, ret_id->b);
+    digest_with(v, "material-check", key, what, ret_check);
+    return KMS_OK;
 }
 
 /* --- wrapping ---------------------------------------------------------------------------------------------- */
@@ -203,21 +224,31 @@ struct seal_request material_request(const struct vault_material *m)
                     slot_class, bind_material, m);
 }
 
+/* RSA keys come from the pools of ready ones: making one takes longer than a request may. */
+enum kms_status fresh_material(struct vault *v, enum key_spec spec, struct secret **ret,
+                               struct kms_error *reterr)
+{
+    int kind = ready_kind(spec);
+
+    if (kind < 0)
+        return crypto_key_generate(spec, NULL, ret, reterr);
+    CLEANUP(ready_key_freep) struct ready_key *ready = ready_take(v, kind);
+    if (ready == NULL)
+        return KMS_FAIL(reterr, KMS_E_THROTTLED, "no RSA key is ready");
+    *ret = TAKE(ready->pkcs8);
+    return KMS_OK;
+}
+
 enum kms_status vault_generate_material(struct vault *v, const struct key_record *key,
                                         struct arena *arena, struct key_material *ret,
                                         struct kms_error *reterr)
 {
-    CLEANUP(secret_freep) struct secret *material = secret_new(KEY_LEN);
+    CLEANUP(secret_freep) struct secret *material = NULL;
     struct key_material                  fresh = *ret;
     struct vault_material                m = { key, &fresh };
 
-    if (key->spec != SPEC_SYMMETRIC_DEFAULT)
-        return KMS_FAIL(reterr, KMS_E_UNSUPPORTED, "no materials of spec %d are made here",
-                        (int)key->spec);
-    if (material == NULL)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a material");
-    crypto_random(secret_data(material), KEY_LEN);
-    material_identify(v, key, secret_view(material), &fresh.id, fresh.check);
+    TRY(fresh_material(v, key->spec, &material, reterr));
+    TRY(material_identify(v, key, secret_view(material), &fresh.id, fresh.check, reterr));
     fresh.present = true;
     fresh.expiration = DOES_NOT_EXPIRE;
     fresh.valid_to = 0;

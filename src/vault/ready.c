@@ -1,8 +1,9 @@
-/* vault/ready.c - RSA wrapping keys made in advance, since making one takes longer than a request may.
+/* vault/ready.c - RSA keys made in advance, since making one takes longer than a request may: for wrapping,
+ * for KMS keys and for data key pairs.
  *
  * One thread fills the pools, one key at a time and at low priority: however many ask, it takes at most
  * one core, and that only when nobody else wants it. Ready keys lie in secret memory; one that is taken
- * is used for one answer of GetParametersForImport.
+ * is used for one answer only.
  */
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -15,7 +16,8 @@
 enum {
     NICENESS = 10,
     SPKI_MAX = 1024,
-    PAUSE_S = 1, /* after a failure, which can only be want of memory */
+    PAUSE_MS = 1000, /* after a failure, which can only be want of memory */
+    MINUTE_MS = 60 * 1000,
     NOTHING_TO_DO = -1,
 };
 
@@ -87,8 +89,10 @@ static void put(struct vault *v, int kind, struct ready_key *k)
     k->next = p->keys;
     p->keys = k;
     p->count++;
+    p->made++;
     if (w == NULL)
         return;
+    p->waiting--;
     p->first = w->next;
     if (p->first == NULL)
         p->last = NULL;
@@ -98,13 +102,18 @@ static void put(struct vault *v, int kind, struct ready_key *k)
     (void)pthread_mutex_lock(&v->ready_lock);
 }
 
-static void pause_locked(struct vault *v)
+/* With the lock held: until this time of the monotonic clock, or the end. */
+static void pause_locked(struct vault *v, int64_t until_ms)
 {
-    struct timespec until;
+    for (int64_t left = until_ms - clock_monotonic_ms(); left > 0 && !atomic_load(&v->ready_stop);
+         left = until_ms - clock_monotonic_ms())
+        clock_cond_wait(&v->ready_wake, &v->ready_lock, left);
+}
 
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PAUSE_S;
-    (void)pthread_cond_timedwait(&v->ready_wake, &v->ready_lock, &until);
+/* When the next key may be begun: the setting bounds what one who asks all the time can make us do. */
+static int64_t next_start(const struct vault *v, int64_t began_ms)
+{
+    return v->ready_per_minute == 0 ? began_ms : began_ms + MINUTE_MS / v->ready_per_minute;
 }
 
 static void *generator(void *arg)
@@ -119,14 +128,14 @@ static void *generator(void *arg)
             (void)pthread_cond_wait(&v->ready_wake, &v->ready_lock);
             continue;
         }
+        int64_t began = clock_monotonic_ms();
         v->ready_last = kind;
         (void)pthread_mutex_unlock(&v->ready_lock);
         struct ready_key *k = generate(v, kind);
         (void)pthread_mutex_lock(&v->ready_lock);
         if (k != NULL)
             put(v, kind, k);
-        else if (!atomic_load(&v->ready_stop))
-            pause_locked(v);
+        pause_locked(v, k != NULL ? next_start(v, began) : clock_monotonic_ms() + PAUSE_MS);
     }
     (void)pthread_mutex_unlock(&v->ready_lock);
     crypto_thread_cleanup();
@@ -174,7 +183,7 @@ void ready_stop(struct vault *v)
             free(w);
         }
         p->last = NULL;
-        p->count = 0;
+        p->count = p->waiting = 0;
     }
 }
 
@@ -212,6 +221,7 @@ void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(v
             else
                 p->first = w;
             p->last = w;
+            p->waiting++;
             (void)pthread_cond_signal(&v->ready_wake);
         }
         (void)pthread_mutex_unlock(&v->ready_lock);

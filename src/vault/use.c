@@ -1,4 +1,4 @@
-/* vault/use.c - the commands that use a material: encrypt, decrypt, re-encrypt, data keys. */
+/* vault/use.c - the commands that encrypt and decrypt: encrypt, decrypt, re-encrypt, data keys, pairs. */
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "vault/blob.h"
@@ -68,22 +68,49 @@ enum kms_status vault_decrypt(struct vault *v, struct vault_material m, struct b
     return KMS_OK;
 }
 
-enum kms_status vault_reencrypt(struct vault *v, struct vault_material from,
-                                struct bytes from_context, struct bytes blob,
-                                struct vault_material to, struct bytes to_context,
-                                struct buf *ret_blob, struct kms_error *reterr)
+/* --- any encryption algorithm ----------------------------------------------------------------------------- */
+
+static enum kms_status open_symmetric(struct vault *v, const struct vault_material *m,
+                                      struct bytes context, struct bytes blob, struct secret **ret,
+                                      struct kms_error *reterr)
 {
     size_t len = plain_len(blob);
 
-    if (len > LIMIT_CIPHERTEXT)
-        return KMS_FAIL(reterr, KMS_E_CIPHERTEXT, "too long for a blob");
-    CLEANUP(secret_freep) struct secret *plain = secret_new(len + 1);
+    if (len == 0 || len > LIMIT_CIPHERTEXT)
+        return KMS_FAIL(reterr, KMS_E_CIPHERTEXT, "not the length of a blob");
+    CLEANUP(secret_freep) struct secret *plain = secret_new(len);
     if (plain == NULL)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory to re-encrypt");
-    TRY(unseal(v, &from, from_context, blob, secret_data(plain), reterr));
-    return seal(v, &to, BLOB_ENCRYPT, to_context, bytes_of(secret_data(plain), len), ret_blob,
-                reterr);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory to decrypt");
+    TRY(unseal(v, m, context, blob, secret_data(plain), reterr));
+    *ret = TAKE(plain);
+    return KMS_OK;
 }
+
+enum kms_status use_decrypt(struct vault *v, const struct vault_material *m,
+                            enum algorithm algorithm, struct bytes context, struct bytes blob,
+                            struct secret **ret, struct kms_error *reterr)
+{
+    CLEANUP(material_done) struct material_use use = { 0 };
+
+    if (algorithm == ALGORITHM_SYMMETRIC_DEFAULT)
+        return open_symmetric(v, m, context, blob, ret, reterr);
+    TRY(material_use(v, m, &use, reterr));
+    return crypto_key_decrypt(use.key, algorithm, blob, ret, reterr);
+}
+
+enum kms_status use_encrypt(struct vault *v, const struct vault_material *m,
+                            enum algorithm algorithm, struct bytes context, struct bytes plain,
+                            struct buf *ret_blob, struct kms_error *reterr)
+{
+    CLEANUP(material_done) struct material_use use = { 0 };
+
+    if (algorithm == ALGORITHM_SYMMETRIC_DEFAULT)
+        return seal(v, m, BLOB_ENCRYPT, context, plain, ret_blob, reterr);
+    TRY(material_use(v, m, &use, reterr));
+    return crypto_key_encrypt(use.key, algorithm, plain, ret_blob, reterr);
+}
+
+/* --- data keys -------------------------------------------------------------------------------------------- */
 
 enum kms_status vault_generate_data_key(struct vault *v, struct vault_material m,
                                         struct bytes context, size_t len, struct buf *ret_blob,
@@ -97,6 +124,31 @@ enum kms_status vault_generate_data_key(struct vault *v, struct vault_material m
     TRY(seal(v, &m, BLOB_DATA_KEY, context, secret_view(key), ret_blob, reterr));
     if (ret_plain != NULL)
         buf_add(ret_plain, secret_view(key));
+    return KMS_OK;
+}
+
+static enum kms_status public_of(enum key_spec spec, struct bytes private_key, struct buf *out,
+                                 struct kms_error *reterr)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *pair = NULL;
+
+    TRY(crypto_key_open(spec, private_key, &pair, reterr));
+    return crypto_key_public(pair, out, reterr);
+}
+
+enum kms_status use_generate_pair(struct vault *v, const struct vault_command *c,
+                                  struct vault_result *ret, struct kms_error *reterr)
+{
+    CLEANUP(material_done) struct material_use use = { 0 };
+    CLEANUP(secret_freep) struct secret       *pair = NULL;
+
+    if (c->dry_run)
+        return material_use(v, &c->from, &use, reterr);
+    TRY(fresh_material(v, c->pair_spec, &pair, reterr));
+    TRY(public_of(c->pair_spec, secret_view(pair), &ret->public_key, reterr));
+    TRY(seal(v, &c->from, BLOB_DATA_KEY, c->context, secret_view(pair), &ret->blob, reterr));
+    if (c->want_plain)
+        buf_add(&ret->plain, secret_view(pair));
     return KMS_OK;
 }
 

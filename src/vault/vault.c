@@ -90,7 +90,8 @@ static struct vault *vault_alloc(const struct vault_config *config)
         v->ready[kind].target = config->ready_keys[kind];
     (void)pthread_mutex_init(&v->domain_lock, NULL);
     (void)pthread_mutex_init(&v->ready_lock, NULL);
-    (void)pthread_cond_init(&v->ready_wake, NULL);
+    clock_cond_init(&v->ready_wake);
+    v->ready_per_minute = config->ready_per_minute;
     (void)pthread_mutex_init(&v->signing_lock, NULL);
     return v;
 }
@@ -171,8 +172,12 @@ void vault_status(struct vault *v, struct vault_status *ret)
         slot_file_counts(v->slots[i], &ret->slots_used[i], &ret->slots_total[i],
                          &ret->generation[i]);
     (void)pthread_mutex_lock(&v->ready_lock);
-    for (int kind = 0; kind < READY_KINDS; kind++)
-        ret->ready_keys[kind] = v->ready[kind].count;
+    for (int kind = 0; kind < READY_KINDS; kind++) {
+        const struct ready_pool *p = &v->ready[kind];
+        ret->ready_keys[kind] = p->count;
+        ret->ready_waiting[kind] = p->waiting;
+        ret->ready_made[kind] = p->made;
+    }
     (void)pthread_mutex_unlock(&v->ready_lock);
 }
 

@@ -31,9 +31,10 @@ struct vault_config {
     bool        allow_grade_c; /* start although slots cannot be erased for certain (--dev: true) */
     bool        development; /* a missing root key file is refused all the same; this only silences
                                    main's warning of vault_status.root_on_data_filesystem          */
-    unsigned    ready_keys[3]; /* target pool sizes of RSA wrapping keys: 2048, 3072, 4096        */
-    unsigned    cache_idle_s;  /* opened material is wiped after this many idle seconds (60)      */
-    struct file_alarm alarm; /* rung when a slot file, once open, cannot be written or synced    */
+    unsigned    ready_keys[3]; /* target pool sizes of ready RSA keys: 2048, 3072, 4096           */
+    unsigned    ready_per_minute; /* keys made for the pools at most; 0: no limit                 */
+    unsigned    cache_idle_s; /* opened material is wiped after this many idle seconds (60)      */
+    struct file_alarm alarm;  /* rung when a slot file, once open, cannot be written or synced    */
     struct clock     *clock;
     struct epoch     *epoch;
 };
@@ -72,6 +73,8 @@ struct vault_status {
     uint64_t          generation[2]; /* slot file generations, by enum slot_class                */
     uint32_t          slots_used[2], slots_total[2];
     unsigned          ready_keys[3]; /* in the pools now                                         */
+    unsigned          ready_waiting[3]; /* requests that wait for one                            */
+    uint64_t          ready_made[3];    /* since the start                                       */
     size_t            cached_materials;
     bool root_on_data_filesystem; /* main warns of it outside development: a thief of the
                                                  disk has both halves                            */
@@ -128,10 +131,6 @@ KMS_MUST_CHECK enum kms_status vault_encrypt(struct vault *v, struct vault_mater
 KMS_MUST_CHECK enum kms_status vault_decrypt(struct vault *v, struct vault_material m,
                                              struct bytes context, struct bytes blob,
                                              struct buf *ret_plain, struct kms_error *reterr);
-KMS_MUST_CHECK enum kms_status vault_reencrypt(struct vault *v, struct vault_material from,
-                                               struct bytes from_context, struct bytes blob,
-                                               struct vault_material to, struct bytes to_context,
-                                               struct buf *ret_blob, struct kms_error *reterr);
 /* A random data key of `len` bytes. `ret_plain` may be NULL (WithoutPlaintext). */
 KMS_MUST_CHECK enum kms_status vault_generate_data_key(struct vault *v, struct vault_material m,
                                                        struct bytes context, size_t len,
@@ -152,7 +151,8 @@ KMS_MUST_CHECK bool vault_blob_inspect(struct bytes blob, struct blob_header *re
 
 /* --- making materials: these write a slot (fdatasync) and so may block; slow lane ---------------------- */
 
-/* Generates a material for `key` (AWS_KMS origin) in a durable slot. Fills id, check, sealed, present of
+/* Generates a material for `key` (AWS_KMS origin) in a durable slot; KMS_E_THROTTLED (no message) for an RSA
+ * key when the pool is empty: vault_when_ready. Fills id, check, sealed, present of
  * *ret; strings of `sealed` lie in `arena`. If the caller's commit fails it must vault_release the slot. */
 KMS_MUST_CHECK enum kms_status vault_generate_material(struct vault            *v,
                                                        const struct key_record *key,

@@ -8,7 +8,9 @@
  *   material.c   materials at rest: id, wrapping, AAD
  *   cache.c      opened materials
  *   blob.c       ciphertext blobs
- *   use.c        encrypt, decrypt, data keys (command.c: the same as messages)
+ *   use.c        encrypt, decrypt, data keys
+ *   sign.c       signatures, MACs, key agreement, encapsulation, public keys
+ *   command.c    all of them as messages
  *   ready.c      RSA wrapping keys made in advance
  *   import.c     tokens and imports
  *   principal.c  secret access keys, SigV4 signing keys
@@ -20,6 +22,8 @@
 
 #include "base/index.h"
 #include "crypto/crypto.h"
+#include "crypto/key.h"
+#include "vault/command.h"
 #include "vault/slot_file.h"
 #include "vault/vault.h"
 
@@ -56,6 +60,8 @@ struct ready_pool {
     struct ready_key    *keys;
     unsigned             count;
     unsigned             target;
+    unsigned             waiting; /* length of the list of waiters */
+    uint64_t             made;    /* since the start */
     struct ready_waiter *first, *last;
 };
 
@@ -65,6 +71,7 @@ struct cache {
     struct index   *index; /* by slot: read without locks, written under `lock` */
     pthread_mutex_t lock;
     struct opened  *bucket[CACHE_BUCKETS]; /* by material id                     */
+    size_t          n_parsed;              /* entries that hold a parsed key     */
     struct opened  *retired;               /* unlinked, waiting for vault_reclaim              */
 };
 
@@ -86,6 +93,7 @@ struct vault {
     pthread_cond_t    ready_wake;
     struct ready_pool ready[READY_KINDS];
     int               ready_last; /* the kind made last */
+    unsigned          ready_per_minute;
     pthread_t         ready_thread;
     bool              ready_started;
     _Atomic bool      ready_stop;
@@ -139,9 +147,11 @@ void domains_free(struct vault *v);
 
 /* --- material.c ----------------------------------------------------------------------------------- */
 
-/* Material id and the second, secret tag (trust-model 2.6). */
-void material_identify(struct vault *v, const struct key_record *key, struct bytes material,
-                       struct material_id *ret_id, uint8_t ret_check[32]);
+/* Material id and the second, secret tag (trust-model 2.6). Of raw bytes, or of the public half of a
+ * key pair: it stands for the private one, whatever its encoding (recorded-imports R16). */
+KMS_MUST_CHECK enum kms_status material_identify(struct vault *v, const struct key_record *key,
+                                                 struct bytes material, struct material_id *ret_id,
+                                                 uint8_t ret_check[32], struct kms_error *reterr);
 /* Seals secret bytes: fresh shred key in a slot of the class, AES-256-GCM under a key of domain key
  * and shred key. `aad` gets what binds it, appended by `bind` once slot and version are known. */
 typedef void (*bind_fn)(const struct vault *v, const void *what, const struct sealed *sealed,
@@ -162,13 +172,18 @@ KMS_MUST_CHECK enum kms_status material_open(struct vault *v, const struct seal_
                                              struct kms_error *reterr);
 /* The request for a material of a key: borrows both. */
 struct seal_request material_request(const struct vault_material *m);
+/* New canonical material of a spec; RSA out of the pools: KMS_E_THROTTLED when none is ready. */
+KMS_MUST_CHECK enum kms_status fresh_material(struct vault *v, enum key_spec spec,
+                                              struct secret **ret, struct kms_error *reterr);
 
 /* --- cache.c -------------------------------------------------------------------------------------- */
 
-/* A material in use: `own` is set when it could not be cached and is freed by material_done. */
+/* A material in use: raw bytes, or the parsed key of asymmetric specs. What could not be cached is
+ * `own` and freed by material_done. */
 struct material_use {
-    struct secret *secret;
-    struct secret *own;
+    struct secret     *secret;
+    struct crypto_key *key;
+    bool               own;
 };
 /* Checks presence and expiry, finds the opened material or opens it. Inside an epoch section. */
 KMS_MUST_CHECK enum kms_status material_use(struct vault *v, const struct vault_material *m,
@@ -176,6 +191,37 @@ KMS_MUST_CHECK enum kms_status material_use(struct vault *v, const struct vault_
 void material_done(struct material_use *use); /* for CLEANUP */
 KMS_MUST_CHECK enum kms_status cache_init(struct cache *c, struct kms_error *reterr);
 void cache_free(struct cache *c);
+
+/* --- use.c, sign.c: what command.c puts together --------------------------------------------------- */
+
+/* The plaintext under any encryption algorithm; *ret NULL: it is empty. */
+KMS_MUST_CHECK enum kms_status use_decrypt(struct vault *v, const struct vault_material *m,
+                                           enum algorithm algorithm, struct bytes context,
+                                           struct bytes blob, struct secret **ret,
+                                           struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_encrypt(struct vault *v, const struct vault_material *m,
+                                           enum algorithm algorithm, struct bytes context,
+                                           struct bytes plain, struct buf *ret_blob,
+                                           struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_generate_pair(struct vault *v, const struct vault_command *c,
+                                                 struct vault_result *ret,
+                                                 struct kms_error    *reterr);
+KMS_MUST_CHECK enum kms_status use_sign(struct vault *v, const struct vault_command *c,
+                                        struct vault_result *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_verify(struct vault *v, const struct vault_command *c,
+                                          struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_mac(struct vault *v, const struct vault_command *c,
+                                       struct vault_result *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_mac_verify(struct vault *v, const struct vault_command *c,
+                                              struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_derive(struct vault *v, const struct vault_command *c,
+                                          struct vault_result *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_encapsulate(struct vault *v, const struct vault_command *c,
+                                               struct vault_result *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_decapsulate(struct vault *v, const struct vault_command *c,
+                                               struct vault_result *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status use_public_key(struct vault *v, const struct vault_command *c,
+                                              struct vault_result *ret, struct kms_error *reterr);
 
 /* --- ready.c -------------------------------------------------------------------------------------- */
 

@@ -292,3 +292,26 @@ enum kms_status fixture_decrypt(struct fixture *f, struct vault_material m, stru
     epoch_leave(f->epoch, f->reader);
     return status;
 }
+
+enum kms_status fixture_reencrypt(struct vault *v, const struct fixture_reencryption *r,
+                                  struct buf *out)
+{
+    const struct vault_command command = {
+        .kind = VAULT_REENCRYPT,
+        .from = r->from,
+        .to = r->to,
+        .algorithm = ALGORITHM_SYMMETRIC_DEFAULT,
+        .to_algorithm = ALGORITHM_SYMMETRIC_DEFAULT,
+        .context = r->from_context,
+        .to_context = r->to_context,
+        .input = r->blob,
+    };
+    struct vault_result result;
+
+    vault_result_init(&result);
+    enum kms_status status = vault_run(v, &command, &result, NULL);
+    if (status == KMS_OK)
+        buf_add(out, buf_bytes(&result.blob));
+    vault_result_release(&result);
+    return status;
+}

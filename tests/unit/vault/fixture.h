@@ -59,3 +59,10 @@ enum kms_status fixture_encrypt(struct fixture *f, struct vault_material m, stru
                                 struct bytes plain, struct buf *out);
 enum kms_status fixture_decrypt(struct fixture *f, struct vault_material m, struct bytes context,
                                 struct bytes blob, struct buf *out);
+/* ReEncrypt between symmetric materials, as a command; appends the new blob. */
+struct fixture_reencryption {
+    struct vault_material from, to;
+    struct bytes          from_context, to_context, blob;
+};
+enum kms_status fixture_reencrypt(struct vault *v, const struct fixture_reencryption *r,
+                                  struct buf *out);

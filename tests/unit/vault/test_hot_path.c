@@ -94,9 +94,16 @@ static enum kms_status decrypt_other_context(struct work *w)
 
 static enum kms_status reencrypt_32(struct work *w)
 {
-    return vault_reencrypt(w->f.v, fixture_current(w->key), BYTES_LIT("context"),
-                           buf_bytes(&w->blob), fixture_current(w->other), BYTES_LIT("context"),
-                           &w->out, NULL);
+    const struct vault_command command = {
+        .kind = VAULT_REENCRYPT,
+        .from = fixture_current(w->key),
+        .to = fixture_current(w->other),
+        .context = BYTES_LIT("context"),
+        .to_context = BYTES_LIT("context"),
+        .input = buf_bytes(&w->blob),
+    };
+
+    return vault_run(w->f.v, &command, &w->result, NULL);
 }
 
 static enum kms_status data_key_32(struct work *w)

@@ -60,11 +60,10 @@ static void test_commands(void **state)
     assert_int_equal(plain.len, PLAIN.len); /* nothing was appended */
 
     epoch_enter(f.epoch, f.reader);
-    assert_int_equal(
-        vault_reencrypt(f.v, ma, CTX, buf_bytes(&blob), mb, BYTES_LIT("new"), &other, NULL),
-        KMS_OK);
-    assert_int_equal(vault_reencrypt(f.v, mb, CTX, buf_bytes(&blob), ma, CTX, &other, NULL),
-                     KMS_E_CIPHERTEXT);
+    const struct fixture_reencryption there = { ma, mb, CTX, BYTES_LIT("new"), buf_bytes(&blob) };
+    const struct fixture_reencryption wrong = { mb, ma, CTX, CTX, buf_bytes(&blob) };
+    assert_int_equal(fixture_reencrypt(f.v, &there, &other), KMS_OK);
+    assert_int_equal(fixture_reencrypt(f.v, &wrong, &other), KMS_E_CIPHERTEXT);
     epoch_leave(f.epoch, f.reader);
     assert_int_equal(other.ptr[2], BLOB_ENCRYPT);
     buf_reset(&plain);
