@@ -248,13 +248,6 @@ static void test_spec_texts(void **state)
         { "\"KeySpec\":\"SM2\",\"KeyUsage\":\"SIGN_VERIFY\"", KMS_E_UNSUPPORTED,
           "KeySpec SM2 is not supported in this Region" },
         /* well-formed, but of a later release */
-        { "\"KeySpec\":\"RSA_4096\",\"KeyUsage\":\"SIGN_VERIFY\"", KMS_E_UNSUPPORTED,
-          "Trent does not implement KeySpec RSA_4096 yet." },
-        { "\"CustomerMasterKeySpec\":\"HMAC_224\",\"KeyUsage\":\"GENERATE_VERIFY_MAC\",\"Origin\":"
-          "\"EXTERNAL\"",
-          KMS_E_UNSUPPORTED, "Trent does not implement KeySpec HMAC_224 yet." },
-        { "\"KeySpec\":\"ML_DSA_87\",\"KeyUsage\":\"SIGN_VERIFY\"", KMS_E_UNSUPPORTED,
-          "Trent does not implement KeySpec ML_DSA_87 yet." },
         { "\"Origin\":\"AWS_CLOUDHSM\"", KMS_E_UNSUPPORTED,
           "Trent does not implement custom key stores yet." },
         { "\"Origin\":\"EXTERNAL_KEY_STORE\",\"XksKeyId\":\"x\"", KMS_E_UNSUPPORTED,

@@ -78,26 +78,37 @@ static const struct expected {
     { "CreateKey", "EDPIUCG",
       "Policy Description KeyUsage CustomerMasterKeySpec KeySpec Origin CustomKeyStoreId "
       "BypassPolicyLockoutSafetyCheck Tags MultiRegion XksKeyId" },
+    { "Decapsulate", "EG",
+      "*KeyId *SharedSecretCiphertextBlob *EncapsulationAlgorithm GrantTokens DryRun" },
     { "Decrypt", "EG",
       "CiphertextBlob EncryptionContext GrantTokens KeyId EncryptionAlgorithm Recipient DryRun "
       "DryRunModifiers" },
     { "DeleteAlias", "EDPIUCG", "*AliasName" },
     { "DeleteImportedKeyMaterial", "EDPI", "*KeyId KeyMaterialId" },
+    { "DeriveSharedSecret", "EG",
+      "*KeyId *KeyAgreementAlgorithm *PublicKey GrantTokens DryRun Recipient" },
     { "DescribeKey", "EDPIUCG", "*KeyId GrantTokens" },
     { "DisableKey", "EDU", "*KeyId" },
     { "DisableKeyRotation", "EG", "*KeyId" },
     { "EnableKey", "EDU", "*KeyId" },
     { "EnableKeyRotation", "EG", "*KeyId RotationPeriodInDays" },
+    { "Encapsulate", "EG", "*KeyId *EncapsulationAlgorithm GrantTokens DryRun" },
     { "Encrypt", "EG",
       "*KeyId *Plaintext EncryptionContext GrantTokens EncryptionAlgorithm DryRun" },
     { "GenerateDataKey", "EG",
       "*KeyId EncryptionContext NumberOfBytes KeySpec GrantTokens Recipient DryRun" },
+    { "GenerateDataKeyPair", "EG",
+      "EncryptionContext *KeyId *KeyPairSpec GrantTokens DryRun Recipient" },
+    { "GenerateDataKeyPairWithoutPlaintext", "EG",
+      "EncryptionContext *KeyId *KeyPairSpec GrantTokens DryRun" },
     { "GenerateDataKeyWithoutPlaintext", "EG",
       "*KeyId EncryptionContext KeySpec NumberOfBytes GrantTokens DryRun" },
+    { "GenerateMac", "EG", "*Message *KeyId *MacAlgorithm GrantTokens DryRun" },
     { "GenerateRandom", "EDPIUCG", "NumberOfBytes CustomKeyStoreId Recipient" },
     { "GetKeyRotationStatus", "EDPIUCG", "*KeyId" },
     { "GetKeyLastUsage", "EDPIUCG", "*KeyId" },
     { "GetParametersForImport", "EDI", "*KeyId *WrappingAlgorithm *WrappingKeySpec" },
+    { "GetPublicKey", "EDG", "*KeyId GrantTokens" },
     { "ImportKeyMaterial", "EDIG",
       "*KeyId *ImportToken *EncryptedKeyMaterial ValidTo ExpirationModel ImportType "
       "KeyMaterialDescription KeyMaterialId" },
@@ -111,10 +122,14 @@ static const struct expected {
       "GrantTokens DryRun DryRunModifiers" },
     { "RotateKeyOnDemand", "E", "*KeyId" },
     { "ScheduleKeyDeletion", "EDIUC", "*KeyId PendingWindowInDays" },
+    { "Sign", "EG", "*KeyId *Message MessageType GrantTokens *SigningAlgorithm DryRun" },
     { "TagResource", "EDIUCG", "*KeyId *Tags" },
     { "UntagResource", "EDIUCG", "*KeyId *TagKeys" },
     { "UpdateAlias", "EDIUCG", "*AliasName *TargetKeyId" },
     { "UpdateKeyDescription", "EDIUCG", "*KeyId *Description" },
+    { "Verify", "EG",
+      "*KeyId *Message MessageType *Signature *SigningAlgorithm GrantTokens DryRun" },
+    { "VerifyMac", "EG", "*Message *KeyId *MacAlgorithm *Mac GrantTokens DryRun" },
 };
 
 static bool among(const char *name, const char *const *list)
@@ -302,13 +317,36 @@ static void test_empty_answers(void **state)
 /* kms-behaviour 4.2 and 4.3 */
 static void test_identifiers(void **state)
 {
-    static const char *const any[] = { "Encrypt", "GenerateDataKey",
-                                       "GenerateDataKeyWithoutPlaintext", "DescribeKey", NULL };
+    static const char *const any[] = { "Encrypt",
+                                       "GenerateDataKey",
+                                       "GenerateDataKeyWithoutPlaintext",
+                                       "GenerateDataKeyPair",
+                                       "GenerateDataKeyPairWithoutPlaintext",
+                                       "GenerateMac",
+                                       "VerifyMac",
+                                       "Sign",
+                                       "Verify",
+                                       "DeriveSharedSecret",
+                                       "Encapsulate",
+                                       "Decapsulate",
+                                       "GetPublicKey",
+                                       "DescribeKey",
+                                       NULL };
     static const char *const foreign[] = { "Encrypt",
                                            "Decrypt",
                                            "ReEncrypt",
                                            "GenerateDataKey",
                                            "GenerateDataKeyWithoutPlaintext",
+                                           "GenerateDataKeyPair",
+                                           "GenerateDataKeyPairWithoutPlaintext",
+                                           "GenerateMac",
+                                           "VerifyMac",
+                                           "Sign",
+                                           "Verify",
+                                           "DeriveSharedSecret",
+                                           "Encapsulate",
+                                           "Decapsulate",
+                                           "GetPublicKey",
                                            "DescribeKey",
                                            "GetKeyRotationStatus",
                                            NULL };
@@ -350,19 +388,30 @@ static void test_origins(void **state)
 
 static void test_secrets_and_dry_run(void **state)
 {
-    static const char *const secret[] = { "Decrypt", "GenerateDataKey", "GenerateRandom", NULL };
-    static const char *const crypto[] = {
-        "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
-        NULL
+    static const char *const secret[] = {
+        "Decrypt",     "GenerateDataKey", "GenerateDataKeyPair", "GenerateRandom",
+        "Encapsulate", "Decapsulate",     "DeriveSharedSecret",  NULL
+    };
+    /* by usage */
+    static const char *const crypto[USAGE_COUNT][8] = {
+        [USAGE_ENCRYPT_DECRYPT] = { "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey",
+                                    "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair",
+                                    "GenerateDataKeyPairWithoutPlaintext", NULL },
+        [USAGE_SIGN_VERIFY] = { "Sign", "Verify", NULL },
+        [USAGE_GENERATE_VERIFY_MAC] = { "GenerateMac", "VerifyMac", NULL },
+        [USAGE_KEY_AGREEMENT] = { "DeriveSharedSecret", NULL },
+        [USAGE_ENCAPSULATE_DECAPSULATE] = { "Encapsulate", "Decapsulate", NULL },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
         const struct operation *op = row_of(expected[i].name);
         assert_int_equal((op->flags & OP_SECRET_REPLY) != 0, among(op->name, secret));
-        assert_int_equal((op->flags & OP_CRYPTO) != 0, among(op->name, crypto));
-        if (among(op->name, crypto))
-            assert_int_equal(op->usages, 1u << USAGE_ENCRYPT_DECRYPT);
+        uint32_t usages = 0;
+        for (size_t usage = 0; usage < USAGE_COUNT; usage++)
+            usages |= among(op->name, crypto[usage]) ? 1u << usage : 0;
+        assert_int_equal((op->flags & OP_CRYPTO) != 0, usages != 0);
+        assert_int_equal(op->usages, usages);
     }
 }
 
@@ -385,16 +434,15 @@ static void test_what_counts_as_use(void **state)
 /* Members with what must never be in a record (trust-model 5.2), and fields that do not overlap. */
 static void test_shapes(void **state)
 {
-    static const char *const unseen[] = { "Plaintext",
-                                          "CiphertextBlob",
-                                          "EncryptedKeyMaterial",
-                                          "ImportToken",
-                                          "GrantTokens",
-                                          "Policy",
-                                          "Recipient",
-                                          NULL };
-    size_t                   n = 0;
-    const struct operation  *rows = operation_rows(&n);
+    static const char *const unseen[] = {
+        "Plaintext",   "CiphertextBlob", "EncryptedKeyMaterial",
+        "ImportToken", "GrantTokens",    "Policy",
+        "Recipient",   "Message",        "Signature",
+        "Mac",         "PublicKey",      "SharedSecretCiphertextBlob",
+        NULL
+    };
+    size_t                  n = 0;
+    const struct operation *rows = operation_rows(&n);
 
     (void)state;
     for (size_t i = 0; i < n; i++) {

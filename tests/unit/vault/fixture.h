@@ -1,6 +1,7 @@
 /* tests/unit/vault/fixture.h - a vault in a folder of its own, and records to use it with. */
 #pragma once
 
+#include "vault/command.h"
 #include "vault/vault.h"
 
 struct fixture {

@@ -55,6 +55,7 @@ struct work {
     struct key_record        *key;
     struct key_record        *other;
     struct buf                blob, plain, out;
+    struct vault_result       result;
     struct access_key_record *access;
 };
 
@@ -170,6 +171,8 @@ static void test_cost(void **state)
                                      bytes_of(data, 32), &w.blob),
                      KMS_OK);
     (void)buf_reserve(&w.out, 8192);
+    vault_result_init(&w.result);
+    (void)buf_reserve(&w.result.blob, 4096);
     (void)buf_reserve(&w.plain, 8192);
 
     measure(&w, "encrypt 32 bytes", encrypt_32);
@@ -187,6 +190,7 @@ static void test_cost(void **state)
     buf_release(&w.blob);
     buf_release(&w.plain);
     buf_release(&w.out);
+    vault_result_release(&w.result);
     fixture_close(&w.f);
 }
 
