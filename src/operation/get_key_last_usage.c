@@ -19,9 +19,14 @@ static void put_uuid(struct json_writer *w, const char *name, const uint8_t uuid
     json_put_string(w, name, bytes_of(text, sizeof text));
 }
 
+/* Of a key that was never used: an empty object, as the API model says. */
 static void put_use(struct json_writer *w, const struct key_usage_mark *use)
 {
     json_open_object(w, "KeyLastUsage");
+    if (use->operation == TRACKED_NONE) {
+        json_close_object(w);
+        return;
+    }
     json_put_str(w, "Operation", tracked_operation_name(use->operation));
     json_put_time(w, "Timestamp", use->at);
     put_uuid(w, "CloudTrailEventId", use->event_id);
@@ -38,8 +43,7 @@ enum kms_status op_get_key_last_usage_finish(struct op_call *call, struct kms_er
         return KMS_REFUSE(reterr, KMS_E_NOT_FOUND, "Key '%.*s' does not exist",
                           BYTES_FMT(key->name.arn)); /* gone since the request found it */
     json_put_string(call->answer, "KeyId", key->name.arn);
-    if (usage.last.operation != TRACKED_NONE)
-        put_use(call->answer, &usage.last);
+    put_use(call->answer, &usage.last);
     json_put_time(call->answer, "TrackingStartDate",
                   usage.since > key->created ? usage.since : key->created);
     json_put_time(call->answer, "KeyCreationDate", key->created);

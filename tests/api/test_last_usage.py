@@ -15,9 +15,9 @@ MEMBERS = ("Operation", "CloudTrailEventId", "KmsRequestId")
 
 
 def usage(kms, key):
-    """KeyLastUsage without its Timestamp; None if there is none."""
-    last = kms.get_key_last_usage(KeyId=key).get("KeyLastUsage")
-    return last and {name: last[name] for name in MEMBERS}
+    """KeyLastUsage without its Timestamp; None of a key that was never used: the empty object."""
+    last = kms.get_key_last_usage(KeyId=key)["KeyLastUsage"]
+    return {name: last[name] for name in MEMBERS} if last else None
 
 
 def made_by(server, operation, answer):
@@ -36,7 +36,7 @@ def key(kms):
 def test_never_used(kms, key):
     answer = kms.get_key_last_usage(KeyId=key["KeyId"])
     del answer["ResponseMetadata"]
-    assert answer == {"KeyId": key["Arn"], "TrackingStartDate": key["CreationDate"],
+    assert answer == {"KeyId": key["Arn"], "KeyLastUsage": {}, "TrackingStartDate": key["CreationDate"],
                       "KeyCreationDate": key["CreationDate"]}
 
 
@@ -205,7 +205,7 @@ def test_database_from_before_tracking(new_server):
     server.start()
     kms = server.client()
     first = kms.get_key_last_usage(KeyId=old["KeyId"])
-    assert "KeyLastUsage" not in first
+    assert first["KeyLastUsage"] == {}
     assert first["KeyCreationDate"] == old["CreationDate"] < first["TrackingStartDate"]
     new = kms.create_key()["KeyMetadata"]
     assert kms.get_key_last_usage(KeyId=new["KeyId"])["TrackingStartDate"] == new["CreationDate"]
