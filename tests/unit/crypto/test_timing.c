@@ -25,7 +25,7 @@
 #include "crypto/key.h"
 #include "crypto/self_test_data.h"
 
-enum { TRIES = 5, CROP_PERCENT = 80, QUICK_SAMPLES = 20000, SLOW_DIVISOR = 20 };
+enum { TRIES = 8, CROP_PERCENT = 80, QUICK_SAMPLES = 20000, SLOW_DIVISOR = 20 };
 static const double LEAK = 4.5;     /* |t| from which on the classes differ */
 static const double LEAK_SURE = 50; /* of the comparison that leaks          */
 
