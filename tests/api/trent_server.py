@@ -125,6 +125,16 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             return answer.read().decode()
 
+    def status(self):
+        """What the page for the operator's tool says, through the local socket."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.data / "trent.sock"))
+            s.sendall(b"GET /_trent/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while chunk := s.recv(65536):
+                answer += chunk
+        return json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
     def health(self):
         """The status of /_trent/health: 200 or 503."""
         try:

@@ -10,30 +10,24 @@ import base64
 import datetime
 import json
 import os
-import pathlib
 import struct
-import subprocess
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-from memory import instrumented
+import shim
 from storage import copy_of, find_bytes
 from trent_server import Server, imported_key, wrap
 from wire import Wire, refusal
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-SHIM = pathlib.Path(__file__).with_name("clock_shim.c")
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    path = tmp_path_factory.mktemp("shim") / "clock_shim.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror",
-                    "-shared", "-fPIC", "-o", str(path), str(SHIM)], check=True)
-    return path
+    return shim.build("clock_shim", tmp_path_factory.mktemp("shim"))
 
 
 class Site:
@@ -46,9 +40,7 @@ class Site:
         self.set(0)
         with Server(folder / "data"):
             pass
-        preload = {"LD_PRELOAD": str(library), "TRENT_TEST_CLOCK": str(self.offsets)}
-        if instrumented():
-            preload["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        preload = shim.preloaded(library, TRENT_TEST_CLOCK=self.offsets)
         self.server = Server(folder / "data", "--regions=us-east-1", dev=False, env=preload)
         self.server.start()
 

@@ -12,7 +12,6 @@ import os
 import random
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -369,16 +368,6 @@ memory_tests = [needs_root(), pytest.mark.skipif(instrumented(), reason="sanitiz
 READABLE = {"TRENT_SECRET_MEMORY": "mlock"}
 
 
-def secret_memory(server):
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect(str(server.data / "trent.sock"))
-        s.sendall(b"GET /_trent/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
-        answer = b""
-        while chunk := s.recv(65536):
-            answer += chunk
-    return json.loads(answer.split(b"\r\n\r\n", 1)[1])["secretMemory"]
-
-
 @pytest.fixture(scope="module")
 def readable(tmp_path_factory):
     """A server whose memory for keys can be read; opened material is wiped after a second without use."""
@@ -401,7 +390,7 @@ class TestMemory:
 
     def test_keys_in_use_are_hidden(self, server, kms, tmp_path):
         """The server as users run it: not even root finds a key that is in use."""
-        if secret_memory(server) != "memfd_secret":
+        if server.status()["secretMemory"] != "memfd_secret":
             pytest.skip("this kernel has no memfd_secret")
         material = os.urandom(32)
         key, _ = imported_key(kms, material)
@@ -417,7 +406,7 @@ class TestMemory:
 
     def test_keys_in_use_once(self, long_cached, tmp_path):
         """With readable memory the search finds them, in one copy each, and nothing that is not needed."""
-        assert secret_memory(long_cached) == "mlock"
+        assert long_cached.status()["secretMemory"] == "mlock"
         kms = long_cached.client()
         material = os.urandom(32)
         key, _ = imported_key(kms, material)

@@ -8,27 +8,21 @@ A preloaded library makes the calls fail (disk_shim.c).
 """
 import errno
 import os
-import pathlib
 import struct
-import subprocess
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from memory import instrumented
+import shim
 from trent_server import Server, external_key, import_material, imported_key, parameters_for
 
-SHIM = pathlib.Path(__file__).with_name("disk_shim.c")
 SYNCS, WRITES = 1, 2
 EX_IOERR = 74
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    path = tmp_path_factory.mktemp("shim") / "disk_shim.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror",
-                    "-shared", "-fPIC", "-o", str(path), str(SHIM)], check=True)
-    return path
+    return shim.build("disk_shim", tmp_path_factory.mktemp("shim"))
 
 
 class Disk:
@@ -37,10 +31,7 @@ class Disk:
     def __init__(self, folder, library):
         self.control = folder / "fault"
         self.works()
-        env = {"LD_PRELOAD": str(library), "TRENT_TEST_DISK": str(self.control)}
-        if instrumented():
-            env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        self.server = Server(folder / "data", env=env).start()
+        self.server = Server(folder / "data", env=shim.preloaded(library, TRENT_TEST_DISK=self.control)).start()
         self.kms = self.server.client()
 
     def _set(self, call, error, end):

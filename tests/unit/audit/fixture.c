@@ -1,7 +1,7 @@
 /* tests/unit/audit/fixture.c - see fixture.h. */
 #include "fixture.h"
+#include "folder.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,21 +54,13 @@ int fixture_setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
 
     fixture_close(f);
     clock_free(f->clock);
-    int failed = nftw(f->home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int failed = folder_remove(f->home);
     free(f);
     return failed;
 }

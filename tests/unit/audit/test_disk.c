@@ -1,6 +1,7 @@
 /* tests/unit/audit/test_disk.c - a full and a failing disk (trust-model 5.6, 6.2): clean errors, a chain
  * that stays whole, rights that can still be taken away, and recovery without a restart. */
 #include "fixture.h"
+#include "alarm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,23 +127,9 @@ static void assert_records(struct fixture *f, uint64_t events)
     assert_int_equal(r.records - r.checkpoints, events);
 }
 
-/* What the alarm was told. */
-struct rung {
-    unsigned times;
-    char     what[256];
-};
-
-static void note_alarm(void *ctx, const char *what)
-{
-    struct rung *r = ctx;
-
-    r->times++;
-    (void)snprintf(r->what, sizeof r->what, "%s", what);
-}
-
 static void open_with_alarm(struct fixture *f, struct rung *rung)
 {
-    f->config.alarm = (struct file_alarm){ note_alarm, rung };
+    f->config.alarm = rung_alarm(rung);
     fixture_open(f);
 }
 

@@ -116,6 +116,46 @@ static void test_monotonic(void **state)
     assert_true((int64_t)(ns / 1000000) - ms < 1000);
 }
 
+struct waiting {
+    pthread_mutex_t lock;
+    pthread_cond_t  cond;
+    bool            called;
+};
+
+static void *call_soon(void *arg)
+{
+    struct waiting *w = arg;
+
+    (void)pthread_mutex_lock(&w->lock);
+    w->called = true;
+    (void)pthread_cond_signal(&w->cond);
+    (void)pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static void test_waits_for_a_time(void **state)
+{
+    struct waiting w = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    pthread_t      thread;
+
+    (void)state;
+    clock_cond_init(&w.cond);
+    (void)pthread_mutex_lock(&w.lock);
+    int64_t began = clock_monotonic_ms();
+    for (int64_t left = 1120; left > 0;
+         left = began + 1120 - clock_monotonic_ms()) /* over a second */
+        clock_cond_wait(&w.cond, &w.lock, left);
+    assert_true(clock_monotonic_ms() - began < 20000);
+
+    assert_int_equal(pthread_create(&thread, NULL, call_soon, &w), 0);
+    while (!w.called)
+        clock_cond_wait(&w.cond, &w.lock, 20000);
+    assert_true(clock_monotonic_ms() - began < 20000);
+    (void)pthread_mutex_unlock(&w.lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    (void)pthread_cond_destroy(&w.cond);
+}
+
 static void *look_often(void *arg)
 {
     struct clock *c = arg;
@@ -158,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_is_certain_without_jumps),
         cmocka_unit_test(test_is_uncertain_below_the_floor),
         cmocka_unit_test(test_monotonic),
+        cmocka_unit_test(test_waits_for_a_time),
         cmocka_unit_test(test_no_thread_sees_it_go_back),
     };
 

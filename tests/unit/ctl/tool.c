@@ -1,7 +1,7 @@
 /* tests/unit/ctl/tool.c - see tool.h. */
 #include "tool.h"
+#include "folder.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 
 #include "base/secret.h"
@@ -28,17 +28,9 @@ int tool_setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int tool_teardown(void **state)
 {
-    int failed = nftw(*state, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int failed = folder_remove(*state);
 
     free(*state);
     return failed;

@@ -1,5 +1,4 @@
 /* tests/unit/instance/test_instance.c - making a data directory, and holding it. */
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "folder.h"
 #include "audit/verify.h"
 #include "base/cleanup.h"
 #include "base/secret.h"
@@ -45,18 +45,10 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     struct place *p = *state;
-    int           failed = nftw(p->home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int           failed = folder_remove(p->home);
 
     free(p);
     return failed;

@@ -7,48 +7,11 @@
 
 #include <cmocka.h>
 
+#include "allocations.h"
 #include "base/clock.h"
 #include "crypto/crypto.h"
 
 enum { ROUNDS = 500, BATCHES = 100 };
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
-static size_t allocations;
-
-#ifndef SANITIZED /* sanitizers bring their own allocator; then only the figure is left */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t size);
-void *malloc(size_t size);
-void *calloc(size_t n, size_t size);
-void *realloc(void *p, size_t size);
-
-void *malloc(size_t size)
-{
-    allocations++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    allocations++;
-    return __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t size)
-{
-    allocations++;
-    return __libc_realloc(p, size);
-}
-#endif
 
 static const char text[] =
     "POST / HTTP/1.1\n"

@@ -1,7 +1,7 @@
 /* tests/unit/store/fixture.c - see fixture.h. */
 #include "fixture.h"
+#include "folder.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,20 +44,12 @@ int fixture_setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
 
     fixture_close(f);
-    (void)nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    (void)folder_remove(f->dir);
     free(f);
     return 0;
 }

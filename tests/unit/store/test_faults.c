@@ -1,6 +1,7 @@
 /* tests/unit/store/test_faults.c - full disk, failing disk, memory that runs out, a crash: at every
  * point of a batch, either all of it happens or nothing, and what was reported is what is there. */
 #include "fixture.h"
+#include "alarm.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -92,14 +93,7 @@ static void install(void)
     (void)vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)failing_pwrite);
 }
 
-static unsigned rung; /* times that a store's alarm was */
-
-static void note_alarm(void *ctx, const char *what)
-{
-    (void)ctx;
-    assert_contains(what, "cannot write database '");
-    rung++;
-}
+static struct rung rung; /* of the store of the present scenario */
 
 /* --- the scenario ----------------------------------------------------------------------------- */
 
@@ -142,8 +136,8 @@ static struct fixture *fixture_with_key(void)
 static void begin(struct scenario *sc)
 {
     *sc = (struct scenario){ .f = fixture_with_key() };
-    rung = 0;
-    sc->f->store->alarm.ring = note_alarm;
+    rung = (struct rung){ 0 };
+    sc->f->store->alarm = rung_alarm(&rung);
     sc->old = key_record_clone(made.key);
     change_add(&sc->update, ROW_KEY_UPDATE)->key = key_record_clone(sc->old);
     random_edit(sc->f, sc->update.rows[0].key);
@@ -233,7 +227,7 @@ static void full_disk(bool stays)
         assert_true(batch_is_there(&sc));
         fixture_reopen(sc.f);
         assert_true(batch_is_there(&sc));
-        assert_int_equal(rung, 0);
+        assert_int_equal(rung.times, 0);
         end(&sc);
     }
 }
@@ -264,7 +258,7 @@ static void test_full_disk_elsewhere(void **state)
     assert_ok(sc.f, s->ops->set_clock_floor(s, 5, &sc.f->error));
     assert_ok(sc.f, s->ops->scrub(s, &clean, &sc.f->error));
     assert_true(clean && s->meta.clock_floor == 5);
-    assert_int_equal(rung, 0);
+    assert_int_equal(rung.times, 0);
     end(&sc);
 }
 
@@ -297,7 +291,8 @@ static void failing_disk(struct fault *fault, bool stays)
         }
         assert_int_equal(status, KMS_E_INTERNAL);
         assert_all_failed(&sc);
-        assert_int_equal(rung, 1);
+        assert_int_equal(rung.times, 1);
+        assert_contains(rung.what, "cannot write database '");
         failures++;
         assert_int_equal(run(&sc), KMS_E_INTERNAL);
         assert_contains(sc.f->error.detail, "check the disk and restart");
@@ -307,7 +302,7 @@ static void failing_disk(struct fault *fault, bool stays)
                          KMS_E_INTERNAL);
         assert_int_equal(sc.f->store->ops->set_clock_floor(sc.f->store, 9, &sc.f->error),
                          KMS_E_INTERNAL);
-        assert_int_equal(rung, 1);
+        assert_int_equal(rung.times, 1);
         fixture_reopen(sc.f);
         if (!batch_is_there(&sc)) {
             assert_int_equal(run(&sc), KMS_OK);
@@ -344,7 +339,7 @@ static void failing_scrub(struct fault *fault)
         enum kms_status status = sc.f->store->ops->scrub(sc.f->store, &clean, &sc.f->error);
         bool            fired = disarm(fault);
         assert_int_equal(status, fired ? KMS_E_INTERNAL : KMS_OK);
-        assert_int_equal(rung, fired);
+        assert_int_equal(rung.times, fired);
         assert_int_equal(clean, !fired);
         if (fired) {
             assert_int_equal(sc.f->store->ops->scrub(sc.f->store, &clean, &sc.f->error),
@@ -390,9 +385,9 @@ static void test_failing_copy_of_the_wal(void **state)
         assert_ok(sc.f, s->ops->set_clock_floor(s, ++now, &sc.f->error));
         failed = disarm(&writes);
     }
-    assert_int_equal(rung, 1);
+    assert_int_equal(rung.times, 1);
     assert_int_equal(s->ops->set_clock_floor(s, now + 1, &sc.f->error), KMS_E_INTERNAL);
-    assert_int_equal(rung, 1);
+    assert_int_equal(rung.times, 1);
     fixture_reopen(sc.f);
     assert_true(sc.f->store->meta.clock_floor == now);
     end(&sc);

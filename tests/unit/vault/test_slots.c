@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "alarm.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "fixture.h"
@@ -351,20 +352,6 @@ static void test_swapped_slots(void **state)
 
 /* --- failing devices ----------------------------------------------------------------------------------- */
 
-/* What the alarm was told. */
-struct rung {
-    unsigned times;
-    char     what[256];
-};
-
-static void note_alarm(void *ctx, const char *what)
-{
-    struct rung *r = ctx;
-
-    r->times++;
-    (void)snprintf(r->what, sizeof r->what, "%s", what);
-}
-
 /* /dev/zero takes writes, gives zeros, and cannot be synced. */
 static void test_failed_sync_is_final(void **state)
 {
@@ -376,7 +363,7 @@ static void test_failed_sync_is_final(void **state)
 
     (void)state;
     lone_open(&l);
-    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
+    l.f->alarm = rung_alarm(&rung);
     int keep = dup(l.f->fd);
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
     assert_true(keep >= 0 && zero >= 0);
@@ -415,7 +402,7 @@ static void test_failed_write_is_final(void **state)
     int              keep = dup(l.f->fd);
     int              other = open(l.f->path, O_RDONLY | O_CLOEXEC);
     assert_true(keep >= 0 && other >= 0);
-    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
+    l.f->alarm = rung_alarm(&rung);
     assert_true(dup2(other, l.f->fd) >= 0);
     assert_int_equal(slot_file_erase(l.f, &l.grade, &name, 1, NULL, &err), KMS_E_INTERNAL);
     assert_non_null(strstr(rung.what, "cannot write slot file"));
@@ -426,7 +413,7 @@ static void test_failed_write_is_final(void **state)
     (void)close(other);
 
     lone_reopen(&l);
-    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
+    l.f->alarm = rung_alarm(&rung);
     other = open(l.f->path, O_RDONLY | O_CLOEXEC);
     assert_true(other >= 0 && dup2(other, l.f->fd) >= 0);
     (void)pthread_mutex_lock(&l.f->lock);
@@ -449,7 +436,7 @@ static void test_failed_erase_can_be_repeated(void **state)
     (void)state;
     struct rung rung = { 0 };
     lone_open(&l);
-    l.f->alarm = (struct file_alarm){ note_alarm, &rung };
+    l.f->alarm = rung_alarm(&rung);
     struct slot      s = write_slot(&l, owner_a, NULL);
     struct slot_name name = { s.at, s.generation, false };
     int              keep = dup(l.f->fd);
