@@ -68,9 +68,10 @@ static const struct algorithm_info algorithms[ALGORITHM_COUNT] = {
     S(HMAC_##BITS) .family = FAMILY_HMAC, .bits = BITS, .usages = { ONLY(MAC, HMAC_SHA_##BITS) },  \
       .material_min = BITS / 8, .material_max = 128, .wrappings = { BY_OAEP(ANY_RSA) },            \
       .fast_private = true, .fast_public = true }
-#define ML_DSA(SIZE)                                                                               \
+#define ML_DSA(SIZE, FAST_PUBLIC)                                                                  \
     S(ML_DSA_##SIZE) .family = FAMILY_ML_DSA, .openssl = "ML-DSA-" #SIZE,                          \
-      .usages = { ONLY(SIGN, ML_DSA_SHAKE_256) }, .material_max = 8192, .fast_public = true }
+      .usages = { ONLY(SIGN, ML_DSA_SHAKE_256) }, .material_max = 8192,             \
+      .fast_public = FAST_PUBLIC }
 #define ML_KEM(SIZE)                                                                               \
     S(ML_KEM_##SIZE) .family = FAMILY_ML_KEM, .bits = SIZE, .openssl = "ML-KEM-" #SIZE,            \
       .usages = { ONLY(ENCAPS, ML_KEM) }, .material_max = 8192, .not_china = true,                 \
@@ -112,9 +113,9 @@ static const struct key_spec_info specs[SPEC_COUNT] = {
       .usages = { ONLY(ENCRYPT, SM2PKE), ONLY(SIGN, SM2DSA), ONLY(AGREE, ECDH) },
       .wrappings = { BY_OAEP(ANY_RSA) }, .material_max = 1024, .ber = true,
       .data_key_pair = true, .only_china = true },
-    ML_DSA(44),
-    ML_DSA(65),
-    ML_DSA(87),
+    ML_DSA(44, true),
+    ML_DSA(65, true),
+    ML_DSA(87, false),
     ML_KEM(512),
     ML_KEM(768),
     ML_KEM(1024),
