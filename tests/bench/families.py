@@ -46,7 +46,7 @@ SIGNING = (("RSA_2048", "RSASSA_PKCS1_V1_5_SHA_256"), ("ECC_NIST_P256", "ECDSA_S
            ("ECC_NIST_EDWARDS25519", "ED25519_SHA_512"), ("ML_DSA_65", "ML_DSA_SHAKE_256"))
 
 
-def bodies(kms, b64, import_again):
+def bodies(kms, b64, imports_again):
     """row name -> (operation, function of i that makes the body, name in openssl_times or None)."""
     rows = {}
     for spec, algorithm in SIGNING:
@@ -70,5 +70,5 @@ def bodies(kms, b64, import_again):
     master = kms.create_key()["KeyMetadata"]["KeyId"]
     rows["GenerateDataKeyPair P256"] = ("GenerateDataKeyPair", lambda i: {
         "KeyId": master, "KeyPairSpec": "ECC_NIST_P256"}, None)
-    rows["ImportKeyMaterial"] = ("ImportKeyMaterial", lambda i: import_again, None)
+    rows["ImportKeyMaterial"] = ("ImportKeyMaterial", lambda i: imports_again[i % len(imports_again)], None)
     return rows
