@@ -80,7 +80,7 @@ static const struct algorithm_info algorithms[ALGORITHM_COUNT] = {
 static const struct key_spec_info specs[SPEC_COUNT] = {
     S(SYMMETRIC_DEFAULT) .family = FAMILY_SYMMETRIC, .bits = 256,
       .usages = { ONLY(ENCRYPT, SYMMETRIC_DEFAULT) }, .material_min = 32, .material_max = 32,
-      .wrappings = { BY_OAEP(ANY_RSA) }, .fast_private = true, .fast_public = true },
+      .rotates = true, .wrappings = { BY_OAEP(ANY_RSA) }, .fast_private = true, .fast_public = true },
     RSA(2048),
     RSA(3072),
     RSA(4096),

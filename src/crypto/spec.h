@@ -136,6 +136,9 @@ struct key_spec_info {
     uint8_t wrappings[WRAP_COUNT];
     bool    ber;           /* material may be BER; else only DER (recorded-imports E, step 8) */
     bool    data_key_pair; /* GenerateDataKeyPair makes pairs of this spec */
+    /* Keys have several materials in time, which rotation brings and answers name: the symmetric
+     * encryption key. Others have one, whose id is never shown (kms-behaviour 7.6). */
+    bool rotates;
     /* In Regions of the partition aws-cn only; nowhere else than there. */
     bool only_china, not_china;
     /* Takes less than about 0.2 ms (design 3): may run on a loop thread. Else in the pool. */

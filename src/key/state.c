@@ -418,7 +418,7 @@ static void drop_material(struct key_record *key, struct key_material *m)
 
 enum kms_status key_delete_material(struct key_record *key, const struct material_id *id,
                                     int64_t now, struct sealed *ret_erased,
-                                    struct material_id *ret_id, bool *ret_has_id,
+                                    struct material_id *ret_id, bool *ret_had,
                                     struct kms_error *reterr)
 {
     struct key_material *m = id != NULL ? key_record_material(key, id)
@@ -433,12 +433,12 @@ enum kms_status key_delete_material(struct key_record *key, const struct materia
     }
     if (m == NULL) { /* R29: there never was one */
         *ret_erased = (struct sealed){ 0 };
-        *ret_has_id = false;
+        *ret_had = false;
         return KMS_OK;
     }
     *ret_erased = m->sealed;
     *ret_id = m->id;
-    *ret_has_id = key->spec == SPEC_SYMMETRIC_DEFAULT;
+    *ret_had = true;
     drop_material(key, m);
     return KMS_OK;
 }

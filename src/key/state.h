@@ -102,12 +102,12 @@ KMS_MUST_CHECK enum kms_status key_import(struct key_record *key, const struct i
                                           struct kms_error *reterr);
 
 /* R27..R31, R47. `id` NULL means the current one. *ret_erased: a copy of the sealed form to erase
- * (wrapped.len 0 if there was none; the view is good as long as `key`), *ret_id/ret_has_id: what
- * the answer names (R29: symmetric keys only). */
+ * (wrapped.len 0 if there was none; the view is good as long as `key`), *ret_id: the material's
+ * id if there ever was one (*ret_had), whether or not the answer names it (R29). */
 KMS_MUST_CHECK enum kms_status key_delete_material(struct key_record        *key,
                                                    const struct material_id *id, int64_t now,
                                                    struct sealed      *ret_erased,
-                                                   struct material_id *ret_id, bool *ret_has_id,
+                                                   struct material_id *ret_id, bool *ret_had,
                                                    struct kms_error *reterr);
 /* The expiry of one CURRENT/NON_CURRENT material has been carried out: bytes gone, key
  * PendingImport (unless pending deletion); the listing keeps IMPORTED, EXPIRES and ValidTo

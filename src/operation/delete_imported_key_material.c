@@ -20,18 +20,18 @@ enum kms_status op_delete_imported_key_material_finish(struct op_call   *call,
     struct material_id wanted;
     struct material_id deleted;
     struct sealed      erased;
-    bool               has_deleted = false;
+    bool               had = false;
 
     if (call->in.has_key_material_id &&
         !hex_read(call->in.key_material_id, wanted.b, sizeof wanted.b))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "the shape let a bad material id pass");
     struct key_record *edit = op_edit_key(call);
     TRY(key_delete_material(edit, call->in.has_key_material_id ? &wanted : NULL, call->now, &erased,
-                            &deleted, &has_deleted, reterr));
-    if (has_deleted)
+                            &deleted, &had, reterr));
+    if (had)
         op_bury(call, call->key, &deleted, &erased, ERASE_API);
     json_put_string(call->answer, "KeyId", call->key->name.arn);
-    if (has_deleted && call->key->spec == SPEC_SYMMETRIC_DEFAULT)
+    if (had && spec_info(call->key->spec)->rotates)
         json_put_hex(call->answer, "KeyMaterialId", bytes_of(deleted.b, sizeof deleted.b));
     return KMS_OK;
 }

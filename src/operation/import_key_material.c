@@ -77,7 +77,7 @@ enum kms_status op_import_key_material_begin(struct op_call *call, struct kms_er
                                    : in->key_material_description.ptr != NULL ? "keyMaterialDescription"
                                                                               : NULL;
 
-    if (unfit != NULL && call->key->spec != SPEC_SYMMETRIC_DEFAULT)
+    if (unfit != NULL && !spec_info(call->key->spec)->rotates)
         return KMS_REFUSE(reterr, KMS_E_VALIDATION,
                           "Input parameter %s cannot be used with %s imported keys.", unfit,
                           key_spec_name(call->key->spec));
@@ -162,7 +162,7 @@ enum kms_status op_import_key_material_finish(struct op_call *call, struct kms_e
                           &opened, &id, reterr));
     TRY(take_in(call, opened, &id, reterr));
     json_put_string(call->answer, "KeyId", call->key->name.arn);
-    if (call->key->spec == SPEC_SYMMETRIC_DEFAULT) /* R26 */
+    if (spec_info(call->key->spec)->rotates) /* R26 */
         json_put_hex(call->answer, "KeyMaterialId", bytes_of(id.b, sizeof id.b));
     return KMS_OK;
 }

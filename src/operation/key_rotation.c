@@ -24,7 +24,7 @@ const struct shape_member op_get_key_rotation_status_shape[] = {
 /* Asymmetric and HMAC keys: no message (J48). */
 enum kms_status op_enable_key_rotation_begin(struct op_call *call, struct kms_error *reterr)
 {
-    if (call->key->spec != SPEC_SYMMETRIC_DEFAULT)
+    if (!spec_info(call->key->spec)->rotates)
         return KMS_FAIL(reterr, KMS_E_UNSUPPORTED, "only symmetric keys rotate");
     return KMS_OK;
 }

@@ -22,7 +22,7 @@ static bool lists_all(const struct op_call *call)
 
 enum kms_status op_list_key_rotations_begin(struct op_call *call, struct kms_error *reterr)
 {
-    if (lists_all(call) && call->key->spec != SPEC_SYMMETRIC_DEFAULT)
+    if (lists_all(call) && !spec_info(call->key->spec)->rotates)
         return KMS_REFUSE(
             reterr, KMS_E_VALIDATION,
             "Input parameter includeKeyMaterial can only be used with symmetric keys.");
@@ -72,7 +72,7 @@ enum kms_status op_list_key_rotations_finish(struct op_call *call, struct kms_er
     uint64_t at = start;
     bool     more = false;
     json_open_array(call->answer, "Rotations");
-    for (; at < key->n_materials && key->spec == SPEC_SYMMETRIC_DEFAULT; at++) {
+    for (; at < key->n_materials && spec_info(key->spec)->rotates; at++) {
         const struct key_material *m = &key->materials[at];
         if (!lists_all(call) && m->rotation_type == ROTATION_NONE)
             continue;

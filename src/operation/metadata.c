@@ -80,7 +80,7 @@ static void put_current_material(struct json_writer *w, const struct key_record 
     const struct key_material *current = key_record_with_role(key, MATERIAL_CURRENT);
 
     /* no RSA, ECC, HMAC or ML-DSA key shows one, nor a replica that is being made (R45) */
-    if (key->spec == SPEC_SYMMETRIC_DEFAULT && current != NULL && state != KEY_CREATING)
+    if (spec_info(key->spec)->rotates && current != NULL && state != KEY_CREATING)
         json_put_hex(w, "CurrentKeyMaterialId", bytes_of(current->id.b, sizeof current->id.b));
 }
 

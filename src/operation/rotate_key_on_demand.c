@@ -13,7 +13,7 @@ const struct shape_member op_rotate_key_on_demand_shape[] = {
 
 enum kms_status op_rotate_key_on_demand_begin(struct op_call *call, struct kms_error *reterr)
 {
-    if (call->key->spec != SPEC_SYMMETRIC_DEFAULT)
+    if (!spec_info(call->key->spec)->rotates)
         return KMS_FAIL(reterr, KMS_E_UNSUPPORTED, "only symmetric keys rotate");
     return KMS_OK;
 }

@@ -18,9 +18,9 @@ enum kms_status op_update_alias_prepare(struct op_call *call, struct kms_error *
 /* Symmetric, asymmetric and HMAC keys are the three classes (kms-behaviour 13.1). */
 static const char *class_of(enum key_spec spec)
 {
-    if (spec == SPEC_SYMMETRIC_DEFAULT)
-        return "SYMMETRIC";
-    return spec >= SPEC_HMAC_224 && spec <= SPEC_HMAC_512 ? "HMAC" : "ASYMMETRIC";
+    if (spec_is_asymmetric(spec))
+        return "ASYMMETRIC";
+    return spec_info(spec)->family == FAMILY_HMAC ? "HMAC" : "SYMMETRIC";
 }
 
 static enum kms_status check_same(struct bytes name, const char *what, const char *from,

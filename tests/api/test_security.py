@@ -19,6 +19,8 @@ import urllib.error
 
 import pytest
 from botocore.exceptions import BotoCoreError
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from trent_server import (external_key, import_material, imported_key, parameters_for)
 
@@ -218,6 +220,20 @@ def test_failed_erasure_is_not_called_a_deletion(new_server, tmp_path):
     kms.delete_imported_key_material(KeyId=key["KeyId"])
     receipts = [r for r in server.audit() if r["eventName"] == "TrentReceipt"]
     assert [r for r in receipts if r["serviceEventDetails"]["keyArn"] == key["Arn"]]
+
+
+@pytest.mark.parametrize("spec,usage", [("HMAC_256", "GENERATE_VERIFY_MAC"), ("ECC_NIST_P256", "SIGN_VERIFY")])
+def test_material_of_every_family_is_erased(server, spec, usage):
+    """DeleteImportedKeyMaterial names no material for these keys, and erases it all the same."""
+    kms = server.client()
+    material = b"h" * 32 if usage == "GENERATE_VERIFY_MAC" else ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key = kms.create_key(KeySpec=spec, KeyUsage=usage, Origin="EXTERNAL")["KeyMetadata"]
+    import_material(kms, key["KeyId"], material)
+    assert set(kms.delete_imported_key_material(KeyId=key["KeyId"])) == {"KeyId", "ResponseMetadata"}
+    (receipt,) = [r["serviceEventDetails"] for r in server.audit() if r["eventName"] == "TrentReceipt"
+                  and r["serviceEventDetails"]["keyArn"] == key["Arn"]]
+    assert receipt["reason"] == "api" and receipt["readBackVerified"] is True
 
 
 def sanitizer_runtime():

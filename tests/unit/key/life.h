@@ -22,7 +22,7 @@ struct life {
     struct key_record *key;
     int64_t            now;
     uint32_t           slots;  /* handed out so far */
-    bool               has_id; /* what the last answer of '-' named */
+    bool               has_id; /* the material that the last '-' was about */
     struct material_id id;
     struct kms_error  *err; /* of the last refusal */
 };
