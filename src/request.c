@@ -360,21 +360,48 @@ static enum step_result step_key(struct request *rq)
 
 /* --- authz ------------------------------------------------------------------------------------ */
 
-static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key,
-                              bool destination)
+static struct authz_request question(struct asked *asked, const char *action)
 {
-    struct asked               asked = { .rq = rq, .key = key, .destination = destination };
-    const struct authz_request a = {
+    const struct request *rq = asked->rq;
+
+    return (struct authz_request){
         .caller_account = bytes_str(rq->account),
         .caller_arn = bytes_str(rq->caller_arn),
         .operation = action,
-        .key = key,
+        .key = asked->key,
         .cross_account = (rq->op->flags & OP_CROSS_ACCOUNT) != 0,
         .values = request_condition,
-        .ctx = &asked,
+        .ctx = asked,
     };
+}
+
+static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key,
+                              bool destination)
+{
+    struct asked         asked = { .rq = rq, .key = key, .destination = destination };
+    struct authz_request a = question(&asked, action);
 
     return authz_decide(&a, &rq->error);
+}
+
+/* A key policy that the request brings. */
+static enum kms_status check_new_policy(struct request *rq)
+{
+    static const char    any_key[] = "00000000-0000-0000-0000-000000000000";
+    char                 room[KEY_ARN_MAX + 1];
+    struct buf           arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
+    struct asked         asked = { .rq = rq, .key = rq->call.key };
+    struct authz_request a = question(&asked, rq->op->name);
+    const struct op_int *bypass = &rq->call.in.bypass_lockout;
+
+    if (rq->call.in.policy.ptr == NULL)
+        return KMS_OK;
+    if (a.key != NULL)
+        buf_add(&arn, a.key->name.arn);
+    else
+        key_arn_add(&arn, a.caller_account, rq->region, bytes_str(any_key));
+    return authz_check_key_policy(&a, rq->call.in.policy, buf_bytes(&arn),
+                                  bypass->set && bypass->v != 0, &rq->error);
 }
 
 /* The key that an alias points to so far: who takes an alias away from a key needs rights on it
@@ -414,7 +441,11 @@ static enum kms_status may(struct request *rq)
 
 static enum step_result step_authz(struct request *rq)
 {
-    return outcome(rq, may(rq));
+    enum kms_status status = may(rq);
+
+    if (status == KMS_OK)
+        status = check_new_policy(rq);
+    return outcome(rq, status);
 }
 
 /* --- state: usage before state, then origin (kms-behaviour 1.5, steps 7 and 8) ---------------- */

@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#include "base/cleanup.h"
+#include "base/limits.h"
+
 #define SERVICE "kms:"
 
 enum { ACTION_ROOM = 96 };
@@ -74,26 +77,27 @@ static enum kms_status refuse(const struct authz_request *rq, enum reason reason
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
-/* A key without rights is one whose policy could not be compiled: it allows nothing. */
-static struct policy_result ask_key_policy(const struct authz_request *rq, bool root)
+static struct policy_result ask(const struct authz_request *rq, const struct policy *p,
+                                const char *operation, struct bytes resource, bool lasting)
 {
-    const struct key_rights *rights = rq->key->rights;
-    char                     action[ACTION_ROOM] = SERVICE;
-    struct bytes             name = bytes_str(rq->operation);
-    struct policy_request    ask = {
-           .caller = { .kind = root ? CALLER_ROOT : CALLER_USER,
-                       .account = rq->caller_account,
-                       .arn = rq->caller_arn },
-           .action = bytes_of(action, sizeof SERVICE - 1 + name.len),
-           .resource = rq->key->name.arn,
-           .values = rq->values,
-           .ctx = rq->ctx,
+    bool                  root = is_root_of(rq->caller_arn, rq->caller_account);
+    char                  action[ACTION_ROOM] = SERVICE;
+    struct bytes          name = bytes_str(operation);
+    struct policy_request request = {
+        .caller = { .kind = root ? CALLER_ROOT : CALLER_USER,
+                    .account = rq->caller_account,
+                    .arn = rq->caller_arn },
+        .action = bytes_of(action, sizeof SERVICE - 1 + name.len),
+        .resource = resource,
+        .values = rq->values,
+        .ctx = rq->ctx,
+        .lasting = lasting,
     };
 
-    if (rights == NULL || rights->policy == NULL || ask.action.len > sizeof action)
+    if (request.action.len > sizeof action)
         return (struct policy_result){ .statement = POLICY_NO_STATEMENT };
     memcpy(action + sizeof SERVICE - 1, name.ptr, name.len);
-    return policy_evaluate(rights->policy, &ask);
+    return policy_evaluate(p, &request);
 }
 
 enum kms_status authz_decide(const struct authz_request *rq, struct kms_error *reterr)
@@ -107,7 +111,9 @@ enum kms_status authz_decide(const struct authz_request *rq, struct kms_error *r
     if (!own && !rq->cross_account)
         return refuse(rq, NO_RESOURCE_POLICY, &result, reterr);
 
-    result = ask_key_policy(rq, root);
+    /* a key without rights is one whose policy could not be compiled: it allows nothing */
+    if (rq->key->rights != NULL && rq->key->rights->policy != NULL)
+        result = ask(rq, rq->key->rights->policy, rq->operation, rq->key->name.arn, false);
     switch (result.verdict) {
     case POLICY_DENIES:    return refuse(rq, DENIED_BY_RESOURCE_POLICY, &result, reterr);
     case POLICY_NOTHING:   return refuse(rq, NO_RESOURCE_POLICY, &result, reterr);
@@ -116,4 +122,37 @@ enum kms_status authz_decide(const struct authz_request *rq, struct kms_error *r
     }
     /* across accounts the caller's own side has to allow it too: a root user's always does */
     return own || root ? KMS_OK : refuse(rq, NO_IDENTITY_POLICY, &result, reterr);
+}
+
+/* --- new key policies ------------------------------------------------------------------------- */
+
+/* Accounts besides the caller's, users and roles do not exist in this release. */
+static bool exists(const struct policy_principal *p, const void *ctx)
+{
+    const struct authz_request *rq = ctx;
+
+    return p->kind == PRINCIPAL_SERVICE ||
+           (p->kind == PRINCIPAL_ACCOUNT && bytes_eq(p->text, rq->caller_account));
+}
+
+enum kms_status authz_check_key_policy(const struct authz_request *rq, struct bytes text,
+                                       struct bytes resource, bool bypass, struct kms_error *reterr)
+{
+    CLEANUP(policy_freep) struct policy *p = NULL;
+
+    if (text.len > LIMIT_POLICY_BYTES)
+        return KMS_REFUSE(reterr, KMS_E_LIMIT, "A key policy has at most %d bytes.",
+                          LIMIT_POLICY_BYTES);
+    TRY(policy_compile(POLICY_KEY, text, &p, reterr));
+    if (!policy_principals_known(p, exists, rq))
+        return KMS_REFUSE(reterr, KMS_E_POLICY,
+                          "Policy contains a statement with one or more invalid principals.");
+    if (bypass)
+        return KMS_OK;
+    enum policy_verdict verdict = ask(rq, p, "PutKeyPolicy", resource, true).verdict;
+    if (verdict != POLICY_ALLOWS && verdict != POLICY_DELEGATES)
+        return KMS_REFUSE(
+            reterr, KMS_E_POLICY,
+            "The new key policy will not allow you to update the key policy in the future.");
+    return KMS_OK;
 }

@@ -27,5 +27,17 @@ struct authz_request {
 KMS_MUST_CHECK enum kms_status authz_decide(const struct authz_request *rq,
                                             struct kms_error           *reterr);
 
+/* May this document become the key policy of rq->key, or of the key that the request creates
+ * (rq->key is NULL)? Asked when the caller may put one at all; `rq->operation` does not matter.
+ *
+ * KMS_E_LIMIT over LIMIT_POLICY_BYTES, the errors of policy_compile, KMS_E_POLICY for a principal
+ * that does not exist, and unless `bypass` for a policy under which the caller could not call
+ * PutKeyPolicy any more (kms-behaviour 12): an allowance that depends on the circumstances of a
+ * request proves nothing. `resource` is the ARN of the key, or what one of this Region looks
+ * like. */
+KMS_MUST_CHECK enum kms_status authz_check_key_policy(const struct authz_request *rq,
+                                                      struct bytes text, struct bytes resource,
+                                                      bool bypass, struct kms_error *reterr);
+
 /* How the directory compiles key policies (key/rights.h). */
 extern const struct rights_compiler authz_rights_compiler;

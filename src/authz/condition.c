@@ -88,6 +88,31 @@ bool condition_key_many(enum condition_key_id id)
     return id != ASK_UNKNOWN && keys[id].values == MANY;
 }
 
+bool condition_key_lasts(enum condition_key_id id)
+{
+    static const enum condition_key_id lasting[] = {
+        ASK_CALLER_ACCOUNT,
+        ASK_PRINCIPAL_ACCOUNT,
+        ASK_PRINCIPAL_ARN,
+        ASK_PRINCIPAL_TYPE,
+        ASK_PRINCIPAL_IS_SERVICE,
+        ASK_RESOURCE_ACCOUNT,
+        ASK_REQUESTED_REGION,
+        ASK_KEY_SPEC,
+        ASK_CUSTOMER_MASTER_KEY_SPEC,
+        ASK_KEY_USAGE,
+        ASK_CUSTOMER_MASTER_KEY_USAGE,
+        ASK_KEY_ORIGIN,
+        ASK_MULTI_REGION,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(lasting); i++) {
+        if (lasting[i] == id)
+            return true;
+    }
+    return false;
+}
+
 /* "ForAnyValue:StringLikeIfExists" */
 static bool read_operator(struct bytes name, struct condition *ret)
 {

@@ -22,6 +22,8 @@ static bool listed(struct evaluation *ev, const struct patterns *list, struct by
 static bool conditions_hold(struct evaluation *ev, const struct statement *s)
 {
     for (size_t i = 0; i < s->n_conditions; i++) {
+        if (ev->rq->lasting && !s->deny && !condition_key_lasts(s->conditions[i].key.id))
+            return false;
         if (!condition_holds(ev, &s->conditions[i]))
             return false;
     }

@@ -147,6 +147,8 @@ struct policy_request {
     struct bytes         resource; /* ARN */
     condition_source    *values;   /* NULL: every condition key is absent */
     void                *ctx;      /* for `values` */
+    bool lasting; /* what will be allowed from now on, not just this time: an allowance that depends
+                     on the circumstances of a request does not count, a denial does */
 };
 
 /* In order of weight: what a document says is the weightiest that any of its statements says. */

@@ -91,6 +91,8 @@ struct condition {
 /* Finds the key with this name; id ASK_UNKNOWN for any other. `name` in the result is a view. */
 struct condition_key condition_key_find(struct bytes name);
 bool condition_key_many(enum condition_key_id id);
+/* Is its value the same in every request of this caller on this key? */
+bool condition_key_lasts(enum condition_key_id id);
 /* One member of a Condition block: `name` is the operator's, `keys` its object of keys and values.
  * Appends to conditions[*n], where there is room for all of them. */
 KMS_MUST_CHECK enum kms_status conditions_compile(struct arena *arena, bool variables,

@@ -1,7 +1,7 @@
 /* operation/create_key.c - CreateKey.
  *
  * What this release builds: keys of every spec with origin AWS_KMS or EXTERNAL, single-Region ones and
- * primaries, under the default policy. Everything else is checked as the real service checks it and
+ * primaries. Everything else is checked as the real service checks it and
  * then refused with UnsupportedOperationException, never half done.
  *
  * RSA keys come from the vault's pools; when none is ready the request waits for one.
@@ -28,9 +28,7 @@ static bool takes_deprecated_spec(struct bytes name)
 
 // clang-format off
 const struct shape_member op_create_key_shape[] = {
-    { .name = "Policy", .type = SHAPE_STRING, .flags = SHAPE_NO_AUDIT, .min = 1, .max = 131072,
-      .pattern = "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", .matches = shape_is_policy,
-      SHAPE_AT(policy) },
+    SHAPE_POLICY(0),
     { .name = "Description", .type = SHAPE_STRING, .max = 8192, SHAPE_AT(description) },
     { .name = "KeyUsage", .type = SHAPE_ENUM, .values = key_usage_names,
       .enum_text = shape_key_usage_text, SHAPE_AT(key_usage) },
@@ -120,26 +118,12 @@ static enum kms_status check_built(const struct op_input *in, struct kms_error *
     return KMS_OK;
 }
 
-static enum kms_status check_policy(const struct op_call *call, struct kms_error *reterr)
-{
-    bool is_default = true;
-
-    if (call->in.policy.ptr != NULL)
-        TRY(op_is_default_policy(call->account, call->region, call->in.policy, &is_default,
-                                 reterr));
-    if (!is_default)
-        return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED,
-                          "Trent does not implement key policies other than the default one yet.");
-    return KMS_OK;
-}
-
 enum kms_status op_create_key_prepare(struct op_call *call, struct kms_error *reterr)
 {
     TRY(check_spec(&call->in, reterr));
     TRY(op_check_spec_region(call->region, spec_of(&call->in), reterr));
     TRY(check_built(&call->in, reterr));
-    TRY(op_check_tags(call->in.tags, reterr));
-    return check_policy(call, reterr);
+    return op_check_tags(call->in.tags, reterr);
 }
 
 /* --- the new key ------------------------------------------------------------------------------ */

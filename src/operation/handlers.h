@@ -88,6 +88,19 @@ extern const struct shape_member op_list_resource_tags_shape[];
 KMS_MUST_CHECK enum kms_status op_list_resource_tags_finish(struct op_call   *call,
                                                             struct kms_error *reterr);
 
+/* --- key policies (key_policy.c) -------------------------------------------------------------- */
+
+extern const struct shape_member op_get_key_policy_shape[];
+extern const struct shape_member op_put_key_policy_shape[];
+extern const struct shape_member op_list_key_policies_shape[];
+KMS_MUST_CHECK enum kms_status op_key_policy_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_get_key_policy_finish(struct op_call   *call,
+                                                        struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_put_key_policy_finish(struct op_call   *call,
+                                                        struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_list_key_policies_finish(struct op_call   *call,
+                                                           struct kms_error *reterr);
+
 /* --- shared by several of the above ----------------------------------------------------------- */
 
 /* What a tag list must obey besides its shape (kms-behaviour 3.2, 13.2): KMS_E_TAG with the
@@ -122,11 +135,6 @@ void op_hold_alias_quota(struct op_call *call);
 
 /* The key policy that a key gets when none is given (recorded-imports 4.6), appended to `out`. */
 void op_default_policy(struct bytes account, struct bytes region, struct buf *out);
-/* Is this text the default policy, as JSON values (white space and member order do not matter)?
- * KMS_E_POLICY without message if it is not JSON. */
-KMS_MUST_CHECK enum kms_status op_is_default_policy(struct bytes account, struct bytes region,
-                                                    struct bytes text, bool *ret,
-                                                    struct kms_error *reterr);
 
 /* --- cryptography, import, rotation ----------------------------------------------------------- */
 

@@ -46,7 +46,7 @@ struct op_input {
     struct bytes  destination_key_id; /* ReEncrypt */
     struct bytes  alias_name;
     struct bytes  description;
-    struct bytes  policy;
+    struct bytes  policy, policy_name;
     struct bytes  custom_key_store_id, xks_key_id;
     struct op_int key_usage; /* enum key_usage */
     struct op_int key_spec;  /* enum key_spec */

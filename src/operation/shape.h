@@ -86,6 +86,7 @@ bool shape_is_hex(struct bytes text);                  /* ^[a-f0-9]+$ */
 bool shape_is_material_description(struct bytes text); /* ^[a-zA-Z0-9:/_\s.-]+$ */
 bool shape_is_latin(struct bytes text);                /* [\u0020-\u00FF]* */
 bool shape_is_policy(struct bytes text);               /* [\u0009\u000A\u000D\u0020-\u00FF]+ */
+bool shape_is_word(struct bytes text);                 /* [\w]+ */
 bool shape_is_xks_key_id(struct bytes text);           /* ^[a-zA-Z0-9-_.]+$ */
 
 /* Characters (code points) of a UTF-8 text: what length constraints count. */
@@ -103,6 +104,10 @@ size_t shape_characters(struct bytes text);
 #define SHAPE_ALIAS_NAME                                                                           \
     { .name = "AliasName", .type = SHAPE_STRING, .flags = SHAPE_REQUIRED, .min = 1, .max = 256,    \
       .pattern = "^[a-zA-Z0-9:/_-]+$", .matches = shape_is_alias, SHAPE_AT(alias_name) }
+#define SHAPE_POLICY(FLAGS)                                                                        \
+    { .name = "Policy", .type = SHAPE_STRING, .flags = SHAPE_NO_AUDIT | (FLAGS), .min = 1,         \
+      .max = 131072, .pattern = "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+",                       \
+      .matches = shape_is_policy, SHAPE_AT(policy) }
 #define SHAPE_FLAG(NAME, FIELD) { .name = (NAME), .type = SHAPE_BOOL, SHAPE_AT(FIELD) }
 #define SHAPE_DRY_RUN           SHAPE_FLAG("DryRun", dry_run)
 #define SHAPE_DRY_RUN_MODIFIERS                                                                    \

@@ -179,6 +179,18 @@ bool shape_is_hex(struct bytes text)
     return text.len > 0;
 }
 
+bool shape_is_word(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+            c != '_')
+            return false;
+    }
+    return text.len > 0;
+}
+
 bool shape_is_material_description(struct bytes text)
 {
     return only_letters_digits_and(text, ":/_ \t\n\v\f\r.-");

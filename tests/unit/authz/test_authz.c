@@ -9,6 +9,7 @@
 
 #include "authz/authz.h"
 #include "base/cleanup.h"
+#include "base/limits.h"
 
 #define MINE   "000000000000"
 #define THEIRS "111111111111"
@@ -162,6 +163,92 @@ static void operator_is_told(void **state)
     assert_string_equal(err.detail, "statement 1 'No' decided");
 }
 
+/* kms-behaviour 12 and 3.2: what may become a key policy. */
+#define LOCKOUT "The new key policy will not allow you to update the key policy in the future."
+#define UNKNOWN "Policy contains a statement with one or more invalid principals."
+#define WITH(EFFECT, CONDITION)                                                                    \
+    "{\"Effect\":\"" EFFECT "\",\"Principal\":\"*\",\"Action\":\"kms:*\",\"Resource\":\"*\","          \
+    "\"Condition\":" CONDITION "}"
+#define OWNER STATEMENT("Allow", ROOT(MINE), "kms:*")
+
+static enum condition_answer user_is_u(void *ctx, const struct condition_key *key, size_t i,
+                                       char room[CONDITION_ROOM], struct bytes *ret)
+{
+    (void)ctx;
+    (void)room;
+    *ret = key->id == ASK_CALLER_ACCOUNT ? BYTES_LIT(MINE) : BYTES_LIT("u");
+    return i == 0 ? CONDITION_VALUE : CONDITION_ABSENT;
+}
+
+static const struct {
+    const char     *policy;
+    const char     *caller;
+    bool            bypass;
+    enum kms_status status;
+    const char     *text;
+} checks[] = {
+    { POLICY(OWNER), ROOT(MINE), false, KMS_OK, "" },
+    { POLICY(OWNER), ALICE, false, KMS_OK, "" }, /* recorded 5.1.9: the root statement is enough */
+    { POLICY(STATEMENT("Allow", MINE, "kms:Put*")), ROOT(MINE), false, KMS_OK, "" },
+    { POLICY(STATEMENT("Allow", MINE, "kms:Get*")), ROOT(MINE), false, KMS_E_POLICY, LOCKOUT },
+    { POLICY(STATEMENT("Allow", MINE, "kms:Get*")), ROOT(MINE), true, KMS_OK, "" },
+    { POLICY(OWNER "," STATEMENT("Deny", "*", "kms:PutKeyPolicy")), ROOT(MINE), false, KMS_E_POLICY,
+      LOCKOUT },
+    { POLICY(OWNER "," STATEMENT("Allow", THEIRS, "kms:*")), ROOT(MINE), false, KMS_E_POLICY,
+      UNKNOWN },
+    { POLICY(OWNER "," STATEMENT("Allow", ALICE, "kms:*")), ROOT(MINE), true, KMS_E_POLICY,
+      UNKNOWN },
+    /* an allowance that depends on the request proves nothing, a denial counts */
+    { POLICY(WITH("Allow", "{\"StringEquals\":{\"aws:UserAgent\":\"u\"}}")), ROOT(MINE), false,
+      KMS_E_POLICY, LOCKOUT },
+    { POLICY(WITH("Allow", "{\"StringNotEquals\":{\"own:key\":\"u\"}}")), ROOT(MINE), false,
+      KMS_E_POLICY, LOCKOUT },
+    { POLICY(WITH("Allow", "{\"StringEquals\":{\"kms:CallerAccount\":\"" MINE "\"}}")), ROOT(MINE),
+      false, KMS_OK, "" },
+    { POLICY(WITH("Allow", "{\"StringEquals\":{\"kms:CallerAccount\":\"" THEIRS "\"}}")),
+      ROOT(MINE), false, KMS_E_POLICY, LOCKOUT },
+    { POLICY(OWNER "," WITH("Deny", "{\"StringEquals\":{\"aws:UserAgent\":\"u\"}}")), ROOT(MINE),
+      false, KMS_E_POLICY, LOCKOUT },
+    { POLICY(OWNER "," WITH("Deny", "{\"StringEquals\":{\"aws:UserAgent\":\"w\"}}")), ROOT(MINE),
+      false, KMS_OK, "" },
+    { "{", ROOT(MINE), true, KMS_E_POLICY, "" },
+};
+
+static void new_policies(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+        const struct authz_request rq = { .caller_account = BYTES_LIT(MINE),
+                                          .caller_arn = bytes_str(checks[i].caller),
+                                          .operation = "PutKeyPolicy",
+                                          .values = user_is_u };
+        struct kms_error           err;
+        kms_error_clear(&err);
+        enum kms_status status = authz_check_key_policy(
+            &rq, bytes_str(checks[i].policy), BYTES_LIT(KEY(MINE)), checks[i].bypass, &err);
+        if (status != checks[i].status || strcmp(err.message, checks[i].text) != 0)
+            fail_msg("row %zu: %s: %d '%s'", i, checks[i].policy, (int)status, err.message);
+    }
+}
+
+static void size_of_policies(void **state)
+{
+    static char                text[LIMIT_POLICY_BYTES + 2];
+    const struct authz_request rq = { .caller_account = BYTES_LIT(MINE),
+                                      .caller_arn = BYTES_LIT(ROOT(MINE)) };
+    struct kms_error           err;
+
+    (void)state;
+    memset(text, ' ', sizeof text);
+    memcpy(text, POLICY(OWNER), sizeof POLICY(OWNER) - 1);
+    assert_int_equal(authz_check_key_policy(&rq, bytes_of(text, LIMIT_POLICY_BYTES),
+                                            BYTES_LIT(KEY(MINE)), false, &err),
+                     KMS_OK);
+    assert_int_equal(authz_check_key_policy(&rq, bytes_of(text, LIMIT_POLICY_BYTES + 1),
+                                            BYTES_LIT(KEY(MINE)), true, &err),
+                     KMS_E_LIMIT);
+}
+
 /* CPU time of this thread: other work on the machine does not count. */
 static uint64_t cpu_ns(void)
 {
@@ -200,6 +287,8 @@ int main(void)
         cmocka_unit_test(without_a_key),
         cmocka_unit_test(unpublished_key),
         cmocka_unit_test(operator_is_told),
+        cmocka_unit_test(new_policies),
+        cmocka_unit_test(size_of_policies),
         cmocka_unit_test(cost),
     };
 

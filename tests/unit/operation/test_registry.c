@@ -107,15 +107,18 @@ static const struct expected {
     { "GenerateRandom", "EDPIUCG", "NumberOfBytes CustomKeyStoreId Recipient" },
     { "GetKeyRotationStatus", "EDPIUCG", "*KeyId" },
     { "GetKeyLastUsage", "EDPIUCG", "*KeyId" },
+    { "GetKeyPolicy", "EDPIUCG", "*KeyId PolicyName" },
     { "GetParametersForImport", "EDI", "*KeyId *WrappingAlgorithm *WrappingKeySpec" },
     { "GetPublicKey", "EDG", "*KeyId GrantTokens" },
     { "ImportKeyMaterial", "EDIG",
       "*KeyId *ImportToken *EncryptedKeyMaterial ValidTo ExpirationModel ImportType "
       "KeyMaterialDescription KeyMaterialId" },
     { "ListAliases", "EDPIUCG", "KeyId Limit Marker" },
+    { "ListKeyPolicies", "EDPIUCG", "*KeyId Limit Marker" },
     { "ListKeyRotations", "EDPIUCG", "*KeyId IncludeKeyMaterial Limit Marker" },
     { "ListKeys", "EDPIUCG", "Limit Marker" },
     { "ListResourceTags", "EDPIUCG", "*KeyId Limit Marker" },
+    { "PutKeyPolicy", "EDPIUCG", "*KeyId PolicyName *Policy BypassPolicyLockoutSafetyCheck" },
     { "ReEncrypt", "EG",
       "CiphertextBlob SourceEncryptionContext SourceKeyId *DestinationKeyId "
       "DestinationEncryptionContext SourceEncryptionAlgorithm DestinationEncryptionAlgorithm "
