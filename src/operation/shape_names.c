@@ -23,16 +23,17 @@ const char shape_deprecated_spec_text[] =
 const char shape_key_usage_text[] =
     "[SIGN_VERIFY, ENCRYPT_DECRYPT, GENERATE_VERIFY_MAC, KEY_AGREEMENT, ENCAPSULATE_DECAPSULATE]";
 
-/* The orders of kms-behaviour 16.2; that of the first is recorded. */
+/* The recorded orders (kms-behaviour 1.6). */
 const char shape_encryption_algorithm_text[] =
     "[RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256, SM2PKE, SYMMETRIC_DEFAULT]";
 const char shape_signing_algorithm_text[] =
     "[RSASSA_PSS_SHA_256, RSASSA_PSS_SHA_384, RSASSA_PSS_SHA_512, RSASSA_PKCS1_V1_5_SHA_256, "
     "RSASSA_PKCS1_V1_5_SHA_384, RSASSA_PKCS1_V1_5_SHA_512, ECDSA_SHA_256, ECDSA_SHA_384, "
-    "ECDSA_SHA_512, SM2DSA, ML_DSA_SHAKE_256, ED25519_SHA_512, ED25519_PH_SHA_512]";
-const char shape_mac_algorithm_text[] = "[HMAC_SHA_224, HMAC_SHA_256, HMAC_SHA_384, HMAC_SHA_512]";
+    "ECDSA_SHA_512, ED25519_SHA_512, ED25519_PH_SHA_512, SM2DSA, ML_DSA_SHAKE_256]";
+const char shape_mac_algorithm_text[] = "[HMAC_SHA_384, HMAC_SHA_256, HMAC_SHA_224, HMAC_SHA_512]";
 const char shape_key_agreement_algorithm_text[] = "[ECDH]";
 const char shape_encapsulation_algorithm_text[] = "[ML_KEM]";
+/* The order of the API model (kms-behaviour 16.2). */
 const char shape_data_key_pair_spec_text[] =
     "[RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, ECC_SECG_P256K1, "
     "SM2, ECC_NIST_EDWARDS25519]";
@@ -51,9 +52,11 @@ bool shape_is_encryption_algorithm(struct bytes name)
     return serves(name, USAGE_ENCRYPT_DECRYPT);
 }
 
+/* SYMMETRIC_DEFAULT passes here and does not fit any key later (kms-behaviour 1.6). */
 bool shape_is_signing_algorithm(struct bytes name)
 {
-    return serves(name, USAGE_SIGN_VERIFY);
+    return serves(name, USAGE_SIGN_VERIFY) ||
+           bytes_eq_str(name, algorithm_names[ALGORITHM_SYMMETRIC_DEFAULT]);
 }
 
 bool shape_is_mac_algorithm(struct bytes name)
