@@ -269,7 +269,8 @@ static bool slot_named(uint32_t slot, uint64_t generation, void *ctx)
     struct loading   *l = ctx;
     struct named_slot want = { slot, generation };
 
-    return bsearch(&want, l->slots, l->n_slots, sizeof want, slot_order) != NULL;
+    return l->n_slots > 0 && /* without any there is no list to search */
+           bsearch(&want, l->slots, l->n_slots, sizeof want, slot_order) != NULL;
 }
 
 static void slot_swept(uint32_t slot, uint64_t generation, void *ctx)
