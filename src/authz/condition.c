@@ -310,7 +310,7 @@ static bool string_matches(struct evaluation *ev, const struct condition *c,
         return pattern_matches_arn(ev, p, text);
     if (c->op->relation == REL_EQUAL)
         return pattern_matches(ev, p, text);
-    if (!spend(ev, 1 + text.len / 8))
+    if (!spend(ev, 1 + text.len / 4))
         return false;
     if (p->n_variables == 0)
         return equal_no_case(p->text, text);

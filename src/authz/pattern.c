@@ -313,8 +313,7 @@ bool pattern_matches_arn(struct evaluation *ev, const struct pattern *p, struct 
     struct bytes open[ARN_PARTS]; /* of the pattern */
     struct bytes parts[ARN_PARTS];
 
-    if (!split_arn(text, parts) || !bytes_eq(parts[0], BYTES_LIT("arn")) ||
-        !spend(ev, 1 + p->text.len / STEP_BYTES))
+    if (!split_arn(text, parts) || !spend(ev, 1 + p->text.len / STEP_BYTES))
         return false;
     if (p->kind == PATTERN_EXACT)
         return bytes_eq(p->text, text);

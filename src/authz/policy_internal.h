@@ -151,7 +151,7 @@ KMS_MUST_CHECK enum kms_status principals_compile(struct arena *arena, struct js
 enum {
     /* What one evaluation may cost, in steps of a few nanoseconds each: far above what a document
      * of 32 KiB asks of an ordinary request, and well below a millisecond. */
-    EVALUATION_STEPS = 80 * 1000,
+    EVALUATION_STEPS = 60 * 1000,
     EXPANDED_MAX = 4096, /* a pattern with its variables filled in */
 };
 
@@ -182,7 +182,7 @@ bool pattern_matches(struct evaluation *ev, const struct pattern *p, struct byte
  * a variable has no value, and then the pattern matches nothing (recorded 5.2: so it is with keys
  * of several values, even with a fallback). */
 bool pattern_expand(struct evaluation *ev, const struct pattern *p, struct bytes *ret);
-/* As ARNs: each of the six parts for itself; false if the text is no ARN. */
+/* As ARNs: each of the six parts for itself; false if the text has fewer. */
 bool pattern_matches_arn(struct evaluation *ev, const struct pattern *p, struct bytes text);
 bool condition_holds(struct evaluation *ev, const struct condition *c);
 /* How a principal element covers the caller: NOTHING, DELEGATES (through its account) or ALLOWS.

@@ -133,6 +133,7 @@ static const struct row rows[] = {
     { "5.2 I", ONE("StringLike", "'?*?\?'"),    "aws:userid=\xF0\x90\x90\x80", false },
     { "5.2 I", ONE("StringLike", "'x?y'"),     "aws:userid=x\xE2\x82\xACy", true },
     { "5.2 I", ONE("StringLike", "'*?y*'"),    "aws:userid=x\xE2\x82\xACyz", true },
+    { "5.2 I", ONE("StringLike", "'?*'"),      "aws:userid=\xC3", false }, /* no UTF-8 */
     { "5.2 I", ONE("StringLike", "'*'"),       "aws:userid=", true },
     { "5.2 I", ONE("StringLike", "'?*'"),      "aws:userid=", false },
     { "5.2 I", ONE("StringLike", "'a*'"),      "aws:userid=a", true },
@@ -285,6 +286,7 @@ static const struct row rows[] = {
     { "5.2 I", ONE("StringLike", "'a${*}'"), "aws:userid=abc", false },
     { "5.2 I", ONE("StringLike", "'a${*}${?}${$}'"), "aws:userid=a*?$", true },
     { "5.2 I", ONE("StringEqualsIgnoreCase", "'${aws:PrincipalType}'"), "aws:userid=ACCOUNT|aws:PrincipalType=Account", true },
+    { "5.2 I", ONE("StringEquals", "'${aws:UserAgent}'"), "aws:userid=x|aws:UserAgent=\xFF", false },
     { "5.2 I", ONE("StringEquals", "'${aws:UserAgent}'"), "aws:userid=\xFE|aws:UserAgent=\xFE", false },
     /* several conditions, several keys: all of them */
     { "I", "{'StringEquals':{'aws:userid':'a','aws:UserAgent':'b'}}", "aws:userid=a|aws:UserAgent=b", true },

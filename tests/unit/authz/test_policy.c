@@ -232,6 +232,7 @@ static const struct {
     { "12",          P("{'CanonicalUser':'abc'}"),                         { N, N, N, N, N }, { N, N, N, N, N } },
     { "12",          P("{'AWS':['" OTHER "','arn:aws:iam::" ME ":user/u']}"), { N, Y, Y, N, N }, { N, D, D, N, N } },
     { "12",          P("{'AWS':['" ME "','arn:aws:iam::" ME ":user/u']}"), { Y, N, Y, G, N }, { D, N, D, D, N } },
+    { "12",          NP("{'AWS':'arn:aws:iam::" ME ":user/u'}"),           { Y, Y, N, Y, Y }, { D, D, D, D, D } },
     { "12",          NP("{'AWS':'" ME "'}"),                               { N, Y, N, N, Y }, { N, D, D, D, D } },
     { "12",          NP("{'AWS':['" ME "','arn:aws:iam::" ME ":user/u']}"), { N, Y, N, N, Y }, { N, D, N, D, D } },
     { "12",          NP("{'AWS':['" ME "','arn:aws:iam::" ME ":role/team/r']}"), { N, Y, N, N, Y }, { N, D, D, D, D } },
@@ -417,6 +418,10 @@ static void weightiest_decides(void **state)
                          "a", "Allow", "{'AWS':'arn:aws:iam::" ME ":user/u'}", "kms:Encrypt"),
                      A_USER),
            POLICY_ALLOWS, 1, "a");
+    expect(result_of(ST("a", "Allow", "{'AWS':'arn:aws:iam::" ME ":user/u'}",
+                        "kms:Encrypt") "," ST("g", "Allow", "{'AWS':'" ME "'}", "kms:*"),
+                     A_USER),
+           POLICY_ALLOWS, 0, "a");
     expect(result_of(ST("g", "Allow", "{'AWS':'" ME "'}", "kms:*"), A_USER), POLICY_DELEGATES, 0,
            "g");
     expect(result_of(ST("g", "Allow", "{'AWS':'" OTHER "'}", "kms:*"), A_USER), POLICY_NOTHING,
