@@ -29,9 +29,9 @@ KMS_MUST_CHECK enum kms_status crypto_key_generate(enum key_spec spec, const _At
                                                    struct kms_error *reterr);
 /* Reads what a customer wraps for a key of this spec and checks all of it: raw length, or PKCS#8
  * (DER, and BER for specs that take it) of exactly this spec, unencrypted, nothing after it; named
- * curves only; RSA with two primes, exact modulus length and an odd exponent of 65537..2^256-1, its numbers
- * consistent; the public half recomputed, compared with the one inside if there is one, and proved by a
- * pairwise test. *ret_material is the canonical form of the parsed key, however it was encoded.
+ * curves only; RSA with two primes of about equal length that are not close to each other, exact modulus
+ * length and an odd exponent of 65537..2^256-1, its numbers consistent; the public half recomputed, compared
+ * with the one inside if there is one, and proved by a pairwise test. *ret_material is the canonical form of the parsed key, however it was encoded.
  * Exponents above 64 bits with RSA_4096 are a fault too: OpenSSL does not use such a public key.
  * KMS_E_CIPHERTEXT (no message) for every fault (recorded-imports R15). */
 KMS_MUST_CHECK enum kms_status crypto_key_import(enum key_spec spec, struct bytes content,

@@ -63,7 +63,12 @@ bool key_check_curve(enum key_spec spec, EVP_PKEY **key)
 /* --- RSA ---------------------------------------------------------------------------------------- */
 
 enum { N, E, D, P, Q, DP, DQ, QINV, RSA_NUMBERS };
-enum { E_BITS_MAX = 256, E_MIN = 65537 };
+enum {
+    E_BITS_MAX = 256,
+    E_MIN = 65537,
+    PRIME_SLACK = 32, /* bits: not every generator makes both halves of equal length */
+    CLOSE_BITS = 100,
+};
 
 static const char *const names[RSA_NUMBERS] = {
     OSSL_PKEY_PARAM_RSA_N,         OSSL_PKEY_PARAM_RSA_E,
@@ -114,17 +119,28 @@ bool key_rsa_exponent_is_odd(EVP_PKEY *key)
     return ok;
 }
 
-/* What costs little and bounds what the rest may cost: sizes, and n = p * q. */
-static bool rsa_plausible(const struct rsa *r, unsigned bits)
+static bool is_about_half(const BIGNUM *prime, int bits)
+{
+    return BN_num_bits(prime) >= bits / 2 - PRIME_SLACK &&
+           BN_num_bits(prime) <= bits / 2 + PRIME_SLACK;
+}
+
+/* What costs little and bounds what the rest may cost: sizes, n = p * q, and primes so far apart that
+ * Fermat's method does not find them (FIPS 186-5 A.1.3, step 5.4). A short prime would be found by trial,
+ * and the long one beside it takes 16 times the work to test. */
+static bool rsa_plausible(const struct rsa *r, int bits)
 {
     BIGNUM *const *v = r->v;
     BIGNUM        *product = BN_secure_new();
-    bool           ok = BN_num_bits(v[N]) == (int)bits && BN_is_odd(v[E]) &&
-              BN_num_bits(v[E]) <= E_BITS_MAX && BN_get_word(v[E]) >= E_MIN && product != NULL &&
-              BN_num_bits(v[P]) + BN_num_bits(v[Q]) <= (int)bits + 1 && BN_cmp(v[P], v[Q]) != 0 &&
+    BIGNUM        *distance = BN_secure_new();
+    bool ok = BN_num_bits(v[N]) == bits && BN_is_odd(v[E]) && BN_num_bits(v[E]) <= E_BITS_MAX &&
+              BN_get_word(v[E]) >= E_MIN && product != NULL && distance != NULL &&
+              is_about_half(v[P], bits) && is_about_half(v[Q], bits) &&
+              BN_sub(distance, v[P], v[Q]) == 1 && BN_num_bits(distance) > bits / 2 - CLOSE_BITS &&
               BN_mul(product, v[P], v[Q], r->ctx) == 1 && BN_cmp(product, v[N]) == 0;
 
     BN_clear_free(product);
+    BN_clear_free(distance);
     return ok;
 }
 
@@ -187,8 +203,9 @@ bool key_check_rsa(enum key_spec spec, EVP_PKEY **key)
 {
     CLEANUP(rsa_release) struct rsa r = { 0 };
 
-    if (has_more_primes(*key) || !rsa_read(*key, &r) || !rsa_plausible(&r, spec_info(spec)->bits) ||
-        !runs(*key, EVP_PKEY_check) || !rsa_normalise(&r))
+    if (has_more_primes(*key) || !rsa_read(*key, &r) ||
+        !rsa_plausible(&r, (int)spec_info(spec)->bits) || !runs(*key, EVP_PKEY_check) ||
+        !rsa_normalise(&r))
         return false;
     CLEANUP(key_pkey_freep) EVP_PKEY *normal = rsa_build(&r);
     if (normal == NULL || !rsa_works(spec, normal))

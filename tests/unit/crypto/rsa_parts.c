@@ -95,6 +95,33 @@ struct rsa_parts *rsa_parts_make_composite(unsigned bits)
     return r;
 }
 
+struct rsa_parts *rsa_parts_make_uneven(unsigned bits, unsigned short_bits)
+{
+    struct rsa_parts *r = empty(65537);
+
+    do {
+        prime(r->n[RSA_P], bits - short_bits);
+        prime(r->n[RSA_Q], short_bits);
+    } while (!complete(r, false) || BN_num_bits(r->n[RSA_N]) != (int)bits);
+    return r;
+}
+
+struct rsa_parts *rsa_parts_make_close(unsigned bits)
+{
+    struct rsa_parts *r = empty(65537);
+    BN_CTX           *ctx = BN_CTX_new();
+
+    do {
+        prime(r->n[RSA_Q], bits / 2);
+        must(BN_copy(r->n[RSA_P], r->n[RSA_Q]) != NULL);
+        do
+            must(BN_add_word(r->n[RSA_P], 2) == 1);
+        while (BN_check_prime(r->n[RSA_P], ctx, NULL) != 1);
+    } while (!complete(r, false) || BN_num_bits(r->n[RSA_N]) != (int)bits);
+    BN_CTX_free(ctx);
+    return r;
+}
+
 void rsa_parts_large_d(struct rsa_parts *r)
 {
     must(complete(r, true));

@@ -16,6 +16,9 @@ struct rsa_parts {
 
 /* `bits` long, p > q, d modulo lcm(p - 1, q - 1). */
 struct rsa_parts *rsa_parts_make(unsigned bits, uint64_t e);
+/* The same with one prime of `short_bits`, and with primes next to each other: keys that anybody can factor. */
+struct rsa_parts *rsa_parts_make_uneven(unsigned bits, unsigned short_bits);
+struct rsa_parts *rsa_parts_make_close(unsigned bits);
 /* The same, but p is a product of two primes. */
 struct rsa_parts *rsa_parts_make_composite(unsigned bits);
 /* The d that other libraries write, modulo (p - 1)(q - 1): larger, and as good. */

@@ -452,6 +452,31 @@ static void test_rsa_composite(void **state)
     refused(SPEC_RSA_2048, write_rsa(&d, r, false));
 }
 
+/* All numbers fit each other and the primes are primes, but n is easily factored. A few bits of difference
+ * between the primes' lengths are nothing. */
+static void test_rsa_weak(void **state)
+{
+    static const struct {
+        unsigned short_bits;
+        bool     good;
+    } cases[] = { { 16, false },  { 64, false }, { 512, false },
+                  { 991, false }, { 992, true }, { 1020, true } };
+    static struct der d;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP(rsa_parts_release) struct rsa_parts *r = rsa_parts_make_uneven(2048,
+                                                                               cases[i].short_bits);
+        struct bytes                                 der = write_rsa(&d, r, false);
+        if (cases[i].good)
+            same(SPEC_RSA_2048, der, der);
+        else
+            refused(SPEC_RSA_2048, der);
+    }
+    CLEANUP(rsa_parts_release) struct rsa_parts *close = rsa_parts_make_close(2048);
+    refused(SPEC_RSA_2048, write_rsa(&d, close, false));
+}
+
 /* --- secrets ------------------------------------------------------------------------------------ */
 
 static void test_secret_lengths(void **state)
@@ -484,7 +509,8 @@ int main(void)
         cmocka_unit_test(test_encrypted),           cmocka_unit_test(test_edwards),
         cmocka_unit_test(test_edwards_with_public), cmocka_unit_test(test_rsa_forms),
         cmocka_unit_test(test_rsa_faults),          cmocka_unit_test(test_rsa_exponents),
-        cmocka_unit_test(test_rsa_composite),       cmocka_unit_test(test_secret_lengths),
+        cmocka_unit_test(test_rsa_composite),       cmocka_unit_test(test_rsa_weak),
+        cmocka_unit_test(test_secret_lengths),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
