@@ -378,7 +378,8 @@ static struct authz_request question(struct asked *asked, const char *action)
 static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key,
                               bool destination)
 {
-    struct asked         asked = { .rq = rq, .key = key, .destination = destination };
+    struct name_index names[NAME_INDEXES];
+    struct asked      asked = { .rq = rq, .key = key, .destination = destination, .names = names };
     struct authz_request a = question(&asked, action);
 
     return authz_decide(&a, &rq->error);
@@ -390,7 +391,8 @@ static enum kms_status check_new_policy(struct request *rq)
     static const char    any_key[] = "00000000-0000-0000-0000-000000000000";
     char                 room[KEY_ARN_MAX + 1];
     struct buf           arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
-    struct asked         asked = { .rq = rq, .key = rq->call.key };
+    struct name_index    names[NAME_INDEXES];
+    struct asked         asked = { .rq = rq, .key = rq->call.key, .names = names };
     struct authz_request a = question(&asked, rq->op->name);
     const struct op_int *bypass = &rq->call.in.bypass_lockout;
 

@@ -8,15 +8,17 @@
 #include "base/limits.h"
 #include "request_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* One question, as the functions of the table below get it. */
 struct question {
     struct asked *a;
     struct bytes  name; /* of a NAMED key */
     size_t        i;
-    int           what; /* from the table: an enum op_asked, op_asked_number, or nothing */
-    char         *room;
+    int   what; /* from the table: an enum op_asked, op_asked_number, asked_names, or nothing */
+    char *room;
     struct bytes *ret;
 };
 
@@ -58,64 +60,110 @@ static uint8_t lower(uint8_t c)
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 'a' - 'A') : c;
 }
 
-static bool same_no_case(struct bytes a, struct bytes b)
+/* By length, then without case. */
+static int compare_names(struct bytes a, struct bytes b)
 {
     if (a.len != b.len)
-        return false;
+        return a.len < b.len ? -1 : 1;
     for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.ptr[i]) != lower(b.ptr[i]))
-            return false;
+        int difference = lower(a.ptr[i]) - lower(b.ptr[i]);
+        if (difference != 0)
+            return difference;
     }
-    return true;
+    return 0;
+}
+
+static int compare_entries(const void *a, const void *b, void *ctx)
+{
+    const struct name_index *ix = ctx;
+
+    return compare_names(ix->name[*(const uint8_t *)a], ix->name[*(const uint8_t *)b]);
+}
+
+_Static_assert(LIMIT_LIST_ITEMS <= UINT8_MAX + 1, "name_index.order holds every entry");
+_Static_assert((int)LIMIT_TAGS <= (int)LIMIT_LIST_ITEMS, "the tags of a key fit name_index");
+
+static void index_add(struct name_index *ix, struct bytes name, const void *value)
+{
+    assert(ix->n < LIMIT_LIST_ITEMS); /* the shapes see to that */
+    ix->order[ix->n] = (uint8_t)ix->n;
+    ix->name[ix->n] = name;
+    ix->value[ix->n++] = value;
+}
+
+static void index_fill(const struct question *q, struct name_index *ix)
+{
+    const struct key_record *key = q->a->key;
+    struct json_iter         it;
+    struct bytes             name;
+    struct json              v;
+
+    switch ((enum asked_names)q->what) {
+    case NAMES_CONTEXT:
+        it = json_iterate(op_asked_context(call_of(q), q->a->destination));
+        while (json_next(&it, &name, &v))
+            index_add(ix, name, v.node);
+        break;
+    case NAMES_REQUEST_TAGS:
+        it = json_iterate(call_of(q)->in.tags);
+        while (json_next(&it, NULL, &v))
+            index_add(ix, json_string(json_member(v, "TagKey")), json_member(v, "TagValue").node);
+        break;
+    case NAMES_RESOURCE_TAGS:
+        for (size_t i = 0; key != NULL && i < key->n_tags; i++)
+            index_add(ix, key->tags[i].key, &key->tags[i]);
+        break;
+    }
+}
+
+static const struct name_index *names_of(const struct question *q)
+{
+    /* no operation takes an encryption context and tags */
+    size_t             at = q->what == NAMES_RESOURCE_TAGS ? 1 : 0;
+    struct name_index *ix = &q->a->names[at];
+
+    if (!q->a->indexed[at] || q->a->what[at] != q->what) {
+        ix->n = 0;
+        index_fill(q, ix);
+        qsort_r(ix->order, ix->n, 1, compare_entries, ix); /* so few need no memory */
+        q->a->indexed[at] = true;
+        q->a->what[at] = q->what;
+    }
+    return ix;
+}
+
+static struct bytes value_at(const struct question *q, const void *value)
+{
+    if (q->what == NAMES_RESOURCE_TAGS)
+        return ((const struct key_tag *)value)->value;
+    return json_string((struct json){ (void *)(uintptr_t)value });
 }
 
 /* Condition keys have no case, names in a context or of tags do: if two of those are the same
  * otherwise, either could be meant. An empty value is there. */
-static enum condition_answer found(const struct question *q, enum condition_answer so_far,
-                                   struct bytes value)
+static enum condition_answer named_value(const struct question *q)
 {
-    if (so_far != CONDITION_ABSENT)
+    if ((q->what == NAMES_CONTEXT &&
+         op_asked_context(call_of(q), q->a->destination).node == NULL) ||
+        (q->what == NAMES_REQUEST_TAGS && call_of(q)->in.tags.node == NULL))
+        return CONDITION_ABSENT; /* so the two never take turns in the one index */
+    const struct name_index *ix = names_of(q);
+    size_t                   low = 0;
+    size_t                   high = ix->n;
+
+    while (low < high) { /* the first that is not less */
+        size_t middle = low + (high - low) / 2;
+        if (compare_names(ix->name[ix->order[middle]], q->name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == ix->n || compare_names(ix->name[ix->order[low]], q->name) != 0)
+        return CONDITION_ABSENT;
+    if (low + 1 < ix->n && compare_names(ix->name[ix->order[low + 1]], q->name) == 0)
         return CONDITION_UNSURE;
+    struct bytes value = value_at(q, ix->value[ix->order[low]]);
     return word(q, value.len > 0 ? value : bytes_str(""));
-}
-
-static enum condition_answer context_value(const struct question *q)
-{
-    enum condition_answer answer = CONDITION_ABSENT;
-    struct json_iter      it = json_iterate(op_asked_context(call_of(q), q->a->destination));
-    struct bytes          key;
-    struct json           value;
-
-    while (json_next(&it, &key, &value)) {
-        if (same_no_case(key, q->name))
-            answer = found(q, answer, json_string(value));
-    }
-    return answer;
-}
-
-static enum condition_answer resource_tag(const struct question *q)
-{
-    enum condition_answer    answer = CONDITION_ABSENT;
-    const struct key_record *key = q->a->key;
-
-    for (size_t i = 0; key != NULL && i < key->n_tags; i++) {
-        if (same_no_case(key->tags[i].key, q->name))
-            answer = found(q, answer, key->tags[i].value);
-    }
-    return answer;
-}
-
-static enum condition_answer request_tag(const struct question *q)
-{
-    enum condition_answer answer = CONDITION_ABSENT;
-    struct json_iter      it = json_iterate(call_of(q)->in.tags);
-    struct json           tag;
-
-    while (json_next(&it, NULL, &tag)) {
-        if (same_no_case(json_string(json_member(tag, "TagKey")), q->name))
-            answer = found(q, answer, json_string(json_member(tag, "TagValue")));
-    }
-    return answer;
 }
 
 /* --- keys of several values ------------------------------------------------------------------- */
@@ -352,7 +400,7 @@ static const struct {
     [ASK_MAC_ALGORITHM]             = { asked_word,        ASKED_MAC_ALGORITHM,           false },
     [ASK_KEY_AGREEMENT_ALGORITHM]   = { asked_word,        ASKED_KEY_AGREEMENT_ALGORITHM, false },
     [ASK_MESSAGE_TYPE]              = { asked_word,        ASKED_MESSAGE_TYPE,            false },
-    [ASK_ENCRYPTION_CONTEXT]        = { context_value,     0,                             false },
+    [ASK_ENCRYPTION_CONTEXT]        = { named_value,       NAMES_CONTEXT,                 false },
     [ASK_ENCRYPTION_CONTEXT_KEYS]   = { context_key,       0,                             true  },
     [ASK_EXPIRATION_MODEL]          = { asked_word,        ASKED_EXPIRATION_MODEL,        false },
     [ASK_VALID_TO]                  = { asked_date,        ASKED_VALID_TO,                false },
@@ -365,8 +413,8 @@ static const struct {
     [ASK_RESOURCE_ALIASES]          = { key_alias,         0,                             true  },
     [ASK_ROTATION_PERIOD]           = { asked_number,      ASKED_ROTATION_PERIOD,         false },
     [ASK_PENDING_WINDOW]            = { asked_number,      ASKED_PENDING_WINDOW,          false },
-    [ASK_RESOURCE_TAG]              = { resource_tag,      0,                             false },
-    [ASK_REQUEST_TAG]               = { request_tag,       0,                             false },
+    [ASK_RESOURCE_TAG]              = { named_value,       NAMES_RESOURCE_TAGS,           false },
+    [ASK_REQUEST_TAG]               = { named_value,       NAMES_REQUEST_TAGS,            false },
     [ASK_TAG_KEYS]                  = { tag_key,           0,                             true  },
     [ASK_RESOURCE_ACCOUNT]          = { key_account,       0,                             false },
     [ASK_PRINCIPAL_ARN]             = { caller_arn,        0,                             false },

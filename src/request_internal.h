@@ -5,6 +5,7 @@
 
 #include "authz/policy.h"
 #include "base/encode.h"
+#include "base/limits.h"
 #include "json/read.h"
 #include "key/last_use.h"
 #include "request.h"
@@ -120,6 +121,14 @@ struct server {
 void request_run(struct request *rq);
 /* request_conditions.c: what the conditions of policies ask about a request; `ctx` is a struct
  * asked. */
+enum asked_names { NAMES_CONTEXT, NAMES_REQUEST_TAGS, NAMES_RESOURCE_TAGS };
+enum { NAME_INDEXES = 2 /* one of the request's names, one of the key's */ };
+struct name_index { /* sorted, so that a policy with many conditions costs little */
+    size_t       n;
+    struct bytes name[LIMIT_LIST_ITEMS];
+    const void  *value[LIMIT_LIST_ITEMS]; /* of a JSON text its node, else the struct key_tag */
+    uint8_t      order[LIMIT_LIST_ITEMS];
+};
 struct asked {
     struct request          *rq;
     const struct key_record *key;         /* the resource; may be NULL */
@@ -130,6 +139,9 @@ struct asked {
     size_t                     next;
     const struct alias_record *aliases[LIMIT_ALIASES_PER_KEY];
     size_t                     n_aliases;
+    struct name_index         *names; /* NAME_INDEXES of them, filled when first asked for */
+    bool                       indexed[NAME_INDEXES];
+    int                        what[NAME_INDEXES]; /* enum asked_names */
 };
 enum condition_answer request_condition(void *ctx, const struct condition_key *key, size_t i,
                                         char room[CONDITION_ROOM], struct bytes *ret);

@@ -258,19 +258,19 @@ enum kms_status conditions_compile(struct arena *arena, bool variables, struct b
 
 /* A name of the client's is looked for among all that the request has, and the first value of
  * several may have to be looked up. */
-static size_t cost_of(enum condition_key_id id, size_t i)
+static size_t cost_of(const struct condition_key *key, size_t i)
 {
-    enum { COST_NAMED = 100, COST_FIRST = 50, COST_ONE = 1 };
+    enum { COST_NAMED = 50, COST_FIRST = 50, COST_ONE = 1 };
 
-    if (keys[id].values == NAMED)
-        return COST_NAMED;
-    return keys[id].values == MANY && i == 0 ? COST_FIRST : COST_ONE;
+    if (keys[key->id].values == NAMED)
+        return COST_NAMED + 2 * key->name.len;
+    return keys[key->id].values == MANY && i == 0 ? COST_FIRST : COST_ONE;
 }
 
 bool ask(struct evaluation *ev, const struct condition_key *key, size_t i,
          char room[CONDITION_ROOM], struct bytes *ret)
 {
-    if (key->id == ASK_UNKNOWN || ev->rq->values == NULL || !spend(ev, cost_of(key->id, i)))
+    if (key->id == ASK_UNKNOWN || ev->rq->values == NULL || !spend(ev, cost_of(key, i)))
         return false;
     switch (ev->rq->values(ev->rq->ctx, key, i, room, ret)) {
     case CONDITION_VALUE:  return true;
