@@ -261,7 +261,7 @@ bool network_holds(const struct network *net, const struct network *address)
         return false;
     for (unsigned i = 0; i < net->bits; i += 8) {
         unsigned left = net->bits - i;
-        uint8_t  mask = left >= 8 ? 0xFF : (uint8_t)(0xFF << (8 - left));
+        unsigned mask = left >= 8 ? 0xFF : 0xFFu << (8 - left) & 0xFF;
         if (((net->address[i / 8] ^ address->address[i / 8]) & mask) != 0)
             return false;
     }

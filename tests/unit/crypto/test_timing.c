@@ -29,13 +29,10 @@ enum { TRIES = 8, CROP_PERCENT = 80, QUICK_SAMPLES = 20000, SLOW_DIVISOR = 20 };
 static const double LEAK = 4.5;     /* |t| from which on the classes differ */
 static const double LEAK_SURE = 50; /* of the comparison that leaks          */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
+static const bool sanitized = true; /* instrumented code takes another time than what users run */
+#else
+static const bool sanitized = false;
 #endif
 
 /* One timed call: `class` 0 or 1. */
@@ -150,6 +147,8 @@ static size_t samples(const struct experiment *e)
     const char *wanted = getenv("TRENT_TIMING_SAMPLES");
     size_t      n = wanted != NULL ? strtoul(wanted, NULL, 10) : QUICK_SAMPLES;
 
+    if (sanitized)
+        skip();
     return n / e->divisor + 100;
 }
 
@@ -291,21 +290,16 @@ static void test_oaep(void **state)
 static int set_up(void **state)
 {
     (void)state;
-#ifdef SANITIZED /* instrumented code takes another time than what users run */
-    return 0;
-#endif
     return crypto_init(NULL) == KMS_OK ? 0 : -1;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#ifndef SANITIZED
         cmocka_unit_test(test_a_leak_is_found),
         cmocka_unit_test(test_mac),
         cmocka_unit_test(test_key_wrap),
         cmocka_unit_test(test_oaep),
-#endif
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
