@@ -130,6 +130,9 @@ static void test_curve_forms(void **state)
     }
 }
 
+#define GENERATOR_X "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+#define GENERATOR_Y "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+
 /* P-256 written out: prime, a, b, generator, order, cofactor (SEC 1 C.2). */
 static struct bytes explicit_p256(struct der *d)
 {
@@ -137,8 +140,7 @@ static struct bytes explicit_p256(struct der *d)
         "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
         "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
         "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
-        "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
-        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+        GENERATOR_X GENERATOR_Y,
         "00ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
         "00ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
     };
