@@ -124,7 +124,8 @@ void request_run(struct request *rq)
 
     if (result == PENDING) {
         if (rq->call.retry_when_ready)
-            vault_when_ready(s->parts.vault, rq->call.ready_spec, key_ready, rq);
+            vault_when_ready(s->parts.vault, rq->call.ready_spec, rq->ready_until_ms, key_ready,
+                             rq);
         else if (rq->step == STEP_RECIPIENT || rq->step == STEP_KEY)
             request_to_pool(rq);
         else
@@ -541,6 +542,24 @@ static enum kms_status run_operation(struct request *rq)
     return KMS_OK;
 }
 
+/* No RSA key is ready: parks the request. Not for ever, also because one whose client has hung up takes a
+ * connection's place until it is answered (C5 of listener/conn.c). */
+static enum step_result wait_for_key(struct request *rq)
+{
+    int64_t now = clock_monotonic_ms();
+
+    if (rq->ready_until_ms == 0)
+        rq->ready_until_ms = now + LIMIT_READY_MS;
+    if (now >= rq->ready_until_ms) {
+        rq->call.retry_when_ready = false;
+        return outcome(rq, KMS_REFUSE(&rq->error, KMS_E_THROTTLED,
+                                      "You have exceeded the rate at which you may call KMS. "
+                                      "Reduce the frequency of your calls."));
+    }
+    rq->step = STEP_KEY;
+    return PENDING;
+}
+
 /* What the key makes slow begins again in the pool: the records it looks at are then those of its
  * own section. */
 static enum step_result step_run(struct request *rq)
@@ -559,10 +578,8 @@ static enum step_result step_run(struct request *rq)
         status = run_operation(rq);
 
     vault_result_wipe(&rq->call.result);
-    if (status != KMS_OK && rq->call.retry_when_ready) {
-        rq->step = STEP_KEY;
-        return PENDING;
-    }
+    if (status != KMS_OK && rq->call.retry_when_ready)
+        return wait_for_key(rq);
     return outcome(rq, status);
 }
 

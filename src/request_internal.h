@@ -35,6 +35,7 @@ struct request {
     unsigned         step;   /* index into the list of steps: where it goes on */
     int              reader; /* epoch reader of the thread that runs it now */
     unsigned         tries;
+    int64_t          ready_until_ms; /* how long it waits for an RSA key, monotonic; 0: not yet  */
     bool             on_pool;
     bool             committed; /* its audit event went with its change */
     bool             authenticated;

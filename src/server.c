@@ -117,6 +117,7 @@ static void request_put(struct request *rq)
     rq->status = KMS_OK;
     rq->op = NULL;
     rq->step = rq->tries = 0;
+    rq->ready_until_ms = 0;
     rq->on_pool = rq->committed = rq->authenticated = false;
     rq->job.done = NULL;
     rq->account[0] = rq->caller_arn[0] = rq->principal_id[0] = rq->access_key_id[0] = '\0';

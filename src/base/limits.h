@@ -26,6 +26,7 @@ enum {
     LIMIT_TLS_HANDSHAKE_MS            = 5 * 1000,
     LIMIT_HEAD_MS                     = 10 * 1000,   /* slow-loris */
     LIMIT_REQUEST_MS                  = 15 * 1000,   /* first byte to answer */
+    LIMIT_READY_MS                    = 12 * 1000,   /* of that, waiting for an RSA key to be made */
     LIMIT_KEEPALIVE_MS                = 60 * 1000,   /* idle between requests */
     LIMIT_BODY_GRACE_MS               = 5 * 1000,    /* then a body must come at LIMIT_BODY_RATE */
     LIMIT_BODY_RATE                   = 1000,        /* bytes a second */

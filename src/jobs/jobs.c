@@ -10,6 +10,7 @@
 #include "crypto/crypto.h"
 
 enum {
+    OVERDUE_MS = 1000,        /* how often waiting requests are looked at */
     IDLE_SWEEP_MS = 5 * 1000, /* how often opened materials are looked at for idleness */
     RETRY_MS = 10 * 1000,     /* after a failure, or while the time is in doubt */
     HEAP_SLACK = 256,         /* entries beyond twice the needed ones, before the heap is tidied */
@@ -249,10 +250,10 @@ static void store_usage(struct jobs *j)
         log_error("jobs: last uses of keys were not stored, this is tried again: %s", err.detail);
 }
 
-/* Milliseconds to sleep: to the next due time, at most to the next idle sweep or storing of uses. */
+/* Milliseconds to sleep: to the next due time, at most to the next look at what does not come with a time. */
 static int64_t nap(struct jobs *j)
 {
-    int64_t wait = j->parts.usage_flush < IDLE_SWEEP_MS ? j->parts.usage_flush : IDLE_SWEEP_MS;
+    int64_t wait = j->parts.usage_flush < OVERDUE_MS ? j->parts.usage_flush : OVERDUE_MS;
 
     if (j->n > 0) {
         int64_t left = j->heap[0].when - clock_now(j->parts.clock);
@@ -277,6 +278,7 @@ static void *jobs_main(void *arg)
         struct kms_error err;
         if (jobs_run_due(j, &done, &err) != KMS_OK)
             log_debug("jobs: %s is tried again", err.detail); /* logged in full where it failed */
+        vault_wake_overdue(j->parts.vault);
         if (clock_monotonic_ms() >= next_sweep) {
             sweep_idle(j);
             next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;

@@ -24,7 +24,8 @@ enum {
 struct ready_waiter {
     struct ready_waiter *next;
     void (*fn)(void *arg);
-    void *arg;
+    void   *arg;
+    int64_t until_ms; /* of the monotonic clock */
 };
 
 int ready_kind(enum key_spec spec)
@@ -203,8 +204,19 @@ struct ready_key *ready_take(struct vault *v, int kind)
     return k;
 }
 
-void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg),
-                      void *arg)
+/* With the lock held. */
+static void append(struct ready_pool *p, struct ready_waiter *w)
+{
+    if (p->last != NULL)
+        p->last->next = w;
+    else
+        p->first = w;
+    p->last = w;
+    p->waiting++;
+}
+
+void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, int64_t until_ms,
+                      void (*fn)(void *arg), void *arg)
 {
     int                  kind = ready_kind(wrapping_spec);
     struct ready_waiter *w = kind < 0 ? NULL : calloc(1, sizeof *w);
@@ -212,16 +224,11 @@ void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(v
 
     if (w != NULL) {
         struct ready_pool *p = &v->ready[kind];
-        *w = (struct ready_waiter){ NULL, fn, arg };
+        *w = (struct ready_waiter){ NULL, fn, arg, until_ms };
         (void)pthread_mutex_lock(&v->ready_lock);
         now = p->keys != NULL;
         if (!now) {
-            if (p->last != NULL)
-                p->last->next = w;
-            else
-                p->first = w;
-            p->last = w;
-            p->waiting++;
+            append(p, w);
             (void)pthread_cond_signal(&v->ready_wake);
         }
         (void)pthread_mutex_unlock(&v->ready_lock);
@@ -229,5 +236,42 @@ void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(v
     if (now) {
         free(w);
         fn(arg);
+    }
+}
+
+/* With the lock held: unlinks those of one pool who have waited long enough, onto *list. */
+static void take_overdue(struct ready_pool *p, int64_t now_ms, struct ready_waiter **list)
+{
+    struct ready_waiter *all = p->first;
+
+    p->first = p->last = NULL;
+    p->waiting = 0;
+    while (all != NULL) {
+        struct ready_waiter *w = all;
+        all = w->next;
+        w->next = NULL;
+        if (now_ms >= w->until_ms) {
+            w->next = *list;
+            *list = w;
+        } else {
+            append(p, w);
+        }
+    }
+}
+
+void vault_wake_overdue(struct vault *v)
+{
+    struct ready_waiter *list = NULL;
+    int64_t              now = clock_monotonic_ms();
+
+    (void)pthread_mutex_lock(&v->ready_lock);
+    for (int kind = 0; kind < READY_KINDS; kind++)
+        take_overdue(&v->ready[kind], now, &list);
+    (void)pthread_mutex_unlock(&v->ready_lock);
+    while (list != NULL) {
+        struct ready_waiter *next = list->next;
+        list->fn(list->arg);
+        free(list);
+        list = next;
     }
 }

@@ -175,11 +175,13 @@ KMS_MUST_CHECK enum kms_status vault_import_parameters(struct vault            *
                                                        enum key_spec wrapping_spec, int64_t now,
                                                        struct vault_import_parameters *ret,
                                                        struct kms_error               *reterr);
-/* Calls fn(arg) once, from the generator thread, when a key of the spec has become ready (at once, from
- * the calling thread, if one is there now). One key wakes one waiter. vault_close forgets waiters without
- * calling them. */
-void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, void (*fn)(void *arg),
-                      void *arg);
+/* Calls fn(arg) once: from the generator thread, when a key of the spec has become ready (at once, from
+ * the calling thread, if one is there now); or from vault_wake_overdue, when `until_ms` of the monotonic
+ * clock has passed before that. One key wakes one waiter. vault_close forgets waiters without calling them. */
+void vault_when_ready(struct vault *v, enum key_spec wrapping_spec, int64_t until_ms,
+                      void (*fn)(void *arg), void *arg);
+/* Calls those who have waited until now in vain, from the calling thread. */
+void vault_wake_overdue(struct vault *v);
 
 /* Opens an import token: which import key record it belongs to. KMS_E_IMPORT_TOKEN (no message) for
  * anything that this instance did not seal for this very key; KMS_E_EXPIRED_TOKEN after its 24 h. */

@@ -477,3 +477,37 @@ def test_data_directory_that_others_can_write_to(new_server, tmp_path, mode):
 def test_files_are_the_servers_own(server):
     for path in [server.data, *server.data.rglob("*")]:
         assert path.lstat().st_mode & 0o077 == 0 or path.name == "audit.pub", path
+
+
+# --- waiting for RSA keys ------------------------------------------------------------------------------------------
+
+
+def gauge(server, name):
+    return int(re.search(r"^%s (\d+)$" % re.escape(name), server.get("/_trent/metrics"), re.M).group(1))
+
+
+def test_nobody_waits_for_an_rsa_key_for_ever(new_server):
+    """RSA keys are made at one a minute. Who asks for more is told so in time, and requests whose clients have hung up
+    leave the connections' places that they hold: without that, a few hundred calls keep everybody else out for as long
+    as it takes to make as many keys."""
+    server = new_server("--ready-keys-2048=0", "--ready-keys-per-minute=1")
+    waiting = 'trent_ready_keys_waiting{spec="RSA_2048"}'
+    body = json.dumps({"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}).encode()
+    server.client().create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")  # the one of this minute
+    began = time.monotonic()
+    gone = [socket.create_connection(server.address, timeout=20) for _ in range(20)]
+    with socket.create_connection(server.address, timeout=20) as patient:
+        for s in (*gone, patient):
+            s.sendall(raw_request(server, "CreateKey", body))
+        while gauge(server, waiting) < 21:
+            assert time.monotonic() < began + 10
+            time.sleep(0.05)
+        for s in gone:
+            s.close()
+        answer = patient.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"ThrottlingException" in answer
+    assert 11 < time.monotonic() - began < 15
+    while gauge(server, waiting) > 0:
+        assert time.monotonic() < began + 16
+        time.sleep(0.05)
+    assert len(server.client().list_keys()["Keys"]) == 1  # nobody's request made one

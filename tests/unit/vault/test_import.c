@@ -450,15 +450,15 @@ static void test_ready_keys(void **state)
                      KMS_E_INTERNAL);
 
     /* waiters are served though no pool is to be filled */
-    vault_when_ready(f.v, SPEC_RSA_2048, called, &w);
-    vault_when_ready(f.v, SPEC_RSA_3072, called, &w);
+    vault_when_ready(f.v, SPEC_RSA_2048, INT64_MAX, called, &w);
+    vault_when_ready(f.v, SPEC_RSA_3072, INT64_MAX, called, &w);
     assert_int_equal(w.calls, 0);
     assert_int_equal(vault_start(f.v, &err), KMS_OK);
     wait_for(&w, 2);
     vault_status(f.v, &s);
     assert_int_equal(s.ready_keys[0], 1);
     assert_int_equal(s.ready_keys[1], 1);
-    vault_when_ready(f.v, SPEC_RSA_2048, called, &w); /* one is there: at once */
+    vault_when_ready(f.v, SPEC_RSA_2048, INT64_MAX, called, &w); /* one is there: at once */
     assert_int_equal(w.calls, 3);
     assert_int_equal(
         vault_import_parameters(f.v, k, WRAP_RSAES_OAEP_SHA_1, SPEC_RSA_2048, 1, &one, &err),
@@ -492,6 +492,32 @@ static void test_ready_keys(void **state)
     fixture_close(&f); /* ends the thread */
 }
 
+/* Who has waited until then is called without a key, the others go on waiting. */
+static void test_overdue(void **state)
+{
+    struct fixture      f;
+    struct waiter       w = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+    struct vault_status s;
+    int64_t             now = clock_monotonic_ms();
+
+    (void)state;
+    fixture_open(&f);
+    for (unsigned i = 0; i < 6; i++)
+        vault_when_ready(f.v, SPEC_RSA_2048 + i % 2, i == 1 || i == 4 ? INT64_MAX : now, called,
+                         &w);
+    vault_wake_overdue(f.v);
+    assert_int_equal(w.calls, 4);
+    vault_wake_overdue(f.v);
+    assert_int_equal(w.calls, 4);
+    vault_status(f.v, &s);
+    assert_int_equal(s.ready_waiting[0], 1);
+    assert_int_equal(s.ready_waiting[1], 1);
+    vault_when_ready(f.v, SPEC_RSA_2048, now, called, &w); /* behind the one that is left */
+    vault_wake_overdue(f.v);
+    assert_int_equal(w.calls, 5);
+    fixture_close(&f);
+}
+
 /* Closing does not wait for a long generation, nor call those who wait. */
 static void test_close_while_generating(void **state)
 {
@@ -502,7 +528,7 @@ static void test_close_while_generating(void **state)
     (void)state;
     fixture_open(&f);
     for (unsigned i = 0; i < 50; i++)
-        vault_when_ready(f.v, SPEC_RSA_4096, called, &w);
+        vault_when_ready(f.v, SPEC_RSA_4096, INT64_MAX, called, &w);
     assert_int_equal(vault_start(f.v, &err), KMS_OK);
     (void)usleep(30 * 1000);
     fixture_close(&f);
@@ -527,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_read_as_the_spec_says),
         cmocka_unit_test(test_no_ready_key),
         cmocka_unit_test(test_ready_keys),
+        cmocka_unit_test(test_overdue),
         cmocka_unit_test(test_close_while_generating),
     };
 
