@@ -386,7 +386,8 @@ static struct policy_result result_of(const char *statements, int caller)
     buf_add_byte(&text, 0);
     CLEANUP(policy_freep) struct policy *p = must_compile(POLICY_KEY, (const char *)text.ptr);
     struct policy_result                 r = policy_evaluate(p, &rq);
-    memcpy(sid, r.sid.ptr, r.sid.len);
+    if (r.sid.len > 0)
+        memcpy(sid, r.sid.ptr, r.sid.len);
     r.sid.ptr = (const uint8_t *)sid;
     return r;
 }
