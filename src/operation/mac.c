@@ -44,7 +44,7 @@ enum kms_status op_generate_mac_begin(struct op_call *call, struct kms_error *re
 enum kms_status op_generate_mac_finish(struct op_call *call, struct kms_error *reterr)
 {
     (void)reterr;
-    json_put_base64(call->answer, "Mac", buf_bytes(&call->result.blob));
+    json_put_base64(call->answer, "Mac", buf_bytes(&call->result.plain));
     json_put_str(call->answer, "MacAlgorithm", algorithm_names[call->command.algorithm]);
     json_put_string(call->answer, "KeyId", call->key->name.arn);
     return KMS_OK;

@@ -116,7 +116,7 @@ static const struct operation rows[] = {
     { "GenerateDataKeyWithoutPlaintext", OP_KEY_ANY, LANE_FAST, CRYPTO,   USABLE,     ENCRYPT, ANY,
       op_generate_data_key_without_plaintext_shape, op_generate_data_key_prepare, NULL,
       op_generate_data_key_without_plaintext_begin, op_generate_data_key_finish },
-    { "GenerateMac",           OP_KEY_ANY,    LANE_FAST, CRYPTO,          USABLE,     MAC,  ANY,
+    { "GenerateMac",           OP_KEY_ANY,    LANE_FAST, CRYPTO | SECRET, USABLE,     MAC,  ANY,
       op_generate_mac_shape, op_check_grant_tokens, NULL, op_generate_mac_begin,
       op_generate_mac_finish },
     { "GenerateRandom",        OP_KEY_NONE,   LANE_FAST, READ | SECRET,   ALL,        ANY_USE, ANY,

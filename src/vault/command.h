@@ -45,8 +45,8 @@ struct vault_command {
 
 /* Owned buffers, reused between requests; wiped by vault_result_wipe. */
 struct vault_result {
-    struct buf blob;       /* ciphertext, signature, MAC                                       */
-    struct buf plain;      /* plaintext, data key, private key of a pair (PKCS#8), shared secret */
+    struct buf blob;       /* ciphertext, signature                                            */
+    struct buf plain;      /* plaintext, data key, private key (PKCS#8), shared secret, MAC    */
     struct buf public_key; /* SubjectPublicKeyInfo: PUBLIC_KEY, DATA_KEY_PAIR                  */
     struct buf recipient;  /* CMS EnvelopedData, in place of `plain`                           */
 };

@@ -29,7 +29,7 @@ enum kms_status use_mac(struct vault *v, const struct vault_command *c, struct v
 
     TRY(material_use(v, &c->from, &use, reterr));
     crypto_mac(secret_view(use.secret), c->algorithm, c->input, mac, &len);
-    buf_add(&ret->blob, bytes_of(mac, len));
+    buf_add(&ret->plain, bytes_of(mac, len)); /* callers may take it for a key */
     explicit_bzero(mac, sizeof mac);
     return KMS_OK;
 }

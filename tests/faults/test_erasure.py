@@ -726,6 +726,35 @@ class TestPlaintextInMemory:
             answer = wire.call(operation, KeyId=wire.call("CreateKey")["KeyMetadata"]["KeyId"], NumberOfBytes=1024)
         assert scan(server, forms("data key", base64.b64decode(answer["Plaintext"]))).hits() == {}
 
+    @pytest.mark.parametrize("pair", ["RSA_2048", "ECC_NIST_P256", "ECC_NIST_EDWARDS25519"])
+    def test_key_pairs(self, talking, pair):
+        server, wire = talking
+        master = wire.call("CreateKey")["KeyMetadata"]["KeyId"]
+        answer = wire.call("GenerateDataKeyPair", KeyId=master, KeyPairSpec=pair)
+        private = serialization.load_der_private_key(base64.b64decode(answer["PrivateKeyPlaintext"]), None)
+        numbers = {"R": rsa_numbers, "E": ec_numbers}[pair[0]] if "EDWARDS" not in pair else edwards_numbers
+        assert scan(server, numbers(private)).hits() == {}, "GenerateDataKeyPair"
+        wire.call("Decrypt", CiphertextBlob=answer["PrivateKeyCiphertextBlob"])
+        assert scan(server, numbers(private)).hits() == {}, "Decrypt"
+
+    def test_shared_secrets_and_macs(self, talking):
+        """A MAC, too: callers take it for a key that they derive."""
+        server, wire = talking
+
+        def key(spec, usage):
+            return wire.call("CreateKey", KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["KeyId"]
+
+        agreeing = key("ECC_NIST_P256", "KEY_AGREEMENT")
+        answer = wire.call("DeriveSharedSecret", KeyId=agreeing, KeyAgreementAlgorithm="ECDH",
+                           PublicKey=wire.call("GetPublicKey", KeyId=agreeing)["PublicKey"])
+        assert scan(server, forms("secret", base64.b64decode(answer["SharedSecret"]))).hits() == {}
+        kem = key("ML_KEM_768", "ENCAPSULATE_DECAPSULATE")
+        answer = wire.call("Encapsulate", KeyId=kem, EncapsulationAlgorithm="ML_KEM")
+        assert scan(server, forms("secret", base64.b64decode(answer["SharedSecret"]))).hits() == {}
+        mac = wire.call("GenerateMac", KeyId=key("HMAC_256", "GENERATE_VERIFY_MAC"), Message=b64(os.urandom(64)),
+                        MacAlgorithm="HMAC_SHA_256")["Mac"]
+        assert scan(server, forms("MAC", base64.b64decode(mac))).hits() == {}
+
     def test_pipelined(self, talking):
         """Several requests in one write, their answers after one another."""
         server, wire = talking

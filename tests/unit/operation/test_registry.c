@@ -392,7 +392,7 @@ static void test_origins(void **state)
 static void test_secrets_and_dry_run(void **state)
 {
     static const char *const secret[] = {
-        "Decrypt",     "GenerateDataKey", "GenerateDataKeyPair", "GenerateRandom",
+        "Decrypt",     "GenerateDataKey", "GenerateDataKeyPair", "GenerateMac", "GenerateRandom",
         "Encapsulate", "Decapsulate",     "DeriveSharedSecret",  NULL
     };
     /* by usage */
