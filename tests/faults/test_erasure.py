@@ -20,135 +20,19 @@ import time
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
+from families import FAMILIES, ec_numbers, edwards_numbers, import_family, rsa_numbers, signs
 from memory import Scan, forms, instrumented, needs_root
 from storage import Files, Gone, copy_of, find_bytes
 from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for, wrap
 from wire import Wire
 
 DAY = 86400
+each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: "-".join(f[:2]))
 
 
 def in_seconds(seconds):
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-
-
-# --- keys of every family that can be imported -------------------------------------------------------------------
-
-
-def pkcs8(private):
-    return private.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8,
-                                 serialization.NoEncryption())
-
-
-def words(modulus):
-    """Bytes of a number below `modulus`, as OpenSSL keeps it: whole words of 64 bits."""
-    return (modulus.bit_length() + 63) // 64 * 8
-
-
-def rsa_numbers(private):
-    """All that gives an RSA key away: its numbers, and what OpenSSL derives from the primes to calculate with."""
-    n = private.private_numbers()
-    numbers = {"d": (n.d, n.public_numbers.n), "p": (n.p, n.p), "q": (n.q, n.q), "d mod p-1": (n.dmp1, n.p),
-               "d mod q-1": (n.dmq1, n.q), "1/q mod p": (n.iqmp, n.p)}
-    for name, prime in (("p", n.p), ("q", n.q)):
-        r = 1 << 8 * words(prime)
-        numbers["R^2 mod " + name] = (r * r % prime, prime)
-        numbers["R mod " + name] = (r % prime, prime)
-    numbers["1/q mod p, times R"] = (n.iqmp * (1 << 8 * words(n.p)) % n.p, n.p)
-    found = {}
-    for name, (number, modulus) in numbers.items():
-        found.update(forms(name, number.to_bytes(words(modulus), "big")))
-    return found
-
-
-def ec_numbers(private):
-    """The scalar; modulo the group's order times R, too, in which the order's arithmetic keeps it."""
-    order = {"secp256r1": 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551,
-             "secp384r1": int("f" * 48 + "c7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16),
-             "secp521r1": int("1" + "f" * 65 + "a51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409", 16),
-             "secp256k1": 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141}[private.curve.name]
-    scalar, size = private.private_numbers().private_value, words(order)
-    return {**forms("scalar", scalar.to_bytes(size, "big")),
-            **forms("scalar times R", (scalar * (1 << 8 * size) % order).to_bytes(size, "big"))}
-
-
-def edwards_numbers(private):
-    """The seed, and the two halves of its hash that signatures are made with (RFC 8032 5.1.5)."""
-    seed = private.private_bytes_raw()
-    hashed = hashlib.sha512(seed).digest()
-    scalar = bytes([hashed[0] & 248]) + hashed[1:31] + bytes([hashed[31] & 63 | 64])
-    return {**forms("seed", seed), **forms("scalar", scalar), **forms("prefix", hashed[32:])}
-
-
-def hmac_numbers(block):
-    def numbers(key):
-        """The key, and what the two hashes of RFC 2104 begin with."""
-        padded = key.ljust(block, b"\0")
-        return {**forms("key", key), **forms("inner pad", bytes(b ^ 0x36 for b in padded)[:len(key)]),
-                **forms("outer pad", bytes(b ^ 0x5c for b in padded)[:len(key)])}
-
-    return numbers
-
-
-def signs(algorithm):
-    return lambda kms, key: kms.sign(KeyId=key, Message=b"message", SigningAlgorithm=algorithm)
-
-
-def macs(algorithm):
-    return lambda kms, key: kms.generate_mac(KeyId=key, Message=b"message", MacAlgorithm=algorithm)
-
-
-def decrypts(kms, key):
-    blob = kms.encrypt(KeyId=key, Plaintext=b"p", EncryptionAlgorithm="RSAES_OAEP_SHA_256")["CiphertextBlob"]
-    kms.decrypt(KeyId=key, CiphertextBlob=blob, EncryptionAlgorithm="RSAES_OAEP_SHA_256")
-
-
-def agrees(kms, key):
-    own = kms.get_public_key(KeyId=key)["PublicKey"]
-    kms.derive_shared_secret(KeyId=key, KeyAgreementAlgorithm="ECDH", PublicKey=own)
-
-
-def rsa_key(bits):
-    return lambda: rsa.generate_private_key(65537, bits)
-
-
-def curve(which):
-    return lambda: ec.generate_private_key(which)
-
-
-# spec, usage, making one, what gives it away, a use of its private half
-FAMILIES = [
-    ("RSA_2048", "SIGN_VERIFY", rsa_key(2048), rsa_numbers, signs("RSASSA_PSS_SHA_256")),
-    ("RSA_2048", "ENCRYPT_DECRYPT", rsa_key(2048), rsa_numbers, decrypts),
-    ("RSA_4096", "SIGN_VERIFY", rsa_key(4096), rsa_numbers, signs("RSASSA_PKCS1_V1_5_SHA_512")),
-    ("ECC_NIST_P256", "SIGN_VERIFY", curve(ec.SECP256R1()), ec_numbers, signs("ECDSA_SHA_256")),
-    ("ECC_NIST_P384", "KEY_AGREEMENT", curve(ec.SECP384R1()), ec_numbers, agrees),
-    ("ECC_NIST_P521", "SIGN_VERIFY", curve(ec.SECP521R1()), ec_numbers, signs("ECDSA_SHA_512")),
-    ("ECC_SECG_P256K1", "SIGN_VERIFY", curve(ec.SECP256K1()), ec_numbers, signs("ECDSA_SHA_256")),
-    ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY", ed25519.Ed25519PrivateKey.generate, edwards_numbers,
-     signs("ED25519_SHA_512")),
-    ("HMAC_256", "GENERATE_VERIFY_MAC", lambda: os.urandom(48), hmac_numbers(64), macs("HMAC_SHA_256")),
-    ("HMAC_512", "GENERATE_VERIFY_MAC", lambda: os.urandom(100), hmac_numbers(128), macs("HMAC_SHA_512")),
-]
-each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: "-".join(f[:2]))
-
-
-def import_family(kms, family, private, key=None):
-    """A key of the family with this material, wrapped as its spec takes it; returns its metadata."""
-    spec, usage = family[:2]
-    key = key or external_key(kms, KeySpec=spec, KeyUsage=usage)
-    if isinstance(private, bytes):
-        import_material(kms, key["KeyId"], private)
-        return key
-    parameters = parameters_for(kms, key["KeyId"], "RSA_AES_KEY_WRAP_SHA_256")
-    kek = os.urandom(32)
-    kms.import_key_material(
-        KeyId=key["KeyId"], ImportToken=parameters["ImportToken"], ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
-        EncryptedKeyMaterial=wrap(parameters["PublicKey"], kek) + aes_key_wrap_with_padding(kek, pkcs8(private)))
-    return key
 
 
 # --- evidence -----------------------------------------------------------------------------------------------------
@@ -595,6 +479,35 @@ class TestMemory:
         found = scan(long_cached, needles).hits()
         assert any(name.split(" ")[0] in ("p", "scalar", "seed", "key") for name in found), found
         kms.delete_imported_key_material(KeyId=key["KeyId"])
+        assert scan(long_cached, needles).hits() == {}
+
+    @pytest.mark.parametrize("spec", ["ML_DSA_44", "ML_DSA_87", "ML_KEM_512", "ML_KEM_1024"])
+    def test_end_of_generated_key(self, long_cached, tmp_path, spec):
+        """Of keys that cannot be imported: the seed, and what FIPS 203 and 204 make of it first."""
+        kms = long_cached.client()
+        signing = spec.startswith("ML_DSA")
+        usage = "SIGN_VERIFY" if signing else "ENCAPSULATE_DECAPSULATE"
+        key = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]
+        with copy_of(long_cached.data, tmp_path / "files") as files:
+            secret = files.rebuild(files.materials(key["KeyId"])[0], key["KeyId"])
+        if signing:
+            seed = secret[-32:]
+            shape = {"ML_DSA_44": b"\4\4", "ML_DSA_87": b"\10\7"}[spec]  # FIPS 204, algorithm 6, line 1
+            made = hashlib.shake_256(seed + shape).digest(128)
+            needles = {**forms("seed", seed), **forms("rho prime", made[32:96]), **forms("K", made[96:])}
+        else:
+            d, z = secret[-64:-32], secret[-32:]  # FIPS 203, algorithm 13, line 1
+            made = hashlib.sha3_512(d + {"ML_KEM_512": b"\2", "ML_KEM_1024": b"\4"}[spec]).digest()
+            needles = {**forms("d", d), **forms("z", z), **forms("sigma", made[32:])}
+        if signing:
+            signs("ML_DSA_SHAKE_256")(kms, key["KeyId"])
+        else:
+            kms.encapsulate(KeyId=key["KeyId"], EncapsulationAlgorithm="ML_KEM")
+        found = set(scan(long_cached, needles).hits())
+        assert found >= ({"seed", "K"} if signing else {"d", "z"}), found
+        kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+        long_cached.advance(7 * DAY + 10)
+        wait_for_receipt(long_cached, key["Arn"], "key-deletion")
         assert scan(long_cached, needles).hits() == {}
 
     def test_deleted_under_load(self, long_cached):
