@@ -98,21 +98,17 @@ static void index_fill(const struct question *q, struct name_index *ix)
     struct bytes             name;
     struct json              v;
 
-    switch ((enum asked_names)q->what) {
-    case NAMES_CONTEXT:
+    if (q->what == NAMES_CONTEXT) {
         it = json_iterate(op_asked_context(call_of(q), q->a->destination));
         while (json_next(&it, &name, &v))
             index_add(ix, name, v.node);
-        break;
-    case NAMES_REQUEST_TAGS:
+    } else if (q->what == NAMES_REQUEST_TAGS) {
         it = json_iterate(call_of(q)->in.tags);
         while (json_next(&it, NULL, &v))
             index_add(ix, json_string(json_member(v, "TagKey")), json_member(v, "TagValue").node);
-        break;
-    case NAMES_RESOURCE_TAGS:
+    } else {
         for (size_t i = 0; key != NULL && i < key->n_tags; i++)
             index_add(ix, key->tags[i].key, &key->tags[i]);
-        break;
     }
 }
 

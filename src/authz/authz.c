@@ -96,7 +96,7 @@ static struct policy_result ask(const struct authz_request *rq, const struct pol
 
     if (request.action.len > sizeof action)
         return (struct policy_result){ .statement = POLICY_NO_STATEMENT };
-    memcpy(action + sizeof SERVICE - 1, name.ptr, name.len);
+    memcpy(action + sizeof SERVICE - 1, operation, name.len);
     return policy_evaluate(p, &request);
 }
 

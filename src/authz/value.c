@@ -92,10 +92,11 @@ static int days_in_month(int year, int month)
 /* Days since 1970-01-01 in the Gregorian calendar (years from 1 on). */
 static double days_since_epoch(int year, int month, int day)
 {
-    int y = month <= 2 ? year - 1 : year; /* a year begins in March: leap days come last */
-    int m = (month + 9) % 12;
+    int64_t y = month <= 2 ? year - 1 : year; /* a year begins in March: leap days come last */
+    int64_t m = (month + 9) % 12;
+    int64_t days = 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + (day - 1) - 719468;
 
-    return 365.0 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 + (day - 1) - 719468.0;
+    return (double)days;
 }
 
 /* "hh:mm[:ss[.fraction]]" in milliseconds. */

@@ -126,6 +126,7 @@ size_t key_spki_head(enum key_spec spec, size_t key_len, uint8_t ret[KEY_HEAD_MA
     const struct key_encoding *e = &encodings[spec];
     uint8_t                   *at = ret;
 
+    assert(e->oid.len <= KEY_OID_MAX && e->curve.len <= KEY_OID_MAX); /* so that it fits */
     at = put_head(at, DER_SEQUENCE, element(algorithm_len(e)) + element(1 + key_len));
     at = put_algorithm(at, e);
     at = put_head(at, DER_BIT_STRING, 1 + key_len);

@@ -60,7 +60,7 @@ KMS_MUST_CHECK enum kms_status key_handle(enum key_spec spec, EVP_PKEY **key,
 
 /* --- encodings (key_encode.c) ------------------------------------------------------------------- */
 
-enum { KEY_HEAD_MAX = 64, KEY_POINT_MAX = 133, KEY_SCALAR_MAX = 66 };
+enum { KEY_OID_MAX = 16, KEY_HEAD_MAX = 64, KEY_POINT_MAX = 133, KEY_SCALAR_MAX = 66 };
 
 /* What stands where in the encodings of a spec. */
 struct key_encoding {

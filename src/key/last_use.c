@@ -15,11 +15,11 @@
 #include <string.h>
 
 enum {
-    WORD_OPERATION,
-    WORD_AT,
-    WORD_EVENT,
-    WORD_REQUEST = WORD_EVENT + 2,
-    WORDS = WORD_REQUEST + 2
+    WORD_OPERATION = 0,
+    WORD_AT = 1,
+    WORD_EVENT = 2, /* two words */
+    WORD_REQUEST = 4,
+    WORDS = 6
 };
 enum { SPINS = 64 };
 

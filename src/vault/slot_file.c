@@ -137,16 +137,15 @@ enum kms_status slot_file_create(const char *dir, enum slot_class slot_class,
 {
     char path[FILE_PATH_MAX];
     char unfinished[FILE_PATH_MAX];
-    int  n = 0;
 
     if (!file_join(path, dir, slot_file_name(slot_class)) ||
-        (n = snprintf(unfinished, sizeof unfinished, "%s.new", path)) >= (int)sizeof unfinished)
+        snprintf(unfinished, sizeof unfinished, "%s.new", path) >= (int)sizeof unfinished)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "path '%s' is too long", dir);
     TRY(fill_new(unfinished, slot_class, keys, generation, reterr));
     if (renameat2(AT_FDCWD, unfinished, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
-        n = errno;
+        int why = errno;
         (void)unlink(unfinished);
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create '%s': %s", path, strerror(n));
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot create '%s': %s", path, strerror(why));
     }
     return file_sync_dir(dir, reterr);
 }
