@@ -237,6 +237,17 @@ static void report_put_off(struct daemon *d)
             (unsigned long long)counts.put_off);
 }
 
+/* What takes long leaves a core to what is quick, if there is more than one. */
+static unsigned long_threads(const struct config *c)
+{
+    enum { MANY = 33 }; /* more cores than that are not all wanted for private keys */
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (c->long_threads != 0)
+        return (unsigned)c->long_threads;
+    return cores <= 2 ? 1 : (unsigned)(cores < MANY ? cores : MANY) - 1;
+}
+
 /* What a crash left undone, then what fell due meanwhile. */
 static enum kms_status start_work(struct daemon *d, const struct audit_head *head,
                                   struct kms_error *reterr)
@@ -277,7 +288,8 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     report_put_off(d);
     TRY(jobs_start(d->jobs, reterr));
     TRY(vault_start(d->vault, reterr));
-    return pool_new((unsigned)d->config.pool_threads, crypto_thread_cleanup, &d->pool, reterr);
+    return pool_new((unsigned)d->config.pool_threads, long_threads(&d->config),
+                    crypto_thread_cleanup, &d->pool, reterr);
 }
 
 static enum kms_status start_listening(struct daemon *d, struct kms_error *reterr)

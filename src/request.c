@@ -571,6 +571,7 @@ static enum step_result step_run(struct request *rq)
     if (rq->op->begin != NULL)
         status = rq->op->begin(call, &rq->error);
     if (status == KMS_OK && !rq->on_pool && too_slow(&call->command)) {
+        rq->pool_task.takes_long = true;
         rq->step = STEP_KEY;
         return PENDING;
     }

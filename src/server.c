@@ -118,6 +118,7 @@ static void request_put(struct request *rq)
     rq->op = NULL;
     rq->step = rq->tries = 0;
     rq->ready_until_ms = 0;
+    rq->pool_task.takes_long = false;
     rq->on_pool = rq->committed = rq->authenticated = false;
     rq->job.done = NULL;
     rq->account[0] = rq->caller_arn[0] = rq->principal_id[0] = rq->access_key_id[0] = '\0';
@@ -476,7 +477,7 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
                            struct kms_error *reterr)
 {
     struct server *s = calloc(1, sizeof *s);
-    size_t         workers = (size_t)parts->config->pool_threads;
+    size_t         workers = pool_workers(parts->pool);
 
     if (s == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for the server");

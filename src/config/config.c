@@ -61,6 +61,8 @@ static const struct setting settings[] = {
     { "loops", SET_INT, AT(loops), "0", 0, 64, { 0 }, "event loop threads; 0: one per core" },
     { "pool-threads", SET_INT, AT(pool_threads), "4", 1, 64, { 0 },
       "threads for calls that change state or take long" },
+    { "long-threads", SET_INT, AT(long_threads), "0", 0, 64, { 0 },
+      "threads for calls that use RSA and other slow private keys; 0: one less than there are cores" },
     { "max-connections", SET_INT, AT(max_connections), "4096", 1, 1000000, { 0 }, "connections in total" },
     { "max-connections-per-address", SET_INT, AT(max_per_address), "256", 1, 1000000, { 0 },
       "connections from one address" },

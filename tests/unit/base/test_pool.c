@@ -11,7 +11,7 @@
 
 #include "base/pool.h"
 
-enum { WORKERS = 3, TASKS = 10000 };
+enum { QUICK = 3, LONG_MAX = 3, WORKERS = QUICK + LONG_MAX, TASKS = 10000 };
 
 struct task {
     struct pool_task task; /* first: the pool hands this address back */
@@ -31,6 +31,21 @@ static void count(struct pool_task *task, unsigned worker)
     atomic_fetch_add(&t->runs, 1);
 }
 
+static _Atomic int running_long, most_long;
+
+/* Long enough that others would run beside it if they might. */
+static void count_long(struct pool_task *task, unsigned worker)
+{
+    int now = atomic_fetch_add(&running_long, 1) + 1;
+
+    if (now > atomic_load(&most_long))
+        atomic_store(&most_long, now);
+    for (volatile int i = 0; i < 20000; i++) {
+    }
+    atomic_fetch_sub(&running_long, 1);
+    count(task, worker);
+}
+
 static void wait_for_gate(struct pool_task *task, unsigned worker)
 {
     while (atomic_load(&gate) == 0) {
@@ -43,17 +58,22 @@ static void worker_ended(void)
     atomic_fetch_add(&ended, 1);
 }
 
-static void every_task_runs_once(void **state)
+/* Of those that take long at most `long_max` at a time, and nobody is forgotten at the end. */
+static void run_all(unsigned long_max)
 {
     struct pool     *p = NULL;
     struct kms_error err;
     struct task     *tasks = calloc(TASKS, sizeof *tasks);
 
-    (void)state;
     assert_non_null(tasks);
-    assert_int_equal(pool_new(WORKERS, worker_ended, &p, &err), KMS_OK);
+    for (size_t i = 0; i < WORKERS; i++)
+        atomic_store(&seen[i], 0);
+    atomic_store(&ended, 0);
+    atomic_store(&most_long, 0);
+    assert_int_equal(pool_new(QUICK, long_max, worker_ended, &p, &err), KMS_OK);
     for (size_t i = 0; i < TASKS; i++) {
-        tasks[i].task.run = count;
+        tasks[i].task.takes_long = i % 3 == 0;
+        tasks[i].task.run = i % 3 == 0 ? count_long : count;
         pool_submit(p, &tasks[i].task);
     }
     pool_stop(p); /* finishes what is queued */
@@ -63,8 +83,17 @@ static void every_task_runs_once(void **state)
     assert_int_equal(total, TASKS);
     for (size_t i = 0; i < TASKS; i++)
         assert_int_equal(atomic_load(&tasks[i].runs), 1);
-    assert_int_equal(atomic_load(&ended), WORKERS);
+    assert_int_equal(atomic_load(&ended), QUICK + long_max);
+    assert_in_range(atomic_load(&most_long), 1, long_max);
     free(tasks);
+}
+
+static void every_task_runs_once(void **state)
+{
+    (void)state;
+    run_all(1);
+    run_all(2);
+    run_all(LONG_MAX);
 }
 
 static void waiting_is_counted(void **state)
@@ -74,7 +103,7 @@ static void waiting_is_counted(void **state)
     struct task      tasks[5] = { 0 };
 
     (void)state;
-    assert_int_equal(pool_new(1, NULL, &p, &err), KMS_OK);
+    assert_int_equal(pool_new(1, 1, NULL, &p, &err), KMS_OK);
     for (size_t i = 0; i < 5; i++) {
         tasks[i].task.run = wait_for_gate;
         pool_submit(p, &tasks[i].task);
