@@ -174,11 +174,11 @@ class Server:
         return done
 
     def audit(self):
-        """All audit records, in order."""
+        """All audit records, in order; of a running server not the one that is being written."""
         records = []
         for path in sorted((self.data / "audit").glob("trent-*.jsonl"),
                            key=lambda p: int(p.stem.rsplit("-", 1)[1])):
-            records += [json.loads(line) for line in path.read_text().splitlines()]
+            records += [json.loads(line) for line in path.read_text().split("\n")[:-1]]
         return records
 
 

@@ -21,7 +21,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
-from families import FAMILIES, ec_numbers, edwards_numbers, import_family, rsa_numbers, signs
+from family_keys import FAMILIES, ec_numbers, edwards_numbers, import_family, rsa_numbers, signs
 from memory import Scan, forms, instrumented, needs_root
 from storage import Files, Gone, copy_of, find_bytes
 from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for, wrap
