@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto_start.h"
 #include "audit/files.h"
 #include "audit/format.h"
 #include "audit/verify.h"
@@ -147,7 +148,7 @@ static void set_up(void)
     CLEANUP(buf_release) struct buf pem = BUF_INIT(4096);
     struct chain                    c = { .seq = 0 };
 
-    must(crypto_init(NULL) == KMS_OK, "no crypto");
+    must(start_crypto() == KMS_OK, "no crypto");
     (void)snprintf(world.dir, sizeof world.dir, "%s/trent-fuzz-audit-XXXXXX",
                    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     must(mkdtemp(world.dir) != NULL, "no temporary folder");

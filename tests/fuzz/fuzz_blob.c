@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "crypto_start.h"
 #include "base/limits.h"
 #include "crypto/crypto.h"
 #include "vault/blob.h"
@@ -123,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool ready;
 
-    if (!ready && crypto_init(NULL) != KMS_OK)
+    if (!ready && start_crypto() != KMS_OK)
         abort();
     ready = true;
     if (size == 0)

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "crypto_start.h"
 #include "base/cleanup.h"
 #include "base/encode.h"
 #include "base/file.h"
@@ -120,7 +121,7 @@ static void start(void)
 {
     if (s.v != NULL)
         return;
-    must(crypto_init(NULL) == KMS_OK);
+    must(start_crypto() == KMS_OK);
     open_vault();
     load_rsa();
     s.key = key_record_new();

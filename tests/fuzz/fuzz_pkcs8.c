@@ -5,6 +5,7 @@
  * SubjectPublicKeyInfo, agrees to. */
 #include <stdlib.h>
 
+#include "crypto_start.h"
 #include "base/cleanup.h"
 #include "crypto/crypto.h"
 #include "crypto/key.h"
@@ -96,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CLEANUP(secret_freep) struct secret *again = NULL;
 
     if (!ready)
-        must(crypto_init(NULL) == KMS_OK);
+        must(start_crypto() == KMS_OK);
     ready = true;
     if (size == 0)
         return 0;

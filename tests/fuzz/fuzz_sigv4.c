@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "crypto_start.h"
 #include "base/encode.h"
 #include "base/limits.h"
 #include "crypto/crypto.h"
@@ -476,7 +477,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf          text = BUF_INIT(TEXT_MAX);
     uint8_t            *place;
 
-    if (!ready && crypto_init(NULL) != KMS_OK)
+    if (!ready && start_crypto() != KMS_OK)
         abort();
     ready = true;
     if (size == 0 || size > TEXT_MAX / 64)

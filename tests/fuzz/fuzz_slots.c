@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "crypto_start.h"
 #include "base/file.h"
 #include "vault/slot_file.h"
 
@@ -56,7 +57,7 @@ static void start(void)
 
     if (keys.mac != NULL)
         return;
-    if (crypto_init(NULL) != KMS_OK)
+    if (start_crypto() != KMS_OK)
         abort();
     keys.wrap = secret_copy(BYTES_LIT("0123456789abcdef0123456789abcdef"));
     keys.mac = secret_copy(BYTES_LIT("fedcba9876543210fedcba9876543210"));

@@ -4,6 +4,7 @@
  * unless a point was compressed. */
 #include <stdlib.h>
 
+#include "crypto_start.h"
 #include "base/cleanup.h"
 #include "crypto/crypto.h"
 #include "crypto/key.h"
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CLEANUP(crypto_key_freep) struct crypto_key *key = NULL;
 
     if (!ready)
-        must(crypto_init(NULL) == KMS_OK);
+        must(start_crypto() == KMS_OK);
     ready = true;
     if (size == 0 || !spec_is_asymmetric(data[0] % SPEC_COUNT))
         return 0;

@@ -280,7 +280,7 @@ static uint64_t cost_of(const char *policy)
 
 /* Prints what one decision costs, under the default policy and under one of 4 KiB: thirty statements
  * on other callers and actions. The bounds are ten times what the design allows, so that they fail
- * for a wrong algorithm and not for a busy or instrumented machine. */
+ * for a wrong algorithm and not for a busy machine. */
 static void cost(void **state)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(8192);
@@ -299,7 +299,9 @@ static void cost(void **state)
     uint64_t large = cost_of((const char *)text.ptr);
     print_message("# default policy: %llu ns a decision; %zu bytes: %llu ns\n",
                   (unsigned long long)plain, text.len, (unsigned long long)large);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these take what they like */
     assert_true(plain < 1500 && large < 20000);
+#endif
 }
 
 int main(void)
