@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/secret.h"
+#include "crypto/spec.h"
 
 #include <stdatomic.h>
 
@@ -75,17 +76,16 @@ KMS_MUST_CHECK enum kms_status crypto_kwp_unwrap(struct bytes kek, struct bytes 
 
 /* --- RSA wrapping keys ------------------------------------------------------------------------------ */
 
-/* Generates a key of `bits` with exponent 65537: PKCS#8 DER in a secret, SPKI DER appended to `spki`.
+/* Generates a key of an RSA spec with exponent 65537: PKCS#8 DER in a secret, SPKI DER appended to `spki`.
  * Takes up to seconds; fails soon after `*stop` has become true (NULL: goes on to the end). */
-KMS_MUST_CHECK enum kms_status crypto_rsa_generate(unsigned bits, const _Atomic bool *stop,
+KMS_MUST_CHECK enum kms_status crypto_rsa_generate(enum key_spec spec, const _Atomic bool *stop,
                                                    struct secret **ret_pkcs8, struct buf *spki,
                                                    struct kms_error *reterr);
-enum crypto_oaep { OAEP_SHA_1, OAEP_SHA_256 }; /* MGF1 with the same hash, empty label */
 /* RSAES-OAEP decryption. *ret_plain is a secret with the message. KMS_E_CIPHERTEXT for every kind of
  * bad input, after the same work (no Manger or Bleichenbacher oracle: trust-model 2.6), and for an
- * empty message, which wraps nothing. KMS_E_INTERNAL if `pkcs8` is not an RSA key. */
-KMS_MUST_CHECK enum kms_status crypto_rsa_oaep_decrypt(struct bytes pkcs8, enum crypto_oaep hash,
-                                                       struct bytes      cipher,
+ * empty message, which wraps nothing. KMS_E_INTERNAL if `pkcs8` is not a key of the RSA spec. */
+KMS_MUST_CHECK enum kms_status crypto_rsa_oaep_decrypt(enum key_spec spec, struct bytes pkcs8,
+                                                       enum algorithm oaep, struct bytes cipher,
                                                        struct secret   **ret_plain,
                                                        struct kms_error *reterr);
 

@@ -157,3 +157,12 @@ enum kms_status crypto_key_verify(const struct crypto_key *k, enum algorithm alg
         return KMS_FAIL(reterr, KMS_E_SIGNATURE, "no signature");
     return key_ops(k->spec)->verify(&s, signature, reterr);
 }
+
+enum kms_status crypto_key_public_of(enum key_spec spec, struct bytes material,
+                                     struct buf *ret_spki, struct kms_error *reterr)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *key = NULL;
+
+    TRY(crypto_key_open(spec, material, &key, reterr));
+    return crypto_key_public(key, ret_spki, reterr);
+}

@@ -55,6 +55,10 @@ enum key_spec crypto_key_spec(const struct crypto_key *k);
 KMS_MUST_CHECK enum kms_status crypto_key_public(const struct crypto_key *k, struct buf *ret_spki,
                                                  struct kms_error *reterr);
 
+/* The same of canonical material of an asymmetric spec: opened for this only. */
+KMS_MUST_CHECK enum kms_status crypto_key_public_of(enum key_spec spec, struct bytes material,
+                                                    struct buf *ret_spki, struct kms_error *reterr);
+
 /* --- using: asymmetric ------------------------------------------------------------------------ *
  * `algorithm` is one of the spec's (spec_has_algorithm): the caller has checked that, and the lengths of
  * messages too; a wrong one is KMS_E_INTERNAL. */

@@ -119,9 +119,10 @@ static bool oaep(void)
     CLEANUP(secret_freep) struct secret *two = NULL;
     struct bytes                         want = BYTES_LIT("known answer of RSAES-OAEP 32 by");
 
-    return crypto_rsa_oaep_decrypt(k, OAEP_SHA_1, read_hex(SELF_TEST_OAEP_SHA_1, &cipher), &one,
-                                   NULL) == KMS_OK &&
-           crypto_rsa_oaep_decrypt(k, OAEP_SHA_256, read_hex(SELF_TEST_OAEP_SHA_256, &cipher), &two,
+    return crypto_rsa_oaep_decrypt(SPEC_RSA_2048, k, ALGORITHM_RSAES_OAEP_SHA_1,
+                                   read_hex(SELF_TEST_OAEP_SHA_1, &cipher), &one, NULL) == KMS_OK &&
+           crypto_rsa_oaep_decrypt(SPEC_RSA_2048, k, ALGORITHM_RSAES_OAEP_SHA_256,
+                                   read_hex(SELF_TEST_OAEP_SHA_256, &cipher), &two,
                                    NULL) == KMS_OK &&
            bytes_eq(secret_view(one), want) && bytes_eq(secret_view(two), want);
 }

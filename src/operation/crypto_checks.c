@@ -42,16 +42,19 @@ enum kms_status op_key_context(struct op_call *call, const struct key_record *ke
     return op_context(call, context, ret, reterr);
 }
 
-enum kms_status op_check_plaintext(const struct key_record *key, enum algorithm algorithm,
-                                   size_t len, struct kms_error *reterr)
-{
-    size_t max = spec_plaintext_max(key->spec, algorithm);
+/* --- using the one material of a key ------------------------------------------------------------ */
 
-    if (len <= max)
-        return KMS_OK;
-    return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                      "Algorithm %s and key spec %s cannot encrypt data larger than %zu bytes.",
-                      algorithm_names[algorithm], key_spec_name(key->spec), max);
+enum kms_status op_begin_use(struct op_call *call, enum vault_command_kind kind, struct bytes input,
+                             struct kms_error *reterr)
+{
+    struct vault_command *c = &call->command;
+
+    c->algorithm = (enum algorithm)call->in.algorithm.v;
+    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
+    c->kind = kind;
+    c->from = op_current(call->key);
+    c->input = input;
+    return KMS_OK;
 }
 
 /* --- messages to sign ------------------------------------------------------------------------- */

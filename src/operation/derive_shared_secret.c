@@ -16,15 +16,8 @@ const struct shape_member op_derive_shared_secret_shape[] = {
 
 enum kms_status op_derive_shared_secret_begin(struct op_call *call, struct kms_error *reterr)
 {
-    struct vault_command *c = &call->command;
-
-    c->algorithm = (enum algorithm)call->in.algorithm.v;
-    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
-    c->kind = VAULT_DERIVE_SHARED_SECRET;
-    c->from = op_current(call->key);
-    c->input = call->in.public_key;
-    c->recipient = call->attestation.public_key;
-    return KMS_OK;
+    call->command.recipient = call->attestation.public_key;
+    return op_begin_use(call, VAULT_DERIVE_SHARED_SECRET, call->in.public_key, reterr);
 }
 
 enum kms_status op_derive_shared_secret_finish(struct op_call *call, struct kms_error *reterr)

@@ -21,22 +21,9 @@ const struct shape_member op_decapsulate_shape[] = {
 };
 // clang-format on
 
-static enum kms_status begin(struct op_call *call, enum vault_command_kind kind,
-                             struct kms_error *reterr)
-{
-    struct vault_command *c = &call->command;
-
-    c->algorithm = (enum algorithm)call->in.algorithm.v;
-    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
-    c->kind = kind;
-    c->from = op_current(call->key);
-    c->input = call->in.shared_secret_ciphertext;
-    return KMS_OK;
-}
-
 enum kms_status op_encapsulate_begin(struct op_call *call, struct kms_error *reterr)
 {
-    return begin(call, VAULT_ENCAPSULATE, reterr);
+    return op_begin_use(call, VAULT_ENCAPSULATE, (struct bytes){ NULL, 0 }, reterr);
 }
 
 enum kms_status op_encapsulate_finish(struct op_call *call, struct kms_error *reterr)
@@ -51,7 +38,7 @@ enum kms_status op_encapsulate_finish(struct op_call *call, struct kms_error *re
 
 enum kms_status op_decapsulate_begin(struct op_call *call, struct kms_error *reterr)
 {
-    return begin(call, VAULT_DECAPSULATE, reterr);
+    return op_begin_use(call, VAULT_DECAPSULATE, call->in.shared_secret_ciphertext, reterr);
 }
 
 enum kms_status op_decapsulate_finish(struct op_call *call, struct kms_error *reterr)

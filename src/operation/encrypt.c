@@ -21,7 +21,6 @@ enum kms_status op_encrypt_begin(struct op_call *call, struct kms_error *reterr)
     c->algorithm = op_algorithm(call->in.encryption_algorithm);
     TRY(op_check_algorithm(call->key, c->algorithm, reterr));
     TRY(op_key_context(call, call->key, call->in.encryption_context, &c->context, reterr));
-    TRY(op_check_plaintext(call->key, c->algorithm, call->in.plaintext.len, reterr));
     c->kind = VAULT_ENCRYPT;
     c->from = op_current(call->key);
     c->input = call->in.plaintext;

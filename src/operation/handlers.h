@@ -287,10 +287,10 @@ KMS_MUST_CHECK enum kms_status op_check_algorithm(const struct key_record *key,
 KMS_MUST_CHECK enum kms_status op_key_context(struct op_call *call, const struct key_record *key,
                                               struct json context, struct bytes *ret,
                                               struct kms_error *reterr);
-/* ValidationException when the key cannot encrypt that many bytes (recorded-crypto 4.1). */
-KMS_MUST_CHECK enum kms_status op_check_plaintext(const struct key_record *key,
-                                                  enum algorithm algorithm, size_t len,
-                                                  struct kms_error *reterr);
+/* The begin of Sign, GenerateMac and their like: checks the algorithm that the request names and fills
+ * the command with it, the key's current material and `input`. */
+KMS_MUST_CHECK enum kms_status op_begin_use(struct op_call *call, enum vault_command_kind kind,
+                                            struct bytes input, struct kms_error *reterr);
 /* MessageType against spec, algorithm and length of the message (recorded-crypto 11, step 6). */
 KMS_MUST_CHECK enum kms_status op_check_message(const struct op_call *call, enum message_type *ret,
                                                 struct kms_error *reterr);

@@ -22,23 +22,9 @@ const struct shape_member op_verify_mac_shape[] = {
 };
 // clang-format on
 
-static enum kms_status begin(struct op_call *call, enum vault_command_kind kind,
-                             struct kms_error *reterr)
-{
-    struct vault_command *c = &call->command;
-
-    c->algorithm = (enum algorithm)call->in.algorithm.v;
-    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
-    c->kind = kind;
-    c->from = op_current(call->key);
-    c->input = call->in.message;
-    c->proof = call->in.mac;
-    return KMS_OK;
-}
-
 enum kms_status op_generate_mac_begin(struct op_call *call, struct kms_error *reterr)
 {
-    return begin(call, VAULT_GENERATE_MAC, reterr);
+    return op_begin_use(call, VAULT_GENERATE_MAC, call->in.message, reterr);
 }
 
 enum kms_status op_generate_mac_finish(struct op_call *call, struct kms_error *reterr)
@@ -52,7 +38,8 @@ enum kms_status op_generate_mac_finish(struct op_call *call, struct kms_error *r
 
 enum kms_status op_verify_mac_begin(struct op_call *call, struct kms_error *reterr)
 {
-    return begin(call, VAULT_VERIFY_MAC, reterr);
+    call->command.proof = call->in.mac;
+    return op_begin_use(call, VAULT_VERIFY_MAC, call->in.message, reterr);
 }
 
 /* Never MacValid false: that is KMSInvalidMacException. */

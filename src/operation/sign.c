@@ -29,16 +29,9 @@ const struct shape_member op_verify_shape[] = {
 static enum kms_status begin(struct op_call *call, enum vault_command_kind kind,
                              struct kms_error *reterr)
 {
-    struct vault_command *c = &call->command;
-
-    c->algorithm = (enum algorithm)call->in.algorithm.v;
-    TRY(op_check_algorithm(call->key, c->algorithm, reterr));
-    TRY(op_check_message(call, &c->message_type, reterr));
-    c->kind = kind;
-    c->from = op_current(call->key);
-    c->input = call->in.message;
-    c->proof = call->in.signature;
-    return KMS_OK;
+    TRY(op_begin_use(call, kind, call->in.message, reterr));
+    call->command.proof = call->in.signature;
+    return op_check_message(call, &call->command.message_type, reterr);
 }
 
 enum kms_status op_sign_begin(struct op_call *call, struct kms_error *reterr)

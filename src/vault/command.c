@@ -74,12 +74,6 @@ static enum kms_status reencrypt(struct vault *v, const struct vault_command *c,
     TRY(use_decrypt(v, &c->from, c->algorithm, c->context, c->input, &plain, reterr));
     if (plain != NULL)
         view = secret_view(plain);
-    /* from a larger key to a smaller one */
-    if (view.len > spec_plaintext_max(c->to.key->spec, c->to_algorithm))
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
-                          "Algorithm %s and key spec %s cannot encrypt data larger than %zu bytes.",
-                          algorithm_names[c->to_algorithm], key_spec_names[c->to.key->spec],
-                          spec_plaintext_max(c->to.key->spec, c->to_algorithm));
     return use_encrypt(v, &c->to, c->to_algorithm, c->to_context, view, &ret->blob, reterr);
 }
 

@@ -214,9 +214,9 @@ struct vault_import {
 
 static size_t modulus_bytes(const struct import_key_record *wrapping)
 {
-    int kind = ready_kind((enum key_spec)wrapping->wrapping_spec);
+    enum key_spec spec = (enum key_spec)wrapping->wrapping_spec;
 
-    return kind < 0 ? 0 : 256 + 128 * (size_t)kind;
+    return ready_kind(spec) < 0 ? 0 : spec_info(spec)->bits / 8;
 }
 
 static bool wraps_twice(const struct import_key_record *k)
@@ -225,12 +225,12 @@ static bool wraps_twice(const struct import_key_record *k)
            k->wrapping_algorithm == WRAP_RSA_AES_KEY_WRAP_SHA_256;
 }
 
-static enum crypto_oaep hash_of(const struct import_key_record *k)
+static enum algorithm oaep_of(const struct import_key_record *k)
 {
     return k->wrapping_algorithm == WRAP_RSAES_OAEP_SHA_1 ||
                    k->wrapping_algorithm == WRAP_RSA_AES_KEY_WRAP_SHA_1
-               ? OAEP_SHA_1
-               : OAEP_SHA_256;
+               ? ALGORITHM_RSAES_OAEP_SHA_1
+               : ALGORITHM_RSAES_OAEP_SHA_256;
 }
 
 static bool size_fits(const struct import_key_record *k, struct bytes wrapped)
@@ -281,8 +281,8 @@ static enum kms_status open_rsa(struct secret *pkcs8, const struct import_key_re
                                 bool *ret_good, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *got = NULL;
-    enum kms_status status = crypto_rsa_oaep_decrypt(secret_view(pkcs8), hash_of(k), block, &got,
-                                                     reterr);
+    enum kms_status                      status = crypto_rsa_oaep_decrypt(
+        (enum key_spec)k->wrapping_spec, secret_view(pkcs8), oaep_of(k), block, &got, reterr);
 
     if (status != KMS_OK && status != KMS_E_CIPHERTEXT)
         return status;

@@ -44,13 +44,10 @@ static void digest_with(struct vault *v, const char *label, const struct key_rec
 static enum kms_status identity(const struct key_record *key, struct bytes material,
                                 struct buf *room, struct bytes *ret, struct kms_error *reterr)
 {
-    CLEANUP(crypto_key_freep) struct crypto_key *pair = NULL;
-
     *ret = material;
     if (!spec_is_asymmetric(key->spec))
         return KMS_OK;
-    TRY(crypto_key_open(key->spec, material, &pair, reterr));
-    TRY(crypto_key_public(pair, room, reterr));
+    TRY(crypto_key_public_of(key->spec, material, room, reterr));
     *ret = buf_bytes(room);
     return KMS_OK;
 }

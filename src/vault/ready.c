@@ -33,11 +33,6 @@ int ready_kind(enum key_spec spec)
     return spec >= SPEC_RSA_2048 && spec <= SPEC_RSA_4096 ? (int)(spec - SPEC_RSA_2048) : -1;
 }
 
-static unsigned bits_of(int kind)
-{
-    return 2048 + 1024 * (unsigned)kind;
-}
-
 void ready_key_freep(struct ready_key **k)
 {
     if (*k == NULL)
@@ -76,7 +71,8 @@ static struct ready_key *generate(struct vault *v, int kind)
     if (k == NULL)
         return NULL;
     buf_init(&k->spki, SPKI_MAX);
-    if (crypto_rsa_generate(bits_of(kind), &v->ready_stop, &k->pkcs8, &k->spki, NULL) != KMS_OK)
+    if (crypto_rsa_generate(SPEC_RSA_2048 + (unsigned)kind, &v->ready_stop, &k->pkcs8, &k->spki,
+                            NULL) != KMS_OK)
         return NULL;
     return TAKE(k);
 }

@@ -103,7 +103,12 @@ enum kms_status use_encrypt(struct vault *v, const struct vault_material *m,
                             struct buf *ret_blob, struct kms_error *reterr)
 {
     CLEANUP(material_done) struct material_use use = { 0 };
+    size_t                                     max = spec_plaintext_max(m->key->spec, algorithm);
 
+    if (plain.len > max)
+        return KMS_REFUSE(reterr, KMS_E_VALIDATION,
+                          "Algorithm %s and key spec %s cannot encrypt data larger than %zu bytes.",
+                          algorithm_names[algorithm], key_spec_names[m->key->spec], max);
     if (algorithm == ALGORITHM_SYMMETRIC_DEFAULT)
         return seal(v, m, BLOB_ENCRYPT, context, plain, ret_blob, reterr);
     TRY(material_use(v, m, &use, reterr));
@@ -127,15 +132,6 @@ enum kms_status vault_generate_data_key(struct vault *v, struct vault_material m
     return KMS_OK;
 }
 
-static enum kms_status public_of(enum key_spec spec, struct bytes private_key, struct buf *out,
-                                 struct kms_error *reterr)
-{
-    CLEANUP(crypto_key_freep) struct crypto_key *pair = NULL;
-
-    TRY(crypto_key_open(spec, private_key, &pair, reterr));
-    return crypto_key_public(pair, out, reterr);
-}
-
 enum kms_status use_generate_pair(struct vault *v, const struct vault_command *c,
                                   struct vault_result *ret, struct kms_error *reterr)
 {
@@ -145,7 +141,7 @@ enum kms_status use_generate_pair(struct vault *v, const struct vault_command *c
     if (c->dry_run)
         return material_use(v, &c->from, &use, reterr);
     TRY(fresh_material(v, c->pair_spec, &pair, reterr));
-    TRY(public_of(c->pair_spec, secret_view(pair), &ret->public_key, reterr));
+    TRY(crypto_key_public_of(c->pair_spec, secret_view(pair), &ret->public_key, reterr));
     TRY(seal(v, &c->from, BLOB_DATA_KEY, c->context, secret_view(pair), &ret->blob, reterr));
     if (c->want_plain)
         buf_add(&ret->plain, secret_view(pair));

@@ -199,6 +199,7 @@ KMS_MUST_CHECK enum kms_status use_decrypt(struct vault *v, const struct vault_m
                                            enum algorithm algorithm, struct bytes context,
                                            struct bytes blob, struct secret **ret,
                                            struct kms_error *reterr);
+/* KMS_E_VALIDATION with the recorded text for more bytes than the key can encrypt (recorded-crypto 4.1). */
 KMS_MUST_CHECK enum kms_status use_encrypt(struct vault *v, const struct vault_material *m,
                                            enum algorithm algorithm, struct bytes context,
                                            struct bytes plain, struct buf *ret_blob,

@@ -213,15 +213,18 @@ static void test_rsa_generate(void **state)
     uint8_t                              zeros[256] = { 0 };
 
     (void)state;
-    assert_int_equal(crypto_rsa_generate(2048, NULL, &pkcs8, &spki, NULL), KMS_OK);
+    assert_int_equal(crypto_rsa_generate(SPEC_RSA_2048, NULL, &pkcs8, &spki, NULL), KMS_OK);
     assert_int_equal(spki.len, 294); /* recorded-imports A12 */
-    assert_int_equal(crypto_rsa_oaep_decrypt(secret_view(pkcs8), OAEP_SHA_256,
+    assert_int_equal(crypto_rsa_oaep_decrypt(SPEC_RSA_2048, secret_view(pkcs8),
+                                             ALGORITHM_RSAES_OAEP_SHA_256,
                                              bytes_of(zeros, sizeof zeros), &plain, NULL),
                      KMS_E_CIPHERTEXT);
-    assert_int_equal(crypto_rsa_oaep_decrypt(secret_view(pkcs8), OAEP_SHA_256, bytes_of(zeros, 100),
+    assert_int_equal(crypto_rsa_oaep_decrypt(SPEC_RSA_2048, secret_view(pkcs8),
+                                             ALGORITHM_RSAES_OAEP_SHA_256, bytes_of(zeros, 100),
                                              &plain, NULL),
                      KMS_E_CIPHERTEXT);
-    assert_int_equal(crypto_rsa_oaep_decrypt(bytes_of(zeros, 100), OAEP_SHA_256,
+    assert_int_equal(crypto_rsa_oaep_decrypt(SPEC_RSA_2048, bytes_of(zeros, 100),
+                                             ALGORITHM_RSAES_OAEP_SHA_256,
                                              bytes_of(zeros, sizeof zeros), &plain, NULL),
                      KMS_E_INTERNAL);
     assert_null(plain);
@@ -250,7 +253,7 @@ static void test_rsa_generate_stops(void **state)
     while (status == KMS_OK) { /* until the flag meets one in the making */
         secret_freep(&pkcs8);
         buf_reset(&spki);
-        status = crypto_rsa_generate(4096, &stop_now, &pkcs8, &spki, &err);
+        status = crypto_rsa_generate(SPEC_RSA_4096, &stop_now, &pkcs8, &spki, &err);
     }
     assert_int_equal(status, KMS_E_INTERNAL);
     assert_non_null(strstr(err.detail, "was stopped"));

@@ -244,7 +244,8 @@ static void test_key_wrap(void **state)
 static void call_oaep(struct experiment *e)
 {
     CLEANUP(secret_freep) struct secret *plain = NULL;
-    enum kms_status                      status = crypto_rsa_oaep_decrypt(e->pkcs8, OAEP_SHA_256,
+    enum kms_status                      status = crypto_rsa_oaep_decrypt(SPEC_RSA_2048, e->pkcs8,
+                                                                          ALGORITHM_RSAES_OAEP_SHA_256,
                                                                           bytes_of(e->now, e->len), &plain, NULL);
 
     assert_int_equal(status, KMS_E_CIPHERTEXT);

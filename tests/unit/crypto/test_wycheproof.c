@@ -159,8 +159,9 @@ static void test_hmac(void **state)
 /* --- RSAES-OAEP ------------------------------------------------------------------------------------------ */
 
 struct oaep {
-    struct tally     n;
-    enum crypto_oaep hash;
+    struct tally   n;
+    enum key_spec  spec;
+    enum algorithm algorithm;
 };
 
 static void oaep(yyjson_val *group, yyjson_val *test, void *ctx)
@@ -177,7 +178,7 @@ static void oaep(yyjson_val *group, yyjson_val *test, void *ctx)
     bool ours = l.len == 0 && m.len > 0;
     bool valid = vector_is(test, "result", "valid");
 
-    enum kms_status status = crypto_rsa_oaep_decrypt(k, o->hash, c, &plain, NULL);
+    enum kms_status status = crypto_rsa_oaep_decrypt(o->spec, k, o->algorithm, c, &plain, NULL);
     if (valid && ours) {
         assert_int_equal(status, KMS_OK);
         assert_true(bytes_eq(secret_view(plain), m));
@@ -189,9 +190,10 @@ static void oaep(yyjson_val *group, yyjson_val *test, void *ctx)
     }
 }
 
-static void oaep_file(const char *file, enum crypto_oaep hash, unsigned other)
+static void oaep_file(const char *file, enum key_spec spec, enum algorithm algorithm,
+                      unsigned other)
 {
-    struct oaep o = { .hash = hash };
+    struct oaep o = { .spec = spec, .algorithm = algorithm };
 
     vectors_each(file, oaep, &o);
     assert_int_equal(o.n.valid, 9);
@@ -202,25 +204,29 @@ static void oaep_file(const char *file, enum crypto_oaep hash, unsigned other)
 static void test_oaep_2048_sha1(void **state)
 {
     (void)state;
-    oaep_file("rsa_oaep_2048_sha1_mgf1sha1_test.json", OAEP_SHA_1, 8);
+    oaep_file("rsa_oaep_2048_sha1_mgf1sha1_test.json", SPEC_RSA_2048, ALGORITHM_RSAES_OAEP_SHA_1,
+              8);
 }
 
 static void test_oaep_2048_sha256(void **state)
 {
     (void)state;
-    oaep_file("rsa_oaep_2048_sha256_mgf1sha256_test.json", OAEP_SHA_256, 9);
+    oaep_file("rsa_oaep_2048_sha256_mgf1sha256_test.json", SPEC_RSA_2048,
+              ALGORITHM_RSAES_OAEP_SHA_256, 9);
 }
 
 static void test_oaep_3072_sha256(void **state)
 {
     (void)state;
-    oaep_file("rsa_oaep_3072_sha256_mgf1sha256_test.json", OAEP_SHA_256, 9);
+    oaep_file("rsa_oaep_3072_sha256_mgf1sha256_test.json", SPEC_RSA_3072,
+              ALGORITHM_RSAES_OAEP_SHA_256, 9);
 }
 
 static void test_oaep_4096_sha256(void **state)
 {
     (void)state;
-    oaep_file("rsa_oaep_4096_sha256_mgf1sha256_test.json", OAEP_SHA_256, 9);
+    oaep_file("rsa_oaep_4096_sha256_mgf1sha256_test.json", SPEC_RSA_4096,
+              ALGORITHM_RSAES_OAEP_SHA_256, 9);
 }
 
 /* --- Ed25519 --------------------------------------------------------------------------------------------- */

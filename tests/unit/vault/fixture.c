@@ -184,7 +184,7 @@ void fixture_parameters(struct fixture *f, const struct key_record *key,
 
     if (rsa_private == NULL) {
         buf_init(&rsa_public, 1024);
-        check(crypto_rsa_generate(2048, NULL, &rsa_private, &rsa_public, &err), &err);
+        check(crypto_rsa_generate(SPEC_RSA_2048, NULL, &rsa_private, &rsa_public, &err), &err);
     }
     assert(ready != NULL);
     ready->pkcs8 = secret_copy(secret_view(rsa_private));
