@@ -352,6 +352,10 @@ static enum step_result step_key(struct request *rq)
     if ((rq->op->flags & OP_ALIAS_NAME) != 0)
         call->alias = directory_alias(rq->server->parts.directory, call->account, call->region,
                                       call->in.alias_name);
+    if (rq->op->resolve != NULL)
+        status = rq->op->resolve(call, &rq->error);
+    if (status != KMS_OK)
+        return outcome(rq, status);
     if (call->key != NULL)
         remember_key(rq, 0, call->key);
     if (call->key2 != NULL)

@@ -9,8 +9,8 @@
  *             to run
  *   finish    result of the command -> the answer, and the change to commit
  *
- * request.c runs them in this order: shape, prepare, key, authz, usage, origin, state, begin,
- * vault, finish, commit. DryRun stops after the vault command, before finish (recorded-crypto 11
+ * request.c runs them in this order: shape, prepare, key, resolve, authz, usage, origin, state,
+ * begin, vault, finish, commit. DryRun stops after the vault command, before finish (recorded-crypto 11
  * step 7). Handlers never check permission, key state, usage or origin themselves.
  *
  * Slow-lane handlers run on a pool thread inside an epoch section and may call the vault directly
@@ -83,6 +83,14 @@ struct op_input {
 };
 /* --- the call --------------------------------------------------------------------------------- */
 
+struct caller;
+struct form;
+struct grant_record;
+struct identity_book;
+struct identity_record;
+struct oidc_providers;
+struct xml;
+
 /* What operations may use; the same for all calls. */
 struct op_env {
     struct vault     *vault;
@@ -90,6 +98,8 @@ struct op_env {
     struct clock     *clock;
     int64_t           rotation_delay; /* ms; 0: on-demand rotations complete at once */
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
+    struct identity_book           *identities;
+    struct oidc_providers          *oidc; /* NULL: none configured */
 };
 
 struct op_call {
@@ -101,6 +111,18 @@ struct op_call {
     struct bytes            caller_arn;
     struct bytes            region; /* of the credential scope */
     const char             *request_id;
+    const struct caller    *caller; /* identity/caller.h; NULL: the request is not signed */
+
+    /* Query protocol: the parameters, and what `resolve` makes of them */
+    const struct form            *form;     /* query/form.h */
+    struct xml                   *xml;      /* finish writes the members of the result */
+    struct bytes                  resource; /* ARN that policies are asked about, in scratch; empty:
+                                               "*" */
+    const struct identity_record *identity; /* that the request names; NULL: there is none */
+
+    /* grants, named by `resolve` */
+    const struct grant_record *child;    /* CreateGrant: the one to be made */
+    const struct grant_record *retiring; /* RetireGrant: the one to go */
 
     /* the keys, resolved by request.c; NULL where the row has none */
     const struct key_record   *key;   /* KeyId, TargetKeyId or SourceKeyId / the blob's key */
@@ -153,6 +175,8 @@ enum op_flags {
     OP_ALIAS_NAME    = 1 << 8, /* request.c resolves AliasName into call->alias                     */
     OP_STATE_FIRST   = 1 << 9, /* state before origin (not used by import and rotation calls)       */
     OP_SAYS_ERASED   = 1 << 10, /* the answer says that bytes are erased: says_erased of commit.h   */
+    OP_UNSIGNED      = 1 << 11, /* may come without a signature: it brings its own proof            */
+    OP_NO_AUTHZ      = 1 << 12, /* decides about rights itself, or needs none                       */
 };
 // clang-format on
 
@@ -176,8 +200,13 @@ struct operation {
     /* instead of the usage mask and text: for operations with their own (may be NULL) */
     enum kms_status (*usage)(const struct op_call *call, const struct key_record *key,
                              struct kms_error *reterr);
+    /* in step `key`, at every try, after the key was found: what else the request names (a grant,
+     * an identity); it may fill call->key. Nothing may be said of what is not there before authorization: a name that leads
+     * nowhere is refused by `begin`. */
+    enum kms_status (*resolve)(struct op_call *call, struct kms_error *reterr);
     enum kms_status (*begin)(struct op_call *call, struct kms_error *reterr);
     enum kms_status (*finish)(struct op_call *call, struct kms_error *reterr);
+    const char *service; /* NULL: "kms". "iam", "sts": the Query protocol */
 };
 
 /* The row for "TrentService.<name>" (the whole header value); NULL if there is none. */
