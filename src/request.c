@@ -151,8 +151,8 @@ static void remember_caller(struct request *rq, const struct access_key_record *
 }
 
 static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
-                                     struct bytes string_to_sign, uint8_t ret[32], bool *ret_known,
-                                     struct kms_error *reterr)
+                                     struct bytes string_to_sign, uint8_t ret[32],
+                                     struct sigv4_key *ret_key, struct kms_error *reterr)
 {
     struct request                 *rq = ctx;
     const struct server_parts      *parts = &rq->server->parts;
@@ -165,7 +165,7 @@ static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
     TRY(vault_sigv4_mac(parts->vault, key, &scope, string_to_sign, ret, reterr));
     if (key != NULL)
         remember_caller(rq, key);
-    *ret_known = key != NULL;
+    ret_key->known = key != NULL;
     return KMS_OK;
 }
 

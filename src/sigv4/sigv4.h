@@ -43,13 +43,22 @@ struct sigv4_caller {
     struct bytes service;
 };
 
+/* What the hook knows of the access key that a request names. All zero: there is no such key, or
+ * it is not active. */
+struct sigv4_key {
+    bool    known;
+    bool    temporary;      /* of a session: good only with its session token */
+    bool    expired;        /* the session has ended */
+    uint8_t token_hash[32]; /* SHA-256 of the session token, if `temporary` */
+};
+
 struct sigv4_hooks {
     void *ctx;
     /* Finds the access key and computes HMAC(signing key(date, region, service),
      * string_to_sign). For an unknown or inactive key it does the same work with a dummy and
-     * sets *ret_known to false. */
+     * leaves *ret_key zero. The session token is compared here, not there. */
     enum kms_status (*mac)(void *ctx, const struct sigv4_auth *auth, struct bytes string_to_sign,
-                           uint8_t ret[32], bool *ret_known, struct kms_error *reterr);
+                           uint8_t ret[32], struct sigv4_key *ret_key, struct kms_error *reterr);
     /* Is the Region one that this server answers for? */
     bool (*region_ok)(void *ctx, struct bytes region);
 };
@@ -64,8 +73,9 @@ struct sigv4_hooks {
  * malformed parts, both forms at once); KMS_E_INVALID_SIG for terminator, service, Region and
  * date of the scope, then for the time (+-LIMIT_SKEW_S; query form: until X-Amz-Expires), then
  * for headers that had to be signed, the body's hash and the canonical request. Only then the
- * MAC, and from its result, always after the same work: KMS_E_UNKNOWN_CLIENT (access key
- * unknown, or a session token), KMS_E_INVALID_SIG. */
+ * MAC, and from its result, always after the same work: KMS_E_UNKNOWN_CLIENT (access key unknown;
+ * session token wrong, missing, or sent with a long-term key), KMS_E_EXPIRED_CLIENT,
+ * KMS_E_INVALID_SIG. */
 KMS_MUST_CHECK enum kms_status sigv4_verify(const struct http_request *rq,
                                             const char *const *services, int64_t now_ms,
                                             const struct sigv4_hooks *hooks, struct buf *scratch,

@@ -4,9 +4,9 @@
  * Never touches keys, policies or storage.
  *
  * Invariants:
- *   I1  The MAC is computed for unknown access keys too (the hook's dummy), and the signature is
- *       compared in constant time over 32 decoded bytes before anything is decided: timing says no
- *       more than the error code.
+ *   I1  The MAC is computed for unknown access keys too (the hook's dummy), and the signature, over
+ *       32 decoded bytes, and the hash of the session token are compared in constant time before
+ *       anything is decided: timing says no more than the error code.
  *   I2  The headers that decide what is done, by whom and when are signed: host, the date,
  *       x-amz-target, x-amz-security-token, x-amz-content-sha256.
  *   I3  The time is checked before the body is hashed, so that an old capture costs us little.
@@ -176,28 +176,45 @@ static bool read_signature(struct bytes text, uint8_t ret[SHA256_LEN])
     return hex_read(text, ret, SHA256_LEN);
 }
 
-/* I1: nothing before the comparison depends on whether the access key is known. */
+/* Does the token that was sent, or the lack of one, go with the access key? What this costs
+ * depends on the request alone. */
+static bool token_fits(const struct sigv4_key *key, struct bytes token)
+{
+    uint8_t sent[SHA256_LEN] = { 0 };
+
+    if (token.len > 0)
+        crypto_sha256(token, sent);
+    bool same = ct_equal(bytes_of(sent, sizeof sent),
+                         bytes_of(key->token_hash, sizeof key->token_hash));
+    return key->temporary ? same && token.len > 0 : token.len == 0;
+}
+
+/* I1: nothing before the comparisons depends on whether the access key is known. */
 static enum kms_status check_mac(const struct sigv4_auth *auth, const struct sigv4_hooks *hooks,
                                  struct bytes string_to_sign, struct kms_error *reterr)
 {
-    uint8_t sent[SHA256_LEN];
-    uint8_t ours[SHA256_LEN];
-    bool    known = false;
+    uint8_t          sent[SHA256_LEN];
+    uint8_t          ours[SHA256_LEN];
+    struct sigv4_key key = { 0 };
 
-    TRY(hooks->mac(hooks->ctx, auth, string_to_sign, ours, &known, reterr));
+    TRY(hooks->mac(hooks->ctx, auth, string_to_sign, ours, &key, reterr));
     bool readable = read_signature(auth->signature, sent);
     bool same = ct_equal(bytes_of(sent, sizeof sent), bytes_of(ours, sizeof ours));
+    bool fits = token_fits(&key, auth->session_token);
     explicit_bzero(ours, sizeof ours);
 
-    if (!known)
+    if (!key.known)
         return KMS_REFUSE(reterr, KMS_E_UNKNOWN_CLIENT,
                           "The security token included in the request is invalid.");
-    /* No session tokens are given out yet, so every one is wrong. Without the full stop: recorded
-     * (recorded-authz-multiregion 2, rule 1). It comes before a mismatch because the secret of
-     * temporary credentials can be told only from a good token. */
-    if (auth->session_token.len > 0)
+    /* Without the full stop: recorded (recorded-authz-multiregion 2, rule 1). It comes before a
+     * mismatch because the real service learns the secret of temporary credentials from their
+     * token. */
+    if (!fits)
         return KMS_REFUSE(reterr, KMS_E_UNKNOWN_CLIENT,
                           "The security token included in the request is invalid");
+    if (key.expired)
+        return KMS_REFUSE(reterr, KMS_E_EXPIRED_CLIENT,
+                          "The security token included in the request is expired");
     if (readable && same)
         return KMS_OK;
     /* The last line of the string to sign, for comparison with the client's own debug output. */

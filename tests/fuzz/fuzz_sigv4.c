@@ -346,7 +346,7 @@ static void second_signature(const struct sigv4_auth *auth, struct bytes canonic
 /* --- the properties --------------------------------------------------------------------------- */
 
 static enum kms_status mac(void *ctx, const struct sigv4_auth *auth, struct bytes string_to_sign,
-                           uint8_t ret[32], bool *ret_known, struct kms_error *reterr)
+                           uint8_t ret[32], struct sigv4_key *ret_key, struct kms_error *reterr)
 {
     uint8_t key[32];
 
@@ -354,7 +354,7 @@ static enum kms_status mac(void *ctx, const struct sigv4_auth *auth, struct byte
     (void)reterr;
     sigv4_signing_key(BYTES_LIT(SECRET), auth->date, auth->region, auth->service, key);
     crypto_hmac_sha256(bytes_of(key, sizeof key), string_to_sign, ret);
-    *ret_known = bytes_eq_str(auth->access_key_id, KEY_ID);
+    ret_key->known = bytes_eq_str(auth->access_key_id, KEY_ID);
     return KMS_OK;
 }
 

@@ -129,8 +129,8 @@ void raw_request_sign(const char *text, struct buf *out, struct http_request *re
 }
 
 static enum kms_status server_mac(void *ctx, const struct sigv4_auth *auth,
-                                  struct bytes string_to_sign, uint8_t ret[32], bool *ret_known,
-                                  struct kms_error *reterr)
+                                  struct bytes string_to_sign, uint8_t ret[32],
+                                  struct sigv4_key *ret_key, struct kms_error *reterr)
 {
     struct raw_server *s = ctx;
 
@@ -138,7 +138,13 @@ static enum kms_status server_mac(void *ctx, const struct sigv4_auth *auth,
     if (s->mac_status != KMS_OK)
         return KMS_FAIL(reterr, s->mac_status, "the hook fails");
     raw_request_mac(auth, string_to_sign, ret);
-    *ret_known = bytes_eq_str(auth->access_key_id, TEST_KEY_ID);
+    if (bytes_eq_str(auth->access_key_id, TEST_KEY_ID)) {
+        ret_key->known = true;
+    } else if (bytes_starts(auth->access_key_id, BYTES_LIT(TEST_SESSION_ID))) {
+        ret_key->known = ret_key->temporary = true;
+        ret_key->expired = bytes_eq_str(auth->access_key_id, TEST_ENDED_ID);
+        crypto_sha256(BYTES_LIT(TEST_TOKEN), ret_key->token_hash);
+    }
     return KMS_OK;
 }
 

@@ -8,6 +8,9 @@
 #include "sigv4/sigv4.h"
 
 #define TEST_KEY_ID "AKIDEXAMPLE"
+#define TEST_SESSION_ID "ASIDEXAMPLE"          /* temporary credentials ... */
+#define TEST_ENDED_ID   TEST_SESSION_ID "ENDED" /* ... whose session has ended ... */
+#define TEST_TOKEN      "IQoJb3JpZ2luX2VjE/+="  /* ... and the session token of both */
 #define TEST_SECRET "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 /* Splits `text` into *ret; views into `text`. A header value keeps its folds. Fails the test if
@@ -21,7 +24,7 @@ void raw_request_sign(const char *text, struct buf *out, struct http_request *re
 /* HMAC(signing key of TEST_SECRET for the scope, string_to_sign). */
 void raw_request_mac(const struct sigv4_auth *auth, struct bytes string_to_sign, uint8_t ret[32]);
 
-/* The hooks of a server that knows TEST_KEY_ID and every Region but "nowhere-1". */
+/* The hooks of a server that knows these access keys and every Region but "nowhere-1". */
 struct raw_server {
     unsigned        mac_calls;
     enum kms_status mac_status; /* what the hook answers; KMS_OK: it works */
@@ -35,6 +38,7 @@ struct sigv4_hooks raw_server_hooks(struct raw_server *s);
     "AWS Secret Access Key and signing method. Consult the service documentation for details."
 #define UNKNOWN_KEY "The security token included in the request is invalid."
 #define BAD_TOKEN   "The security token included in the request is invalid"
+#define ENDED       "The security token included in the request is expired"
 
 /* --- pieces of requests ----------------------------------------------------------------------- */
 

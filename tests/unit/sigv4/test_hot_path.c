@@ -38,8 +38,8 @@ struct prepared {
 };
 
 static enum kms_status prepared_mac(void *ctx, const struct sigv4_auth *auth,
-                                    struct bytes string_to_sign, uint8_t ret[32], bool *ret_known,
-                                    struct kms_error *reterr)
+                                    struct bytes string_to_sign, uint8_t ret[32],
+                                    struct sigv4_key *ret_key, struct kms_error *reterr)
 {
     struct prepared *p = ctx;
 
@@ -48,7 +48,7 @@ static enum kms_status prepared_mac(void *ctx, const struct sigv4_auth *auth,
         raw_request_mac(auth, string_to_sign, p->mac);
     p->done = true;
     memcpy(ret, p->mac, sizeof p->mac);
-    *ret_known = true;
+    ret_key->known = true;
     return KMS_OK;
 }
 

@@ -354,6 +354,61 @@ static void test_unknown_key_and_wrong_signature(void **state)
                   KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
 }
 
+/* RAM2 rule 1: which of the texts a key and a token get. */
+static void test_session_tokens(void **state)
+{
+    static const char        without[] = "host;x-amz-date";
+    static const char        with[] = "host;x-amz-date;x-amz-security-token";
+    static const char        good[] = "X-Amz-Security-Token: " TEST_TOKEN "\n";
+    static const char *const bad[] = {
+        "X-Amz-Security-Token: invalid\n",
+        "X-Amz-Security-Token: " TEST_TOKEN "=\n",
+        "X-Amz-Security-Token: " TEST_TOKEN " x\n",
+        "X-Amz-Security-Token: IQoJb3JpZ2luX2VjE/+\n",
+        "X-Amz-Security-Token: iQoJb3JpZ2luX2VjE/+=\n",
+        "X-Amz-Security-Token:\n",
+    };
+
+    (void)state;
+    judge_signature(TEST_SESSION_ID, good, with, "@", KMS_OK, "");
+    judge_signature(TEST_SESSION_ID, good, with, ZEROS, KMS_E_INVALID_SIG, MISMATCH);
+    judge_signature(TEST_SESSION_ID, "", without, "@", KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
+    judge_signature(TEST_SESSION_ID, "", without, ZEROS, KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        judge_signature(TEST_SESSION_ID, bad[i], with, "@", KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
+        judge_signature(TEST_ENDED_ID, bad[i], with, "@", KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
+    }
+    /* the right token of somebody else's session */
+    judge_signature(TEST_KEY_ID, good, with, "@", KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
+    judge_signature("AKIDOTHER", good, with, "@", KMS_E_UNKNOWN_CLIENT, UNKNOWN_KEY);
+    /* an ended session says so to whoever has the token */
+    judge_signature(TEST_ENDED_ID, good, with, "@", KMS_E_EXPIRED_CLIENT, ENDED);
+    judge_signature(TEST_ENDED_ID, good, with, ZEROS, KMS_E_EXPIRED_CLIENT, ENDED);
+    judge_signature(TEST_ENDED_ID, "", without, "@", KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
+    /* a token that was not signed could be anybody's */
+    check_verdict("POST / HTTP/1.1\n" HOST DATE "X-Amz-Security-Token: " TEST_TOKEN
+                  "\n" AUTH(TEST_SESSION_ID "/" SCOPE, "host;x-amz-date") BODY,
+                  KMS_E_INVALID_SIG, MISMATCH);
+}
+
+static void test_session_tokens_in_the_query(void **state)
+{
+#define SESSION_CRED TEST_SESSION_ID "%2F20260921%2Feu-central-1%2Fkms%2Faws4_request"
+#define SESSION_QUERY QUERY(SESSION_CRED, "20260921T174501Z", "60", "host") " HTTP/1.1\n" HOST
+    (void)state;
+    check_verdict("GET /?X-Amz-Security-Token=IQoJb3JpZ2luX2VjE%2F%2B%3D&" SESSION_QUERY "\n",
+                  KMS_OK, "");
+    check_verdict("GET /?X-Amz-Security-Token=other&" SESSION_QUERY "\n", KMS_E_UNKNOWN_CLIENT,
+                  BAD_TOKEN);
+    check_verdict("GET /?" SESSION_QUERY "\n", KMS_E_UNKNOWN_CLIENT, BAD_TOKEN);
+    /* or in a signed header beside the query */
+    check_verdict("GET /?" QUERY(SESSION_CRED, "20260921T174501Z", "60",
+                                 "host%3bx-amz-security-token") " HTTP/1.1\n" HOST
+                                                                "X-Amz-Security-Token: " TEST_TOKEN
+                                                                "\n\n",
+                  KMS_OK, "");
+}
+
 /* The text of the good signature, and what is made of it. */
 static void test_signature_is_64_lower_case_hex_digits(void **state)
 {
@@ -392,15 +447,15 @@ static void test_signature_is_64_lower_case_hex_digits(void **state)
 }
 
 static enum kms_status zero_mac(void *ctx, const struct sigv4_auth *auth,
-                                struct bytes string_to_sign, uint8_t ret[32], bool *ret_known,
-                                struct kms_error *reterr)
+                                struct bytes string_to_sign, uint8_t ret[32],
+                                struct sigv4_key *ret_key, struct kms_error *reterr)
 {
     (void)ctx;
     (void)auth;
     (void)string_to_sign;
     (void)reterr;
     memset(ret, 0, 32);
-    *ret_known = true;
+    ret_key->known = true;
     return KMS_OK;
 }
 
@@ -562,6 +617,8 @@ int main(void)
         cmocka_unit_test(test_headers_that_decide_must_be_signed),
         cmocka_unit_test(test_claimed_body_hash_must_be_the_real_one),
         cmocka_unit_test(test_unknown_key_and_wrong_signature),
+        cmocka_unit_test(test_session_tokens),
+        cmocka_unit_test(test_session_tokens_in_the_query),
         cmocka_unit_test(test_signature_is_64_lower_case_hex_digits),
         cmocka_unit_test(test_signature_that_is_no_hex_equals_nothing),
         cmocka_unit_test(test_every_changed_byte_of_a_real_request),
