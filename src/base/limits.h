@@ -38,6 +38,10 @@ enum {
     LIMIT_JSON_DEPTH                  = 16,
     LIMIT_JSON_VALUES                 = 64 * 1024,
 
+    /* Query protocol: a list of 256 elements with three members each, and the rest */
+    LIMIT_FORM_PARAMS                 = 1024,
+    LIMIT_FORM_NAME                   = 128,         /* longest of IAM: about 70 */
+
     /* API shapes (KB 16.1) */
     LIMIT_KEY_ID                      = 2048,
     LIMIT_ARN_BYTES                   = 4096,        /* made from a KeyId of LIMIT_KEY_ID and ours */

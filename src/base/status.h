@@ -48,6 +48,14 @@ enum kms_text_member {
     X(KMS_E_DRY_RUN,            400, "DryRunOperationException",            KMS_TEXT_LOWER, "dry-run")  \
     X(KMS_E_MAC,                400, "KMSInvalidMacException",              KMS_TEXT_LOWER, "mac")      \
     X(KMS_E_SIGNATURE,          400, "KMSInvalidSignatureException",        KMS_TEXT_LOWER, "signature")\
+    /* of IAM and STS alone; query/answer.c has their spelling for all others */                      \
+    X(KMS_E_INPUT,              400, "InvalidInput",                        KMS_TEXT_LOWER, "input")    \
+    X(KMS_E_NO_VERSION,         400, "NoSuchVersion",                       KMS_TEXT_LOWER, "no-version")\
+    X(KMS_E_UNMODIFIABLE,       400, "UnmodifiableEntity",                  KMS_TEXT_LOWER, "unmodifiable")\
+    X(KMS_E_WEB_TOKEN,          400, "InvalidIdentityToken",                KMS_TEXT_LOWER, "web-token")\
+    X(KMS_E_WEB_TOKEN_EXPIRED,  400, "ExpiredTokenException",               KMS_TEXT_LOWER, "web-token-expired")\
+    X(KMS_E_WEB_CLAIM,          403, "IDPRejectedClaim",                    KMS_TEXT_LOWER, "web-claim")\
+    X(KMS_E_PACKED_POLICY,      400, "PackedPolicyTooLarge",                KMS_TEXT_LOWER, "packed-policy")\
     X(KMS_E_INTERNAL,           500, "KMSInternalException",                KMS_TEXT_LOWER, "internal") \
     X(KMS_E_KEY_UNAVAILABLE,    500, "KeyUnavailableException",             KMS_TEXT_LOWER, "key-unavailable")\
     X(KMS_E_TIMEOUT,            500, "DependencyTimeoutException",          KMS_TEXT_LOWER, "timeout")  \
