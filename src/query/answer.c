@@ -28,8 +28,8 @@ static void frame(struct buf *out, const char *open, const char *action, const c
     buf_add_str(out, suffix);
 }
 
-void query_answer_begin(struct xml_writer *w, const struct query_service *service,
-                        const char *action, bool has_result)
+void query_answer_begin(struct xml *w, const struct query_service *service, const char *action,
+                        bool has_result)
 {
     assert(w->depth == 0);
     w->action = action;
@@ -40,14 +40,14 @@ void query_answer_begin(struct xml_writer *w, const struct query_service *servic
         frame(w->out, "<", action, "Result>");
 }
 
-static void put_metadata(struct xml_writer *w, const char *request_id)
+static void put_metadata(struct xml *w, const char *request_id)
 {
     xml_open(w, "ResponseMetadata");
     xml_put_str(w, "RequestId", request_id);
     xml_close(w);
 }
 
-void query_answer_end(struct xml_writer *w, const char *request_id)
+void query_answer_end(struct xml *w, const char *request_id)
 {
     assert(w->depth == 0);
     if (w->has_result)
@@ -117,7 +117,7 @@ void query_error_body(struct buf *out, const struct query_service *service,
                       const struct kms_error *err, const char *request_id)
 {
     const struct spelling *s = spelling_of(err->status);
-    struct xml_writer      w;
+    struct xml             w;
 
     xml_writer_init(&w, out);
     xml_open_root(&w, "ErrorResponse", service->xmlns);

@@ -23,9 +23,9 @@ const struct query_service *query_service(struct bytes name);
 /* The beginning of a good answer: <GetUserResponse xmlns="..."><GetUserResult>, the second only if
  * the action has a result at all; then the members of the result are written, then the end. `action`
  * is the name of a row. */
-void query_answer_begin(struct xml_writer *w, const struct query_service *service,
-                        const char *action, bool has_result);
-void query_answer_end(struct xml_writer *w, const char *request_id);
+void query_answer_begin(struct xml *w, const struct query_service *service, const char *action,
+                        bool has_result);
+void query_answer_end(struct xml *w, const char *request_id);
 
 /* The body of an error; `err->status` is not KMS_OK. */
 void query_error_body(struct buf *out, const struct query_service *service,

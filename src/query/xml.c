@@ -6,12 +6,12 @@
 #include "base/encode.h"
 #include "base/utf8.h"
 
-void xml_writer_init(struct xml_writer *w, struct buf *out)
+void xml_writer_init(struct xml *w, struct buf *out)
 {
-    *w = (struct xml_writer){ .out = out };
+    *w = (struct xml){ .out = out };
 }
 
-void xml_open_root(struct xml_writer *w, const char *name, const char *xmlns)
+void xml_open_root(struct xml *w, const char *name, const char *xmlns)
 {
     assert(w->depth < XML_DEPTH);
     w->names[w->depth++] = name;
@@ -25,12 +25,12 @@ void xml_open_root(struct xml_writer *w, const char *name, const char *xmlns)
     buf_add_byte(w->out, '>');
 }
 
-void xml_open(struct xml_writer *w, const char *name)
+void xml_open(struct xml *w, const char *name)
 {
     xml_open_root(w, name, NULL);
 }
 
-void xml_close(struct xml_writer *w)
+void xml_close(struct xml *w)
 {
     assert(w->depth > 0);
     buf_add(w->out, BYTES_LIT("</"));
@@ -79,31 +79,31 @@ static void add_text(struct buf *out, struct bytes in)
     }
 }
 
-void xml_put(struct xml_writer *w, const char *name, struct bytes value)
+void xml_put(struct xml *w, const char *name, struct bytes value)
 {
     xml_open(w, name);
     add_text(w->out, value);
     xml_close(w);
 }
 
-void xml_put_str(struct xml_writer *w, const char *name, const char *value)
+void xml_put_str(struct xml *w, const char *name, const char *value)
 {
     xml_put(w, name, bytes_str(value));
 }
 
-void xml_put_bool(struct xml_writer *w, const char *name, bool value)
+void xml_put_bool(struct xml *w, const char *name, bool value)
 {
     xml_put_str(w, name, value ? "true" : "false");
 }
 
-void xml_put_int(struct xml_writer *w, const char *name, int64_t value)
+void xml_put_int(struct xml *w, const char *name, int64_t value)
 {
     xml_open(w, name);
     buf_addf(w->out, "%lld", (long long)value);
     xml_close(w);
 }
 
-void xml_put_time(struct xml_writer *w, const char *name, int64_t ms)
+void xml_put_time(struct xml *w, const char *name, int64_t ms)
 {
     xml_open(w, name);
     date_iso8601_add(w->out, ms);
@@ -116,7 +116,7 @@ static bool unreserved(uint8_t c)
            c == '.' || c == '_' || c == '~';
 }
 
-void xml_put_encoded(struct xml_writer *w, const char *name, struct bytes value)
+void xml_put_encoded(struct xml *w, const char *name, struct bytes value)
 {
     static const char digits[] = "0123456789ABCDEF";
 

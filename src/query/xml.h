@@ -10,7 +10,7 @@
 
 enum { XML_DEPTH = 16 }; /* open elements */
 
-struct xml_writer {
+struct xml {
     struct buf *out;
     unsigned    depth;
     const char *names[XML_DEPTH];
@@ -18,17 +18,17 @@ struct xml_writer {
     bool        has_result;
 };
 
-void xml_writer_init(struct xml_writer *w, struct buf *out);
+void xml_writer_init(struct xml *w, struct buf *out);
 /* Opening an element, and closing the innermost one. `xmlns` may be NULL. */
-void xml_open(struct xml_writer *w, const char *name);
-void xml_open_root(struct xml_writer *w, const char *name, const char *xmlns);
-void xml_close(struct xml_writer *w);
+void xml_open(struct xml *w, const char *name);
+void xml_open_root(struct xml *w, const char *name, const char *xmlns);
+void xml_close(struct xml *w);
 
-void xml_put(struct xml_writer *w, const char *name, struct bytes value);
-void xml_put_str(struct xml_writer *w, const char *name, const char *value);
-void xml_put_bool(struct xml_writer *w, const char *name, bool value);
-void xml_put_int(struct xml_writer *w, const char *name, int64_t value);
+void xml_put(struct xml *w, const char *name, struct bytes value);
+void xml_put_str(struct xml *w, const char *name, const char *value);
+void xml_put_bool(struct xml *w, const char *name, bool value);
+void xml_put_int(struct xml *w, const char *name, int64_t value);
 /* Milliseconds since the epoch as "2026-11-21T17:45:01Z". */
-void xml_put_time(struct xml_writer *w, const char *name, int64_t ms);
+void xml_put_time(struct xml *w, const char *name, int64_t ms);
 /* Text percent-encoded as RFC 3986 says: how IAM answers with policy documents. */
-void xml_put_encoded(struct xml_writer *w, const char *name, struct bytes value);
+void xml_put_encoded(struct xml *w, const char *name, struct bytes value);

@@ -71,7 +71,7 @@ static void lists(const struct form *f)
 static void xml(const struct form *f)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(8 * 1024 * 1024);
-    struct xml_writer               w;
+    struct xml                      w;
     long                            replaced = 0;
 
     xml_writer_init(&w, &out);

@@ -30,7 +30,7 @@ static void services(void **state)
 static void answers(void **state)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
-    struct xml_writer               w;
+    struct xml                      w;
 
     (void)state;
     xml_writer_init(&w, &out);

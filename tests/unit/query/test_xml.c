@@ -19,7 +19,7 @@ static void is(const struct buf *out, const char *want)
 static void values_of_every_type(void **state)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
-    struct xml_writer               w;
+    struct xml                      w;
 
     (void)state;
     xml_writer_init(&w, &out);
@@ -42,7 +42,7 @@ static void values_of_every_type(void **state)
 static void text_is_escaped(void **state)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
-    struct xml_writer               w;
+    struct xml                      w;
 
     (void)state;
     xml_writer_init(&w, &out);
@@ -53,7 +53,7 @@ static void text_is_escaped(void **state)
 static void what_xml_cannot_write_is_replaced(void **state)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
-    struct xml_writer               w;
+    struct xml                      w;
 
     (void)state;
     xml_writer_init(&w, &out);
@@ -72,7 +72,7 @@ static void what_xml_cannot_write_is_replaced(void **state)
 static void documents_are_percent_encoded(void **state)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
-    struct xml_writer               w;
+    struct xml                      w;
 
     (void)state;
     xml_writer_init(&w, &out);
