@@ -8,6 +8,7 @@
  */
 #include "request_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -365,16 +366,24 @@ static enum step_result step_key(struct request *rq)
 
 /* --- authz ------------------------------------------------------------------------------------ */
 
+/* `action` without its service. */
 static struct authz_request question(struct asked *asked, const char *action)
 {
     const struct request *rq = asked->rq;
 
+    asked->caller = (struct authz_caller){ .as = { .kind = CALLER_ROOT,
+                                                   .account = bytes_str(rq->account),
+                                                   .arn = bytes_str(rq->caller_arn),
+                                                   .unique_id = bytes_str(rq->principal_id) } };
+    int n = snprintf(asked->action, sizeof asked->action, "kms:%s", action);
+    assert(n > 0 && (size_t)n < sizeof asked->action);
     return (struct authz_request){
-        .caller_account = bytes_str(rq->account),
-        .caller_arn = bytes_str(rq->caller_arn),
-        .operation = action,
+        .caller = &asked->caller,
+        .action = bytes_of(asked->action, (size_t)n),
+        .resource = asked->key != NULL ? asked->key->name.arn : BYTES_LIT("*"),
         .key = asked->key,
         .cross_account = (rq->op->flags & OP_CROSS_ACCOUNT) != 0,
+        .operation = GRANT_NO_OPERATION,
         .values = request_condition,
         .ctx = asked,
     };
@@ -387,7 +396,16 @@ static enum kms_status decide(struct request *rq, const char *action, const stru
     struct asked      asked = { .rq = rq, .key = key, .destination = destination, .names = names };
     struct authz_request a = question(&asked, action);
 
-    return authz_decide(&a, &rq->error);
+    return authz_decide(&a, NULL, &rq->error);
+}
+
+/* Accounts besides the caller's, users and roles do not exist in this release. */
+static bool principal_known(const struct policy_principal *p, const void *ctx)
+{
+    const struct request *rq = ctx;
+
+    return p->kind == PRINCIPAL_SERVICE ||
+           (p->kind == PRINCIPAL_ACCOUNT && bytes_eq_str(p->text, rq->account));
 }
 
 /* A key policy that the request brings. */
@@ -406,9 +424,9 @@ static enum kms_status check_new_policy(struct request *rq)
     if (a.key != NULL)
         buf_add(&arn, a.key->name.arn);
     else
-        key_arn_add(&arn, a.caller_account, rq->region, bytes_str(any_key));
+        key_arn_add(&arn, bytes_str(rq->account), rq->region, bytes_str(any_key));
     return authz_check_key_policy(&a, rq->call.in.policy, buf_bytes(&arn),
-                                  bypass->set && bypass->v != 0, &rq->error);
+                                  bypass->set && bypass->v != 0, principal_known, rq, &rq->error);
 }
 
 /* The key that an alias points to so far: who takes an alias away from a key needs rights on it

@@ -3,7 +3,7 @@
 
 #include <stdatomic.h>
 
-#include "authz/policy.h"
+#include "authz/authz.h"
 #include "base/encode.h"
 #include "base/limits.h"
 #include "json/read.h"
@@ -123,7 +123,7 @@ void request_run(struct request *rq);
 /* request_conditions.c: what the conditions of policies ask about a request; `ctx` is a struct
  * asked. */
 enum asked_names { NAMES_CONTEXT, NAMES_REQUEST_TAGS, NAMES_RESOURCE_TAGS };
-enum { NAME_INDEXES = 2 /* one of the request's names, one of the key's */ };
+enum { NAME_INDEXES = 2 /* one of the request's names, one of the key's */, ACTION_ROOM = 96 };
 struct name_index { /* sorted, so that a policy with many conditions costs little */
     size_t       n;
     struct bytes name[LIMIT_LIST_ITEMS];
@@ -132,8 +132,10 @@ struct name_index { /* sorted, so that a policy with many conditions costs littl
 };
 struct asked {
     struct request          *rq;
-    const struct key_record *key;         /* the resource; may be NULL */
-    bool                     destination; /* ReEncrypt: it is the second key */
+    struct authz_caller      caller;
+    char                     action[ACTION_ROOM]; /* "kms:Encrypt" */
+    const struct key_record *key;                 /* the resource; may be NULL */
+    bool                     destination;         /* ReEncrypt: it is the second key */
     /* where the listing of a key's values stands: they are asked for one after the other */
     const void                *listing;
     struct json_iter           at;

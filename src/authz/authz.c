@@ -1,155 +1,271 @@
-/* authz/authz.c - see authz.h. */
-#include "authz/authz.h"
+/* authz/authz.c - the decision. See authz.h.
+ *
+ * First every document is asked whether it denies; then what the resource's side gives (its policy,
+ * grants) is held against what the caller's side has to give besides. Section numbers are those of
+ * recorded-authz-multiregion.
+ */
+#include "authz/authz_internal.h"
 
 #include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/limits.h"
 
-#define SERVICE "kms:"
+/* --- compiling -------------------------------------------------------------------------------- */
 
-enum { ACTION_ROOM = 96 };
-
-static struct policy *compile(struct bytes text)
+static struct policy *compile(enum policy_kind kind, struct bytes text, struct bytes principals)
 {
     struct policy *p = NULL;
 
-    if (policy_compile(POLICY_KEY, text, &p, NULL) != KMS_OK)
+    if (policy_compile(kind, text, principals, &p, NULL) != KMS_OK)
         return NULL; /* checked before it was stored: this one was tampered with */
     return p;
 }
 
-const struct rights_compiler authz_rights_compiler = { compile, policy_free };
-
-static bool is_root_of(struct bytes arn, struct bytes account)
+static struct policy *compile_key_policy(struct bytes text, struct bytes principals)
 {
-    struct bytes part[5];
-    struct bytes rest = arn;
-
-    for (size_t i = 0; i < 5; i++) {
-        if (!bytes_cut(&rest, ':', &part[i]))
-            return false;
-    }
-    return bytes_eq(part[0], BYTES_LIT("arn")) && bytes_eq(part[2], BYTES_LIT("iam")) &&
-           part[3].len == 0 && bytes_eq(part[4], account) && bytes_eq(rest, BYTES_LIT("root"));
+    return compile(POLICY_KEY, text, principals);
 }
+
+static struct policy *compile_identity_policy(struct bytes text, struct bytes principals)
+{
+    return compile(POLICY_IDENTITY, text, principals);
+}
+
+static struct policy *compile_trust_policy(struct bytes text, struct bytes principals)
+{
+    return compile(POLICY_TRUST, text, principals);
+}
+
+const struct rights_compiler authz_rights_compiler = { compile_key_policy, policy_free };
+const struct rights_compiler authz_identity_compiler = { compile_identity_policy, policy_free };
+const struct rights_compiler authz_trust_compiler = { compile_trust_policy, policy_free };
 
 /* --- refusing --------------------------------------------------------------------------------- */
 
-enum reason { NO_IDENTITY_POLICY, NO_RESOURCE_POLICY, DENIED_BY_RESOURCE_POLICY };
+static const struct {
+    const char *word;
+    const char *why;       /* as section 3 has it */
+    bool        of_action; /* ... and then "allows the <action> action" */
+} reasons[AUTHZ_REASON_COUNT] = {
+    [AUTHZ_ALLOWED] = { "allowed", "", false },
+    [AUTHZ_DENIED_BY_IDENTITY_POLICY] = { "denied-by-identity-policy",
+                                          "with an explicit deny in an identity-based policy",
+                                          false },
+    [AUTHZ_DENIED_BY_RESOURCE_POLICY] = { "denied-by-resource-policy",
+                                          "with an explicit deny in a resource-based policy",
+                                          false },
+    [AUTHZ_DENIED_BY_SESSION_POLICY] = { "denied-by-session-policy",
+                                         "with an explicit deny in a session policy", false },
+    [AUTHZ_DENIED_BY_BOUNDARY] = { "denied-by-permissions-boundary",
+                                   "with an explicit deny in a permissions boundary", false },
+    [AUTHZ_NO_RESOURCE_POLICY] = { "no-resource-policy", "because no resource-based policy", true },
+    [AUTHZ_NO_IDENTITY_POLICY] = { "no-identity-policy", "because no identity-based policy", true },
+    [AUTHZ_NO_SESSION_POLICY] = { "no-session-policy", "because no session policy", true },
+    [AUTHZ_NO_BOUNDARY] = { "no-permissions-boundary", "because no permissions boundary", true },
+};
 
-/* Which statement decided: for the operator, never for the client. */
-static void explain(const struct policy_result *result, struct kms_error *reterr)
+const char *authz_reason_word(enum authz_reason reason)
 {
-    if (reterr == NULL)
-        return;
-    if (result->unsure)
-        (void)snprintf(reterr->detail, sizeof reterr->detail,
-                       "the key policy has no clear answer for this request");
-    else if (result->statement != POLICY_NO_STATEMENT)
-        (void)snprintf(reterr->detail, sizeof reterr->detail, "statement %d '%.*s' decided",
-                       result->statement, BYTES_FMT(result->sid));
+    return reasons[reason].word;
 }
 
-/* The texts of recorded-authz-multiregion section 3. Callers of another account are not told the
- * ARN. */
-static enum kms_status refuse(const struct authz_request *rq, enum reason reason,
-                              const struct policy_result *result, struct kms_error *reterr)
+/* What decided: for the operator, never for the client. */
+static void detail(const struct authz_decision *d, struct kms_error *reterr)
 {
-    bool         own = rq->key != NULL && bytes_eq(rq->key->name.account, rq->caller_account);
-    struct bytes arn = own ? rq->key->name.arn : (struct bytes){ NULL, 0 };
-    const char  *what = rq->key == NULL ? "" : (own ? " on resource: " : " on this resource");
+    struct bytes name = d->policy.len > 0 ? d->policy : BYTES_LIT("the key policy");
 
-    if (reason == DENIED_BY_RESOURCE_POLICY)
-        (void)KMS_REFUSE(reterr, KMS_E_ACCESS_DENIED,
-                         "User: %.*s is not authorized to perform: kms:%s%s%.*s with an explicit "
-                         "deny in a resource-based policy",
-                         BYTES_FMT(rq->caller_arn), rq->operation, what, BYTES_FMT(arn));
-    else
-        (void)KMS_REFUSE(reterr, KMS_E_ACCESS_DENIED,
-                         "User: %.*s is not authorized to perform: kms:%s%s%.*s because no "
-                         "%s-based policy allows the kms:%s action",
-                         BYTES_FMT(rq->caller_arn), rq->operation, what, BYTES_FMT(arn),
-                         reason == NO_RESOURCE_POLICY ? "resource" : "identity", rq->operation);
-    explain(result, reterr);
+    if (reterr == NULL)
+        return;
+    if (d->unsure)
+        (void)snprintf(reterr->detail, sizeof reterr->detail,
+                       "%.*s has no clear answer for this request", BYTES_FMT(name));
+    else if (d->statement != POLICY_NO_STATEMENT)
+        (void)snprintf(reterr->detail, sizeof reterr->detail, "statement %d '%.*s' of %.*s decided",
+                       d->statement, BYTES_FMT(d->sid), BYTES_FMT(name));
+}
+
+/* The texts of section 3. Callers of another account are not told the ARN. */
+static enum kms_status refuse(const struct authz_request *rq, const struct authz_decision *d,
+                              struct kms_error *reterr)
+{
+    bool         own = rq->key == NULL || authz_is_own(rq);
+    bool         named = own && rq->resource.len > 0 && !bytes_eq(rq->resource, BYTES_LIT("*"));
+    struct bytes resource = named ? rq->resource : (struct bytes){ NULL, 0 };
+    const char  *on = named ? " on resource: " : (own ? "" : " on this resource");
+    bool         of_action = reasons[d->reason].of_action;
+    struct bytes action = of_action ? rq->action : (struct bytes){ NULL, 0 };
+
+    (void)KMS_REFUSE(reterr, KMS_E_ACCESS_DENIED,
+                     "User: %.*s is not authorized to perform: %.*s%s%.*s %s%s%.*s%s",
+                     BYTES_FMT(rq->caller->as.arn), BYTES_FMT(rq->action), on, BYTES_FMT(resource),
+                     reasons[d->reason].why, of_action ? " allows the " : "", BYTES_FMT(action),
+                     of_action ? " action" : "");
+    detail(d, reterr);
     return KMS_E_ACCESS_DENIED;
 }
 
-/* --- deciding --------------------------------------------------------------------------------- */
+/* --- asking documents ------------------------------------------------------------------------- */
 
-static struct policy_result ask(const struct authz_request *rq, const struct policy *p,
-                                const char *operation, struct bytes resource, bool lasting)
+bool authz_is_own(const struct authz_request *rq)
 {
-    bool                  root = is_root_of(rq->caller_arn, rq->caller_account);
-    char                  action[ACTION_ROOM] = SERVICE;
-    struct bytes          name = bytes_str(operation);
-    struct policy_request request = {
-        .caller = { .kind = root ? CALLER_ROOT : CALLER_USER,
-                    .account = rq->caller_account,
-                    .arn = rq->caller_arn },
-        .action = bytes_of(action, sizeof SERVICE - 1 + name.len),
-        .resource = resource,
-        .values = rq->values,
-        .ctx = rq->ctx,
-        .lasting = lasting,
-    };
-
-    if (request.action.len > sizeof action)
-        return (struct policy_result){ .statement = POLICY_NO_STATEMENT };
-    memcpy(action + sizeof SERVICE - 1, operation, name.len);
-    return policy_evaluate(p, &request);
+    return bytes_eq(rq->key->name.account, rq->caller->as.account);
 }
 
-enum kms_status authz_decide(const struct authz_request *rq, struct kms_error *reterr)
+struct policy_request authz_question(const struct authz_request *rq)
 {
-    struct policy_result result = { .statement = POLICY_NO_STATEMENT };
-    bool                 root = is_root_of(rq->caller_arn, rq->caller_account);
+    return (struct policy_request){
+        .caller = rq->caller->as,
+        .action = rq->action,
+        .resource = rq->resource,
+        .values = rq->values,
+        .ctx = rq->ctx,
+    };
+}
 
-    if (rq->key == NULL) /* identity policies alone decide, and the root user needs none */
-        return root ? KMS_OK : refuse(rq, NO_IDENTITY_POLICY, &result, reterr);
-    bool own = bytes_eq(rq->key->name.account, rq->caller_account);
-    if (!own && !rq->cross_account)
-        return refuse(rq, NO_RESOURCE_POLICY, &result, reterr);
+struct policy_result authz_ask(const struct authz_request *rq, const struct policy *p)
+{
+    struct policy_request question = authz_question(rq);
 
-    /* a key without rights is one whose policy could not be compiled: it allows nothing */
-    if (rq->key->rights != NULL && rq->key->rights->policy != NULL)
-        result = ask(rq, rq->key->rights->policy, rq->operation, rq->key->name.arn, false);
-    switch (result.verdict) {
-    case POLICY_DENIES:    return refuse(rq, DENIED_BY_RESOURCE_POLICY, &result, reterr);
-    case POLICY_NOTHING:   return refuse(rq, NO_RESOURCE_POLICY, &result, reterr);
-    case POLICY_DELEGATES: return refuse(rq, NO_IDENTITY_POLICY, &result, reterr);
-    case POLICY_ALLOWS:    break;
+    if (p == NULL) /* nobody knows what it says */
+        return (struct policy_result){ .verdict = POLICY_DENIES,
+                                       .statement = POLICY_NO_STATEMENT,
+                                       .unsure = true };
+    return policy_evaluate(p, &question);
+}
+
+/* What several documents of one layer say together: the weightiest. */
+struct said {
+    struct policy_result result;
+    struct bytes         name; /* of the document */
+};
+
+static struct said ask_all(const struct authz_request *rq, const struct authz_policy *list,
+                           size_t n)
+{
+    struct said best = { .result.statement = POLICY_NO_STATEMENT };
+
+    for (size_t i = 0; i < n && best.result.verdict != POLICY_DENIES; i++) {
+        struct policy_result r = authz_ask(rq, list[i].policy);
+        if (r.verdict > best.result.verdict)
+            best = (struct said){ r, list[i].name };
     }
-    /* across accounts the caller's own side has to allow it too: a root user's always does */
-    return own || root ? KMS_OK : refuse(rq, NO_IDENTITY_POLICY, &result, reterr);
+    return best;
+}
+
+/* A key without rights is one whose policy could not be compiled: then nobody has any. */
+static struct said ask_key_policy(const struct authz_request *rq)
+{
+    const struct key_rights *rights = rq->key == NULL ? NULL : rq->key->rights;
+    struct said              said = { .result.statement = POLICY_NO_STATEMENT };
+
+    if (rights != NULL && rights->policy != NULL)
+        said.result = authz_ask(rq, rights->policy);
+    return said;
+}
+
+enum layer { LAYER_IDENTITY, LAYER_RESOURCE, LAYER_SESSION, LAYER_BOUNDARY, LAYERS };
+
+/* --- deciding --------------------------------------------------------------------------------- */
+
+/* Those who have no identity policies and need none. */
+static bool needs_no_identity_policy(const struct authz_caller *c)
+{
+    return c->as.kind == CALLER_ROOT || c->as.kind == CALLER_SERVICE;
+}
+
+static enum authz_reason decided(struct authz_decision *d, enum authz_reason reason,
+                                 const struct said *by)
+{
+    d->reason = reason;
+    d->policy = by->name;
+    d->statement = by->result.statement;
+    d->sid = by->result.sid;
+    d->unsure = by->result.unsure;
+    return reason;
+}
+
+/* An explicit deny wins over everything (3, rule 1; 4.10, rule 8). */
+static enum authz_reason look_for_denial(const struct said said[LAYERS], struct authz_decision *d)
+{
+    static const enum authz_reason denied[LAYERS] = {
+        [LAYER_IDENTITY] = AUTHZ_DENIED_BY_IDENTITY_POLICY,
+        [LAYER_RESOURCE] = AUTHZ_DENIED_BY_RESOURCE_POLICY,
+        [LAYER_SESSION] = AUTHZ_DENIED_BY_SESSION_POLICY,
+        [LAYER_BOUNDARY] = AUTHZ_DENIED_BY_BOUNDARY,
+    };
+
+    for (size_t i = 0; i < LAYERS; i++) {
+        if (said[i].result.verdict == POLICY_DENIES)
+            return decided(d, denied[i], &said[i]);
+    }
+    return AUTHZ_ALLOWED;
+}
+
+static enum authz_reason weigh(const struct authz_request *rq, const struct said said[LAYERS],
+                               struct authz_decision *d)
+{
+    const struct authz_caller *c = rq->caller;
+    const struct said         *resource = &said[LAYER_RESOURCE];
+    bool                       own = rq->key == NULL || authz_is_own(rq);
+    bool                       needs_identity = !needs_no_identity_policy(c);
+
+    if (rq->key != NULL) {
+        if (resource->result.verdict == POLICY_NOTHING || (!own && !rq->cross_account))
+            return decided(d, AUTHZ_NO_RESOURCE_POLICY, resource);
+        needs_identity = needs_identity && !(own && resource->result.verdict == POLICY_ALLOWS);
+    }
+    if (needs_identity && said[LAYER_IDENTITY].result.verdict != POLICY_ALLOWS)
+        return decided(d, AUTHZ_NO_IDENTITY_POLICY, resource);
+    if (c->limited && said[LAYER_SESSION].result.verdict != POLICY_ALLOWS)
+        return decided(d, AUTHZ_NO_SESSION_POLICY, &said[LAYER_SESSION]);
+    if (c->bounded && said[LAYER_BOUNDARY].result.verdict != POLICY_ALLOWS)
+        return decided(d, AUTHZ_NO_BOUNDARY, &said[LAYER_BOUNDARY]);
+    return decided(d, AUTHZ_ALLOWED, needs_identity ? &said[LAYER_IDENTITY] : resource);
+}
+
+enum kms_status authz_decide(const struct authz_request *rq, struct authz_decision *ret_decision,
+                             struct kms_error *reterr)
+{
+    const struct authz_caller *c = rq->caller;
+    struct authz_decision      d = { .statement = POLICY_NO_STATEMENT };
+    struct said                said[LAYERS];
+
+    said[LAYER_IDENTITY] = ask_all(rq, c->identity, c->n_identity);
+    said[LAYER_RESOURCE] = ask_key_policy(rq);
+    said[LAYER_SESSION] = ask_all(rq, c->session, c->limited ? c->n_session : 0);
+    said[LAYER_BOUNDARY] = ask_all(rq, &c->boundary, c->bounded ? 1 : 0);
+    if (look_for_denial(said, &d) == AUTHZ_ALLOWED)
+        (void)weigh(rq, said, &d);
+    if (ret_decision != NULL)
+        *ret_decision = d;
+    return d.reason == AUTHZ_ALLOWED ? KMS_OK : refuse(rq, &d, reterr);
 }
 
 /* --- new key policies ------------------------------------------------------------------------- */
 
-/* Accounts besides the caller's, users and roles do not exist in this release. */
-static bool exists(const struct policy_principal *p, const void *ctx)
-{
-    const struct authz_request *rq = ctx;
-
-    return p->kind == PRINCIPAL_SERVICE ||
-           (p->kind == PRINCIPAL_ACCOUNT && bytes_eq(p->text, rq->caller_account));
-}
-
 enum kms_status authz_check_key_policy(const struct authz_request *rq, struct bytes text,
-                                       struct bytes resource, bool bypass, struct kms_error *reterr)
+                                       struct bytes resource, bool bypass,
+                                       bool (*known)(const struct policy_principal *,
+                                                     const void *ctx),
+                                       const void *ctx, struct kms_error *reterr)
 {
     CLEANUP(policy_freep) struct policy *p = NULL;
+    struct policy_request                question = authz_question(rq);
 
     if (text.len > LIMIT_POLICY_BYTES)
         return KMS_REFUSE(reterr, KMS_E_LIMIT, "A key policy has at most %d bytes.",
                           LIMIT_POLICY_BYTES);
-    TRY(policy_compile(POLICY_KEY, text, &p, reterr));
-    if (!policy_principals_known(p, exists, rq))
+    TRY(policy_compile(POLICY_KEY, text, (struct bytes){ NULL, 0 }, &p, reterr));
+    if (!policy_principals_known(p, known, ctx))
         return KMS_REFUSE(reterr, KMS_E_POLICY,
                           "Policy contains a statement with one or more invalid principals.");
     if (bypass)
         return KMS_OK;
-    enum policy_verdict verdict = ask(rq, p, "PutKeyPolicy", resource, true).verdict;
+    question.action = BYTES_LIT("kms:PutKeyPolicy");
+    question.resource = resource;
+    question.lasting = true;
+    enum policy_verdict verdict = policy_evaluate(p, &question).verdict;
     if (verdict != POLICY_ALLOWS && verdict != POLICY_DELEGATES)
         return KMS_REFUSE(
             reterr, KMS_E_POLICY,

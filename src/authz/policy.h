@@ -25,11 +25,14 @@ enum policy_kind {
 };
 
 /* Compiles a document; the result keeps no view into `text` and is released by policy_free.
+ * `principals` has lines "ARN unique-id\n": where the document names such an ARN, the identity with
+ * this id is meant, and nobody who has the same name later. May be empty.
  * KMS_E_POLICY without message if it is not JSON, with one if it is not a policy of this kind: an
  * unknown element, operator or version refuses. KMS_E_ARN if a key policy names a group or a
  * malformed ARN (kms-behaviour 3.2). Whether principals exist is the caller's question. */
 KMS_MUST_CHECK enum kms_status policy_compile(enum policy_kind kind, struct bytes text,
-                                              struct policy **ret, struct kms_error *reterr);
+                                              struct bytes principals, struct policy **ret,
+                                              struct kms_error *reterr);
 void policy_free(struct policy *p); /* NULL is fine */
 void policy_freep(struct policy **p);
 
@@ -131,12 +134,20 @@ typedef enum condition_answer condition_source(void *ctx, const struct condition
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 
-enum caller_kind { CALLER_ROOT, CALLER_USER, CALLER_SESSION, CALLER_FEDERATED, CALLER_SERVICE };
+enum caller_kind {
+    CALLER_ROOT,
+    CALLER_USER,
+    CALLER_SESSION,
+    CALLER_FEDERATED, /* user */
+    CALLER_SERVICE,
+    CALLER_WEB, /* asks for a session with a token of its provider: covered by the provider's
+                   "Federated" principal only, for denials by "*" too */
+};
 
 struct policy_caller {
     enum caller_kind kind;
     struct bytes     account;   /* empty for a service */
-    struct bytes     arn;       /* as in messages; a service's name */
+    struct bytes     arn;       /* as in messages; a service's name; the provider of CALLER_WEB */
     struct bytes     role_arn;  /* CALLER_SESSION: of its role, with the role's path; else empty */
     struct bytes     unique_id; /* AIDA...; AROA...:session; may be empty */
 };

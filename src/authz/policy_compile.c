@@ -24,7 +24,8 @@ static const struct {
 
 struct compiler {
     struct policy *policy;
-    bool           variables; /* version 2012-10-17 has policy variables, 2008-10-17 has not */
+    struct bytes   principals; /* bound to unique ids */
+    bool           variables;  /* version 2012-10-17 has policy variables, 2008-10-17 has not */
 };
 
 /* --- lists of patterns ------------------------------------------------------------------------ */
@@ -156,7 +157,7 @@ static enum kms_status read_element(const struct compiler *c, enum element which
         if (s->principals.presence != ELEMENT_ABSENT)
             return twice("Principal", reterr);
         s->principals.presence = presence_of(which == NOT_PRINCIPAL);
-        return principals_compile(arena, v, &s->principals, reterr);
+        return principals_compile(arena, c->principals, v, &s->principals, reterr);
     case ACTION:
     case NOT_ACTION:
         if (s->actions.presence != ELEMENT_ABSENT)
@@ -248,9 +249,10 @@ static enum kms_status read_version(struct json v, bool *ret_variables, struct k
     return KMS_REFUSE(reterr, KMS_E_POLICY, "The Version of a policy is 2012-10-17 or 2008-10-17.");
 }
 
-static enum kms_status read_document(struct policy *p, struct json root, struct kms_error *reterr)
+static enum kms_status read_document(struct policy *p, struct bytes principals, struct json root,
+                                     struct kms_error *reterr)
 {
-    struct compiler c = { .policy = p };
+    struct compiler c = { .policy = p, .principals = principals };
     struct bytes    name;
     struct json     v;
 
@@ -294,8 +296,8 @@ void policy_freep(struct policy **p)
     *p = NULL;
 }
 
-enum kms_status policy_compile(enum policy_kind kind, struct bytes text, struct policy **ret,
-                               struct kms_error *reterr)
+enum kms_status policy_compile(enum policy_kind kind, struct bytes text, struct bytes principals,
+                               struct policy **ret, struct kms_error *reterr)
 {
     CLEANUP(json_doc_freep) struct json_doc *doc = json_doc_new();
     CLEANUP(policy_freep) struct policy     *p = policy_new(kind, text.len);
@@ -310,7 +312,7 @@ enum kms_status policy_compile(enum policy_kind kind, struct bytes text, struct 
     if (status == KMS_E_SERIALIZATION) /* without message (kms-behaviour 3.2) */
         return KMS_FAIL(reterr, KMS_E_POLICY, "the policy is not JSON");
     TRY(status);
-    TRY(read_document(p, root, reterr));
+    TRY(read_document(p, principals, root, reterr));
     *ret = TAKE(p);
     return KMS_OK;
 }

@@ -142,9 +142,10 @@ struct policy {
     struct arena     *arena;
 };
 
-/* The Principal or NotPrincipal element of a statement. */
-KMS_MUST_CHECK enum kms_status principals_compile(struct arena *arena, struct json element,
-                                                  struct principals *ret, struct kms_error *reterr);
+/* The Principal or NotPrincipal element of a statement; `bound` as policy_compile's principals. */
+KMS_MUST_CHECK enum kms_status principals_compile(struct arena *arena, struct bytes bound,
+                                                  struct json element, struct principals *ret,
+                                                  struct kms_error *reterr);
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 

@@ -103,8 +103,23 @@ static const struct {
     { "CanonicalUser", PRINCIPAL_CANONICAL_USER },
 };
 
-static enum kms_status add_principal(struct arena *arena, size_t kind, struct json v,
-                                     struct principals *to, struct kms_error *reterr)
+/* The unique id that an ARN is bound to; false if it is not. */
+static bool find_bound(struct bytes bound, struct bytes arn, struct bytes *ret)
+{
+    struct bytes line;
+    struct bytes name;
+
+    while (bytes_cut(&bound, '\n', &line)) {
+        if (bytes_cut(&line, ' ', &name) && bytes_eq(name, arn)) {
+            *ret = line;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum kms_status add_principal(struct arena *arena, struct bytes bound, size_t kind,
+                                     struct json v, struct principals *to, struct kms_error *reterr)
 {
     struct bytes            text = json_string(v);
     struct policy_principal p = { kinds[kind].kind, text };
@@ -117,6 +132,8 @@ static enum kms_status add_principal(struct arena *arena, size_t kind, struct js
             return KMS_OK;
         }
         TRY(read_aws(text, &p, reterr));
+        if (p.kind == PRINCIPAL_ARN && find_bound(bound, text, &p.text))
+            p.kind = PRINCIPAL_UNIQUE_ID;
     } else if (memchr(text.ptr, '*', text.len) != NULL) {
         return invalid(reterr);
     }
@@ -130,8 +147,9 @@ static size_t count(struct json v)
     return json_type(v) == JSON_ARRAY ? json_count(v) : 1;
 }
 
-static enum kms_status add_kind(struct arena *arena, struct bytes name, struct json element,
-                                struct principals *to, struct kms_error *reterr)
+static enum kms_status add_kind(struct arena *arena, struct bytes bound, struct bytes name,
+                                struct json element, struct principals *to,
+                                struct kms_error *reterr)
 {
     struct json v;
     size_t      kind = 0;
@@ -141,14 +159,14 @@ static enum kms_status add_kind(struct arena *arena, struct bytes name, struct j
     if (kind == ARRAY_LEN(kinds) || count(element) == 0)
         return invalid(reterr);
     if (json_type(element) != JSON_ARRAY)
-        return add_principal(arena, kind, element, to, reterr);
+        return add_principal(arena, bound, kind, element, to, reterr);
     for (struct json_iter it = json_iterate(element); json_next(&it, NULL, &v);)
-        TRY(add_principal(arena, kind, v, to, reterr));
+        TRY(add_principal(arena, bound, kind, v, to, reterr));
     return KMS_OK;
 }
 
-enum kms_status principals_compile(struct arena *arena, struct json element, struct principals *ret,
-                                   struct kms_error *reterr)
+enum kms_status principals_compile(struct arena *arena, struct bytes bound, struct json element,
+                                   struct principals *ret, struct kms_error *reterr)
 {
     struct bytes name;
     struct json  v;
@@ -164,7 +182,7 @@ enum kms_status principals_compile(struct arena *arena, struct json element, str
         room += count(v);
     ret->list = arena_alloc(arena, room * sizeof ret->list[0]);
     for (struct json_iter it = json_iterate(element); json_next(&it, &name, &v);)
-        TRY(add_kind(arena, name, v, ret, reterr));
+        TRY(add_kind(arena, bound, name, v, ret, reterr));
     return KMS_OK;
 }
 
@@ -191,12 +209,13 @@ static bool names_itself(const struct policy_principal *p, const struct policy_c
 {
     switch (p->kind) {
     case PRINCIPAL_ARN:
-        return c->kind != CALLER_SERVICE && c->arn.len > 0 && bytes_eq(p->text, c->arn);
+        return c->kind != CALLER_SERVICE && c->kind != CALLER_WEB && c->arn.len > 0 &&
+               bytes_eq(p->text, c->arn);
     case PRINCIPAL_UNIQUE_ID:      return same_unique_id(p->text, c->unique_id);
     case PRINCIPAL_SERVICE:        return c->kind == CALLER_SERVICE && bytes_eq(p->text, c->arn);
+    case PRINCIPAL_FEDERATED:      return c->kind == CALLER_WEB && bytes_eq(p->text, c->arn);
     case PRINCIPAL_ACCOUNT:
-    case PRINCIPAL_FEDERATED:      /* nobody signs in as one of these two */
-    case PRINCIPAL_CANONICAL_USER: break;
+    case PRINCIPAL_CANONICAL_USER: break; /* nobody signs in as one of these two */
     }
     return false;
 }
@@ -229,8 +248,10 @@ static enum policy_verdict all_but(const struct principals *p, bool deny,
 
     if (p->anyone)
         return POLICY_NOTHING;
-    if (!deny)
-        return found.account || found.role || found.itself ? POLICY_NOTHING : POLICY_ALLOWS;
+    if (!deny) {
+        bool left_out = found.account || found.role || found.itself || c->kind == CALLER_WEB;
+        return left_out ? POLICY_NOTHING : POLICY_ALLOWS;
+    }
     bool spared = found.itself && (found.account || c->account.len == 0) &&
                   (found.role || c->role_arn.len == 0);
     return spared ? POLICY_NOTHING : POLICY_ALLOWS;
@@ -243,7 +264,7 @@ enum policy_verdict principals_cover(const struct principals *p, bool deny,
         return POLICY_ALLOWS;
     if (p->presence == ELEMENT_EXCLUDED)
         return all_but(p, deny, caller);
-    if (p->anyone)
+    if (p->anyone && (deny || caller->kind != CALLER_WEB))
         return POLICY_ALLOWS;
     struct named found = look_up(p, caller);
     if (found.itself || found.role)

@@ -445,7 +445,7 @@ void directory_put_key(struct directory *d, struct key_record *key)
     struct lookup     l;
 
     if (d->rights != NULL)
-        key->rights = rights_take(d->rights, key->policy);
+        key->rights = rights_take(d->rights, key->policy, (struct bytes){ NULL, 0 });
     if (e != NULL) {
         const struct key_record *old = atomic_exchange(&e->record, key);
         assert(old->serial == key->serial);

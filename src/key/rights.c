@@ -38,21 +38,32 @@ size_t rights_count(const struct rights_book *book)
     return index_count(book->by_text);
 }
 
-const struct key_rights *rights_take(struct rights_book *book, struct bytes text)
+static void copy(uint8_t *to, struct bytes from)
 {
-    struct key_rights *rights = (void *)index_find(book->by_text, text);
+    if (from.len > 0)
+        memcpy(to, from.ptr, from.len);
+}
 
+const struct key_rights *rights_take(struct rights_book *book, struct bytes text,
+                                     struct bytes principals)
+{
+    size_t len = text.len + 1 + principals.len;
+    struct key_rights *new = calloc(1, sizeof *new + len);
+
+    if (new == NULL)
+        abort();
+    uint8_t *key = (uint8_t *)(new + 1);
+    copy(key, text);
+    copy(key + text.len + 1, principals); /* no document has a zero byte: the two cannot blend */
+    struct key_rights *rights = (void *)index_find(book->by_text, bytes_of(key, len));
     if (rights == NULL) {
-        rights = calloc(1, sizeof *rights + text.len);
-        if (rights == NULL)
-            abort();
-        uint8_t *copy = (uint8_t *)(rights + 1);
-        if (text.len > 0)
-            memcpy(copy, text.ptr, text.len);
-        rights->node.key = bytes_of(copy, text.len);
+        rights = new;
+        rights->node.key = bytes_of(key, len);
         rights->book = book;
-        rights->policy = book->with.compile(text);
+        rights->policy = book->with.compile(text, principals);
         index_insert(book->by_text, &rights->node, book->epoch);
+    } else {
+        free(new);
     }
     rights->users++;
     return rights;

@@ -1,4 +1,4 @@
-/* key/rights.h - compiled key policies: one for all keys whose policy has the same text.
+/* key/rights.h - compiled policies: one for all records whose document has the same text.
  *
  * A million keys with the default policy share one compiled form. What a policy means is not this
  * folder's business: compiling is handed in. The writer of the directory is the only user; a
@@ -11,16 +11,16 @@
 struct policy; /* authz/policy.h */
 
 /* How policies are compiled: NULL for a text that cannot be, and then nobody has any right by it.
- * Only ever called by one thread at a time. */
+ * `principals` as policy_compile takes them. Only ever called by one thread at a time. */
 struct rights_compiler {
-    struct policy *(*compile)(struct bytes text);
+    struct policy *(*compile)(struct bytes text, struct bytes principals);
     void (*release)(struct policy *policy);
 };
 
 struct rights_book;
 
 struct key_rights {
-    struct index_node   node; /* the text of the policy */
+    struct index_node   node; /* the text of the policy, a zero byte, its principals */
     struct rights_book *book;
     struct policy      *policy; /* NULL: no rights */
     size_t              users;  /* the writer's */
@@ -31,6 +31,8 @@ struct rights_book *rights_book_new(struct epoch *epoch, uint64_t seed,
                                     struct rights_compiler with);
 void rights_book_free(struct rights_book *book); /* nobody may have any of them; NULL is fine */
 size_t rights_count(const struct rights_book *book);
-/* Those of the policy with this text; to be given back. Memory that runs out ends the process. */
-const struct key_rights *rights_take(struct rights_book *book, struct bytes text);
+/* Those of the policy with this text and these principals; to be given back. Memory that runs out
+ * ends the process. */
+const struct key_rights *rights_take(struct rights_book *book, struct bytes text,
+                                     struct bytes principals);
 void rights_give_back(const struct key_rights *rights); /* NULL is fine */

@@ -162,7 +162,8 @@ static void test_documents(struct bytes value, struct bytes arn, struct bytes te
         CLEANUP(policy_freep) struct policy *p = NULL;
         struct kms_error                     err;
         kms_error_clear(&err);
-        enum kms_status status = policy_compile((enum policy_kind)kind, text, &p, &err);
+        enum kms_status status = policy_compile((enum policy_kind)kind, text,
+                                                (struct bytes){ NULL, 0 }, &p, &err);
         must((p != NULL) == (status == KMS_OK));
         must(status == KMS_OK || status == KMS_E_POLICY || status == KMS_E_ARN);
         if (p == NULL)

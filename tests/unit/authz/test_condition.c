@@ -320,7 +320,7 @@ static struct policy *compile(const char *version, const char *effect, const cha
     add_quoted(&text, condition);
     buf_add_str(&text, "}}");
     kms_error_clear(&err);
-    if (policy_compile(POLICY_KEY, buf_bytes(&text), &p, &err) != KMS_OK)
+    if (policy_compile(POLICY_KEY, buf_bytes(&text), (struct bytes){ NULL, 0 }, &p, &err) != KMS_OK)
         fail_msg("%.*s: %s %s", BYTES_FMT(buf_bytes(&text)), err.message, err.detail);
     return p;
 }

@@ -27,7 +27,7 @@ static enum kms_status compile(enum policy_kind kind, const char *text, struct p
 
     add_quoted(&b, text);
     kms_error_clear(err);
-    return policy_compile(kind, buf_bytes(&b), ret, err);
+    return policy_compile(kind, buf_bytes(&b), (struct bytes){ NULL, 0 }, ret, err);
 }
 
 static struct policy *must_compile(enum policy_kind kind, const char *text)
@@ -284,6 +284,66 @@ static void principals_are_covered(void **state)
     }
 }
 
+/* A name that is bound to an identity means that identity, whoever has the name later (4.6). */
+static void bound_principals(void **state)
+{
+    static const char text[] = "{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":["
+                               "\"arn:aws:iam::" ME ":user/u\",\"arn:aws:iam::" ME
+                               ":role/team/r\"]},"
+                               "\"Action\":\"*\",\"Resource\":\"*\"}}";
+    static const struct {
+        const char         *principals;
+        enum policy_verdict user, session;
+    } bound[] = {
+        { "", POLICY_ALLOWS, POLICY_ALLOWS },
+        { "arn:aws:iam::" ME ":user/u AIDAEXAMPLEEXAMPLE12\n"
+          "arn:aws:iam::" ME ":role/team/r AROAEXAMPLEEXAMPLE12\n",
+          POLICY_ALLOWS, POLICY_ALLOWS },
+        { "arn:aws:iam::" ME ":user/u AIDAFORMERFORMER1234\n", POLICY_NOTHING, POLICY_ALLOWS },
+        { "arn:aws:iam::" ME ":role/team/r AROAFORMERFORMER1234\n", POLICY_ALLOWS, POLICY_NOTHING },
+        { "arn:aws:iam::" ME ":user/x AIDAFORMERFORMER1234\n", POLICY_ALLOWS, POLICY_ALLOWS },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bound); i++) {
+        CLEANUP(policy_freep) struct policy *p = NULL;
+        assert_int_equal(
+            policy_compile(POLICY_KEY, bytes_str(text), bytes_str(bound[i].principals), &p, NULL),
+            KMS_OK);
+        if (ask(p, &callers[A_USER], "kms:Encrypt", KEY) != bound[i].user ||
+            ask(p, &callers[A_SESSION], "kms:Encrypt", KEY) != bound[i].session)
+            fail_msg("row %zu", i);
+    }
+}
+
+/* Who comes with a token is covered by the provider's name only; a denial of everybody is of it
+ * too. */
+static void web_identities(void **state)
+{
+    static const struct policy_caller web = { CALLER_WEB, TEXT(ME), TEXT("https://id.example"),
+                                              NONE, NONE };
+    static const struct {
+        const char         *element;
+        enum policy_verdict allow, deny;
+    } rows[] = {
+        { P("{'Federated':'https://id.example'}"), POLICY_ALLOWS, POLICY_DENIES },
+        { P("{'Federated':'https://id.example2'}"), POLICY_NOTHING, POLICY_NOTHING },
+        { P("'*'"), POLICY_NOTHING, POLICY_DENIES },
+        { P("{'AWS':'*'}"), POLICY_NOTHING, POLICY_DENIES },
+        { P("{'Service':'https://id.example'}"), POLICY_NOTHING, POLICY_NOTHING },
+        { NP("{'Federated':'https://other.example'}"), POLICY_NOTHING, POLICY_DENIES },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP(policy_freep) struct policy *allow = with_principal("Allow", rows[i].element);
+        CLEANUP(policy_freep) struct policy *deny = with_principal("Deny", rows[i].element);
+        if (ask(allow, &web, "sts:X", "r") != rows[i].allow ||
+            ask(deny, &web, "sts:X", "r") != rows[i].deny)
+            fail_msg("%s", rows[i].element);
+    }
+}
+
 static bool known_if_mine(const struct policy_principal *p, const void *ctx)
 {
     return p->kind == PRINCIPAL_ACCOUNT && bytes_eq_str(p->text, ctx);
@@ -448,6 +508,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents_are_checked),      cmocka_unit_test(principals_are_covered),
+        cmocka_unit_test(bound_principals),           cmocka_unit_test(web_identities),
         cmocka_unit_test(principals_are_asked_about), cmocka_unit_test(targets_are_matched),
         cmocka_unit_test(weightiest_decides),         cmocka_unit_test(attached_documents),
     };

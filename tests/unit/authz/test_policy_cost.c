@@ -109,7 +109,7 @@ static struct policy *make(const struct hostile_document *d)
         add_quoted(&text, d->repeat);
     add_quoted(&text, d->tail);
     kms_error_clear(&err);
-    if (policy_compile(POLICY_KEY, buf_bytes(&text), &p, &err) != KMS_OK)
+    if (policy_compile(POLICY_KEY, buf_bytes(&text), (struct bytes){ NULL, 0 }, &p, &err) != KMS_OK)
         fail_msg("%s: %s%s", d->what, err.message, err.detail);
     return p;
 }

@@ -12,17 +12,19 @@
 
 /* Stands for a compiled policy: how many there are is what these tests count. */
 struct policy {
-    struct bytes text;
+    struct bytes text, principals;
 };
-static int alive;
-static int compiled;
+static const struct bytes nobody = { NULL, 0 };
+static int                alive;
+static int                compiled;
 
-static struct policy *compile(struct bytes text)
+static struct policy *compile(struct bytes text, struct bytes principals)
 {
     struct policy *p = calloc(1, sizeof *p);
 
     assert_non_null(p);
     p->text = text;
+    p->principals = principals;
     if (bytes_eq(text, BYTES_LIT("bad"))) {
         free(p);
         return NULL;
@@ -53,9 +55,9 @@ static void equal_texts_share(void **state)
 
     (void)state;
     assert_non_null(book);
-    const struct key_rights *a = rights_take(book, BYTES_LIT("text"));
-    const struct key_rights *b = rights_take(book, BYTES_LIT("text"));
-    const struct key_rights *c = rights_take(book, BYTES_LIT("other"));
+    const struct key_rights *a = rights_take(book, BYTES_LIT("text"), nobody);
+    const struct key_rights *b = rights_take(book, BYTES_LIT("text"), nobody);
+    const struct key_rights *c = rights_take(book, BYTES_LIT("other"), nobody);
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
     assert_int_equal(rights_count(book), 2);
@@ -71,16 +73,38 @@ static void equal_texts_share(void **state)
     rights_book_free(book);
 }
 
+/* The same text with other principals says something else. */
+static void equal_principals_share(void **state)
+{
+    struct rights_book *book = rights_book_new(NULL, 7, compiler);
+
+    (void)state;
+    const struct key_rights *a = rights_take(book, BYTES_LIT("text"), BYTES_LIT("a 1\n"));
+    const struct key_rights *b = rights_take(book, BYTES_LIT("text"), BYTES_LIT("a 1\n"));
+    const struct key_rights *c = rights_take(book, BYTES_LIT("text"), BYTES_LIT("a 2\n"));
+    const struct key_rights *d = rights_take(book, BYTES_LIT("texta 1\n"), nobody);
+    assert_ptr_equal(a, b);
+    assert_int_equal(rights_count(book), 3);
+    assert_true(bytes_eq(c->policy->principals, BYTES_LIT("a 2\n")));
+    assert_int_equal(d->policy->principals.len, 0);
+    rights_give_back(a);
+    rights_give_back(b);
+    rights_give_back(c);
+    rights_give_back(d);
+    assert_int_equal(alive, 0);
+    rights_book_free(book);
+}
+
 static void bad_texts_give_none(void **state)
 {
     struct rights_book *book = rights_book_new(NULL, 7, compiler);
 
     (void)state;
-    const struct key_rights *a = rights_take(book, BYTES_LIT("bad"));
+    const struct key_rights *a = rights_take(book, BYTES_LIT("bad"), nobody);
     assert_non_null(a);
     assert_null(a->policy);
     rights_give_back(a);
-    const struct key_rights *none = rights_take(book, (struct bytes){ NULL, 0 });
+    const struct key_rights *none = rights_take(book, nobody, nobody);
     assert_non_null(none->policy);
     rights_give_back(none);
     assert_int_equal(alive, 0);
@@ -125,8 +149,9 @@ static void published_records_have_them(void **state)
     assert_null(edit->rights);
     edit->policy = arena_copy(edit->arena, BYTES_LIT("two"));
     directory_put_key(d, edit);
-    assert_true(bytes_eq_str(find(d, FIRST)->rights->node.key, "two"));
-    assert_true(bytes_eq_str(before->rights->node.key, "one")); /* a reader may still look at it */
+    assert_true(bytes_eq_str(find(d, FIRST)->rights->policy->text, "two"));
+    assert_true(
+        bytes_eq_str(before->rights->policy->text, "one")); /* a reader may still look at it */
     directory_remove_key(d, BYTES_LIT("111111111111"), BYTES_LIT("us-east-1"), BYTES_LIT(SECOND));
     assert_int_equal(alive, 2);
     epoch_barrier(epoch);
@@ -163,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(equal_texts_share, reset),
+        cmocka_unit_test_setup(equal_principals_share, reset),
         cmocka_unit_test_setup(bad_texts_give_none, reset),
         cmocka_unit_test_setup(published_records_have_them, reset),
         cmocka_unit_test_setup(many_keys_one_policy, reset),
