@@ -28,7 +28,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
-static uint64_t hash_of(const struct index *ix, struct bytes key)
+uint64_t index_hash(const struct index *ix, struct bytes key)
 {
     uint64_t h = ix->seed ^ 0x9e3779b97f4a7c15u;
     size_t   i = 0;
@@ -107,7 +107,7 @@ static struct index_node *find_once(const struct index *ix, struct bytes key, ui
 
 struct index_node *index_find(const struct index *ix, struct bytes key)
 {
-    uint64_t hash = hash_of(ix, key);
+    uint64_t hash = index_hash(ix, key);
 
     for (;;) {
         uint64_t           before = atomic_load(&ix->generation);
@@ -152,7 +152,7 @@ static void grow(struct index *ix, struct epoch *epoch)
 
 void index_insert(struct index *ix, struct index_node *node, struct epoch *epoch)
 {
-    node->hash = hash_of(ix, node->key);
+    node->hash = index_hash(ix, node->key);
     assert(find_once(ix, node->key, node->hash) == NULL);
     struct table *t = atomic_load_explicit(&ix->table, memory_order_relaxed);
 

@@ -26,6 +26,9 @@ void index_free(struct index *ix); /* does not touch the nodes */
  * which cannot let it grow. Before anybody else uses it. False when out of memory. */
 KMS_MUST_CHECK bool index_reserve(struct index *ix, size_t n);
 
+/* The seeded hash of a key, for tables beside this one. */
+uint64_t index_hash(const struct index *ix, struct bytes key);
+
 /* Reader side: the node with this key, or NULL. */
 struct index_node *index_find(const struct index *ix, struct bytes key);
 
