@@ -119,6 +119,7 @@ static void metric_ready_keys(struct buf *out, const struct vault_status *v)
 static void metric_parts(struct server *s, struct buf *out)
 {
     struct directory_counts d = directory_counts(s->parts.directory);
+    struct throttle_counts  t = throttle_counts(s->parts.throttle);
     struct commit_counts    c;
     struct audit_counts     a;
     struct jobs_counts      j;
@@ -133,6 +134,10 @@ static void metric_parts(struct server *s, struct buf *out)
     metric(out, "trent_keys", "gauge", "Keys, all accounts and Regions.", d.keys);
     metric(out, "trent_aliases", "gauge", "Aliases.", d.aliases);
     metric(out, "trent_import_tokens", "gauge", "Unexpired import tokens.", d.import_keys);
+    metric(out, "trent_throttled_requests_total", "counter",
+           "Requests refused for the rate of their principal or account.", t.requests);
+    metric(out, "trent_throttled_sources_total", "counter",
+           "Requests refused unseen, for failed signatures of their address.", t.sources);
     metric(out, "trent_commits_total", "counter", "Store transactions.", c.batches);
     metric(out, "trent_changes_total", "counter", "Changes committed.", c.changes);
     metric(out, "trent_change_conflicts_total", "counter", "Changes that ran again.", c.conflicts);

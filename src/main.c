@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/limits.h"
 #include "crypto/crypto.h"
 #include "harden.h"
 #include "instance/instance.h"
@@ -37,6 +38,7 @@ struct daemon {
     struct committer         *committer;
     struct jobs              *jobs;
     struct pool              *pool;
+    struct throttle          *throttle;
     struct listener          *listener;
     struct server            *server;
     struct attestation_roots *attestation_roots; /* NULL: none configured */
@@ -292,9 +294,26 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
                     crypto_thread_cleanup, &d->pool, reterr);
 }
 
+static struct throttle *make_throttle(const struct config *c)
+{
+    const struct throttle_rates rates = {
+        .principal = config_rate(c, c->rate_principal, LIMIT_RATE_PRINCIPAL),
+        .account = config_rate(c, c->rate_account, LIMIT_RATE_ACCOUNT),
+        .failures = config_rate(c, c->rate_failures, LIMIT_RATE_FAILURES),
+    };
+    uint64_t seed;
+
+    crypto_random((uint8_t *)&seed, sizeof seed);
+    return throttle_new(&rates, seed);
+}
+
 static enum kms_status start_listening(struct daemon *d, struct kms_error *reterr)
 {
-    const struct config      *c = &d->config;
+    const struct config *c = &d->config;
+
+    d->throttle = make_throttle(c);
+    if (d->throttle == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     const struct server_parts parts = {
         .config = c,
         .clock = d->clock,
@@ -306,6 +325,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
         .committer = d->committer,
         .jobs = d->jobs,
         .pool = d->pool,
+        .throttle = d->throttle,
         .attestation_roots = d->attestation_roots,
     };
     unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
@@ -408,6 +428,7 @@ static void stop(struct daemon *d)
     committer_stop(d->committer);
     listener_free(d->listener);
     server_free(d->server);
+    throttle_free(d->throttle);
     if (d->recovered) {
         struct kms_error err;
         if (d->store->ops->set_clock_floor(d->store, clock_now(d->clock), &err) != KMS_OK)

@@ -177,20 +177,36 @@ static bool region_answered(void *ctx, struct bytes region)
     return server_answers_for(rq->server, rq->loop, region);
 }
 
+static enum kms_status too_many(struct request *rq)
+{
+    return KMS_REFUSE(&rq->error, KMS_E_THROTTLED,
+                      "You have exceeded the rate at which you may call KMS. Reduce the frequency "
+                      "of your calls.");
+}
+
+/* Who guesses signatures is refused before any is computed; who signs well uses up its own rate. */
 static enum step_result step_sigv4(struct request *rq)
 {
     static const char *const services[] = { "kms", NULL };
     const struct sigv4_hooks hooks = { rq, signature_mac, region_answered };
     struct sigv4_caller      caller;
+    struct throttle         *throttle = rq->server->parts.throttle;
+    const int64_t            now = rq->ex->received_ns;
 
+    if (throttle_source_blocked(throttle, rq->ex->source, now))
+        return outcome(rq, too_many(rq));
     enum kms_status status = sigv4_verify(&rq->ex->in, services, clock_wall_ms(), &hooks,
                                           &rq->scratch, &caller, &rq->error);
-    if (status != KMS_OK)
+    if (status != KMS_OK) {
+        throttle_failure(throttle, rq->ex->source, now);
         return outcome(rq, status);
+    }
     rq->authenticated = true;
     rq->ex->authenticated = true;
     rq->region = caller.region;
-    return DONE;
+    return throttle_request(throttle, bytes_str(rq->account), bytes_str(rq->principal_id), now)
+               ? DONE
+               : outcome(rq, too_many(rq));
 }
 
 /* --- operation -------------------------------------------------------------------------------- */
@@ -574,9 +590,7 @@ static enum step_result wait_for_key(struct request *rq)
         rq->ready_until_ms = now + LIMIT_READY_MS;
     if (now >= rq->ready_until_ms) {
         rq->call.retry_when_ready = false;
-        return outcome(rq, KMS_REFUSE(&rq->error, KMS_E_THROTTLED,
-                                      "You have exceeded the rate at which you may call KMS. "
-                                      "Reduce the frequency of your calls."));
+        return outcome(rq, too_many(rq));
     }
     rq->step = STEP_KEY;
     return PENDING;

@@ -11,6 +11,7 @@
 #include "jobs/jobs.h"
 #include "listener/listener.h"
 #include "operation/operation.h"
+#include "throttle/throttle.h"
 
 /* What a request may use. Filled by main.c; all of it outlives every request. */
 struct server_parts {
@@ -24,6 +25,7 @@ struct server_parts {
     struct committer               *committer;
     struct jobs                    *jobs;
     struct pool                    *pool;
+    struct throttle                *throttle;
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
 };
 

@@ -34,6 +34,11 @@ enum {
     LIMIT_LINGER_BYTES                = 256 * 1024,  /* read and dropped meanwhile: a refused body */
     LIMIT_DRAIN_MS                    = 4 * 1000,    /* SIGTERM: the process is gone within 5 s */
 
+    /* requests per second (TM 4.7) */
+    LIMIT_RATE_PRINCIPAL              = 500,
+    LIMIT_RATE_ACCOUNT                = 5000,
+    LIMIT_RATE_FAILURES               = 20,          /* of one address; then it is refused unseen */
+
     /* JSON (TM 4.7) */
     LIMIT_JSON_DEPTH                  = 16,
     LIMIT_JSON_VALUES                 = 64 * 1024,

@@ -68,6 +68,12 @@ static const struct setting settings[] = {
       "connections from one address" },
     { "max-unauthenticated-per-address", SET_INT, AT(max_unauthenticated), "64", 1, 1000000, { 0 },
       "connections from one address that have not sent a good signature yet" },
+    { "rate-principal", SET_INT, AT(rate_principal), "-1", RATE_BY_MODE, 10000000, { 0 },
+      "requests per second of one user, role or root user; 0: no limit; -1: 500, no limit in development mode" },
+    { "rate-account", SET_INT, AT(rate_account), "-1", RATE_BY_MODE, 10000000, { 0 },
+      "requests per second of an account; 0: no limit; -1: 5000, no limit in development mode" },
+    { "rate-failures", SET_INT, AT(rate_failures), "-1", RATE_BY_MODE, 10000000, { 0 },
+      "failed signatures per second of one address before it is refused unseen; 0: no limit; -1: 20, no limit in development mode" },
     { "allow-erase-grade-c", SET_BOOL, AT(allow_erase_grade_c), "false", 0, 0, { 0 },
       "start although the file system cannot erase for certain; always allowed in development mode" },
     { "allow-unlocked-memory", SET_BOOL, AT(allow_unlocked_memory), "false", 0, 0, { 0 },
@@ -95,6 +101,13 @@ static void *field(struct config *c, const struct setting *s)
 static const void *const_field(const struct config *c, const struct setting *s)
 {
     return (const char *)c + s->offset;
+}
+
+uint32_t config_rate(const struct config *c, int64_t rate, uint32_t otherwise)
+{
+    if (rate != RATE_BY_MODE)
+        return (uint32_t)rate;
+    return c->dev ? 0 : otherwise;
 }
 
 /* --- setting a value -------------------------------------------------------------------------- */

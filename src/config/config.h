@@ -30,9 +30,15 @@ struct config {
     int64_t cache_idle_s;
     int64_t usage_flush_s; /* last uses of keys are stored that often */
     int64_t max_connections, max_per_address, max_unauthenticated;
+    /* requests per second; 0: no limit; RATE_BY_MODE: the default, none in development mode */
+    int64_t rate_principal, rate_account, rate_failures;
     bool    allow_erase_grade_c;
     bool    allow_unlocked_memory;
 };
+
+enum { RATE_BY_MODE = -1 };
+/* A rate in effect: `rate` itself, or what stands for RATE_BY_MODE. */
+uint32_t config_rate(const struct config *c, int64_t rate, uint32_t otherwise);
 
 enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_PRINT, CONFIG_HELP, CONFIG_VERSION };
 
