@@ -184,7 +184,7 @@ static enum kms_status too_many(struct request *rq)
                       "of your calls.");
 }
 
-/* Who guesses signatures is refused before any is computed; who signs well uses up its own rate. */
+/* Who guesses signatures is refused before any more are computed. */
 static enum step_result step_sigv4(struct request *rq)
 {
     static const char *const services[] = { "kms", NULL };
@@ -204,9 +204,7 @@ static enum step_result step_sigv4(struct request *rq)
     rq->authenticated = true;
     rq->ex->authenticated = true;
     rq->region = caller.region;
-    return throttle_request(throttle, bytes_str(rq->account), bytes_str(rq->principal_id), now)
-               ? DONE
-               : outcome(rq, too_many(rq));
+    return DONE;
 }
 
 /* --- operation -------------------------------------------------------------------------------- */
@@ -245,6 +243,9 @@ static enum kms_status read_input(struct request *rq)
 static enum step_result step_operation(struct request *rq)
 {
     rq->op = operation_find(single_header(&rq->ex->in, "x-amz-target"));
+    if (!throttle_request(rq->server->parts.throttle, bytes_str(rq->account),
+                          bytes_str(rq->principal_id), rq->ex->received_ns))
+        return outcome(rq, too_many(rq));
     if (rq->op == NULL)
         return outcome(rq, KMS_FAIL(&rq->error, KMS_E_UNKNOWN_OPERATION, "unknown target"));
     enum kms_status status = read_input(rq);

@@ -287,7 +287,7 @@ static void batch_fails(struct loop *l, const struct kms_error *why)
 
 static bool needs_sync(const struct request *rq)
 {
-    return rq->op != NULL && (rq->op->flags & OP_READ_ONLY) == 0;
+    return rq->op != NULL && (rq->op->flags & OP_READ_ONLY) == 0 && rq->status != KMS_E_THROTTLED;
 }
 
 static void settle(struct server *s, struct loop *l)

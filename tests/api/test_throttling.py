@@ -1,0 +1,97 @@
+"""Rates (trust-model 4.7): what fits, one more, and how it comes back.
+
+The text of the refusal is that of kms-behaviour 3.2, row "Throttled".
+"""
+import re
+import time
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+import boto3
+
+from trent_server import error_of
+
+THROTTLED = ("ThrottlingException",
+             "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.")
+
+
+def client(server, secret="test"):
+    """One that does not try again."""
+    return boto3.client("kms", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id="test",
+                        aws_secret_access_key=secret, config=Config(retries={"total_max_attempts": 1}))
+
+
+def answers(call, n):
+    """Error codes of n calls as fast as they go; None for those that succeed."""
+    codes = []
+    for _ in range(n):
+        try:
+            call()
+            codes.append(None)
+        except ClientError as e:
+            codes.append(e.response["Error"]["Code"])
+    return codes
+
+
+def metric(server, name):
+    return int(re.search(r"^%s (\d+)$" % name, server.get("/_trent/metrics"), re.M).group(1))
+
+
+@pytest.mark.parametrize("setting", ["rate-principal", "rate-account"])
+def test_limit_and_one_more(new_server, setting):
+    server = new_server("--%s=3" % setting)
+    kms = client(server)
+    start = time.monotonic()
+    codes = answers(lambda: kms.list_keys(Limit=1), 40)
+    passed = codes.count(None)
+    # a full bucket, and what came back meanwhile
+    assert 3 <= passed <= 3 + 3 * (time.monotonic() - start) + 1
+    assert set(codes) == {None, "ThrottlingException"}
+    assert error_of(lambda: [kms.list_keys() for _ in range(40)]) == THROTTLED
+    assert metric(server, "trent_throttled_requests_total") > codes.count("ThrottlingException")
+    time.sleep(1.1)
+    assert answers(lambda: kms.list_keys(Limit=1), 3) == [None] * 3
+
+
+def test_throttled_request_changes_nothing_and_is_recorded(new_server):
+    server = new_server("--rate-principal=1")
+    kms = client(server)
+    codes = answers(kms.create_key, 3)
+    assert codes.count("ThrottlingException") >= 1
+    time.sleep(1.1)
+    assert len(kms.list_keys()["Keys"]) == codes.count(None)
+    events = [e for e in server.audit() if e.get("eventName") == "CreateKey"]
+    assert [e.get("errorCode") for e in events] == codes
+
+
+def test_sdk_tries_again_by_itself(new_server):
+    server = new_server("--rate-principal=5")
+    kms = boto3.client("kms", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id="test",
+                       aws_secret_access_key="test", config=Config(retries={"max_attempts": 10, "mode": "adaptive"}))
+    for _ in range(12):
+        kms.list_keys()
+    assert metric(server, "trent_throttled_requests_total") >= 1
+
+
+def test_failed_signatures(new_server):
+    """After as many failures as fit a second the address is refused unseen; then it is heard again."""
+    server = new_server("--rate-failures=4")
+    wrong, right = client(server, "wrong"), client(server)
+    codes = answers(wrong.list_keys, 30)
+    assert codes[:4] == ["InvalidSignatureException"] * 4
+    assert "ThrottlingException" in codes
+    while answers(wrong.list_keys, 1) != ["ThrottlingException"]:
+        pass
+    assert error_of(right.list_keys) == THROTTLED
+    assert metric(server, "trent_throttled_sources_total") >= 1
+    assert server.trent("status").returncode == 0  # the operator is never starved
+    time.sleep(1.1)
+    assert right.list_keys()["Keys"] == []
+
+
+def test_development_mode_has_no_rates(server):
+    kms = client(server)
+    assert set(answers(lambda: kms.list_keys(Limit=1), 600)) == {None}
+    assert set(answers(client(server, "wrong").list_keys, 60)) == {"InvalidSignatureException"}
+
