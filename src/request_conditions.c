@@ -28,6 +28,11 @@ static enum condition_answer word(const struct question *q, struct bytes text)
     return text.ptr == NULL ? CONDITION_ABSENT : CONDITION_VALUE;
 }
 
+static enum condition_answer absent(const struct question *q)
+{
+    return word(q, (struct bytes){ NULL, 0 });
+}
+
 static enum condition_answer truth(const struct question *q, bool yes)
 {
     return word(q, bytes_str(yes ? "true" : "false"));
@@ -425,6 +430,45 @@ static const struct {
     [ASK_CURRENT_TIME]              = { current_time,      0,                             false },
     [ASK_EPOCH_TIME]                = { epoch_time,        0,                             false },
     [ASK_USER_AGENT]                = { user_agent,        0,                             false },
+    [ASK_GRANTEE_PRINCIPAL]         = { absent,            0,                             false },
+    [ASK_GRANTEE_SERVICE]           = { absent,            0,                             false },
+    [ASK_RETIRING_PRINCIPAL]        = { absent,            0,                             false },
+    [ASK_RETIRING_SERVICE]          = { absent,            0,                             false },
+    [ASK_GRANT_OPERATIONS]          = { absent,            0,                             false },
+    [ASK_GRANT_CONSTRAINT_TYPE]     = { absent,            0,                             false },
+    [ASK_GRANT_SOURCE_ARN]          = { absent,            0,                             false },
+    [ASK_GRANT_FOR_AWS_RESOURCE]    = { absent,            0,                             false },
+    [ASK_KMS_VIA_SERVICE]           = { absent,            0,                             false },
+    [ASK_TRAILING_DAYS]             = { absent,            0,                             false },
+    [ASK_ENCLAVE_IMAGE]             = { absent,            0,                             false },
+    [ASK_ENCLAVE_PCR]               = { absent,            0,                             false },
+    [ASK_TPM_PCR]                   = { absent,            0,                             false },
+    [ASK_PRIMARY_REGION]            = { absent,            0,                             false },
+    [ASK_REPLICA_REGION]            = { absent,            0,                             false },
+    [ASK_PRINCIPAL_TAG]             = { absent,            0,                             false },
+    [ASK_PRINCIPAL_ORG_ID]          = { absent,            0,                             false },
+    [ASK_PRINCIPAL_SERVICE_NAME]    = { absent,            0,                             false },
+    [ASK_SOURCE_ARN]                = { absent,            0,                             false },
+    [ASK_SOURCE_ACCOUNT]            = { absent,            0,                             false },
+    [ASK_CALLED_VIA]                = { absent,            0,                             false },
+    [ASK_CALLED_VIA_FIRST]          = { absent,            0,                             false },
+    [ASK_CALLED_VIA_LAST]           = { absent,            0,                             false },
+    [ASK_USER_NAME]                 = { absent,            0,                             false },
+    [ASK_TOKEN_ISSUE_TIME]          = { absent,            0,                             false },
+    [ASK_MFA_PRESENT]               = { absent,            0,                             false },
+    [ASK_FEDERATED_PROVIDER]        = { absent,            0,                             false },
+    [ASK_SOURCE_IDENTITY]           = { absent,            0,                             false },
+    [ASK_REFERER]                   = { absent,            0,                             false },
+    [ASK_EXTERNAL_ID]               = { absent,            0,                             false },
+    [ASK_ROLE_SESSION_NAME]         = { absent,            0,                             false },
+    [ASK_STS_SOURCE_IDENTITY]       = { absent,            0,                             false },
+    [ASK_TRANSITIVE_TAG_KEYS]       = { absent,            0,                             false },
+    [ASK_STS_SERVICE_NAME]          = { absent,            0,                             false },
+    [ASK_PERMISSIONS_BOUNDARY]      = { absent,            0,                             false },
+    [ASK_POLICY_ARN]                = { absent,            0,                             false },
+    [ASK_PASSED_TO_SERVICE]         = { absent,            0,                             false },
+    [ASK_IAM_RESOURCE_TAG]          = { absent,            0,                             false },
+    [ASK_TOKEN_CLAIM]               = { absent,            0,                             false },
 };
 // clang-format on
 

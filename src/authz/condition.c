@@ -70,12 +70,28 @@ static bool starts_no_case(struct bytes in, struct bytes prefix)
     return true;
 }
 
+/* "issuer.example/path:sub" */
+static bool is_token_claim(struct bytes name)
+{
+    static const char *const claims[] = { ":aud", ":sub", ":amr", ":azp", ":email" };
+
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        struct bytes claim = bytes_str(claims[i]);
+        if (name.len > claim.len &&
+            starts_no_case(bytes_of(name.ptr + name.len - claim.len, claim.len), claim))
+            return true;
+    }
+    return false;
+}
+
 struct condition_key condition_key_find(struct bytes name)
 {
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         struct bytes known = bytes_str(keys[i].name);
         bool         named = keys[i].values == NAMED;
         if (!starts_no_case(name, known) || (named ? name.len == known.len : name.len > known.len))
+            continue;
+        if (i == ASK_TOKEN_CLAIM && !is_token_claim(name))
             continue;
         return (struct condition_key){ (enum condition_key_id)i,
                                        bytes_of(name.ptr + known.len, name.len - known.len) };

@@ -60,7 +60,9 @@ bool policy_principals_known(const struct policy *p,
 
 /* What conditions and policy variables may ask: identifier, name, how many values. A NAMED key
  * goes on with a name of the client's: "kms:EncryptionContext:department". Names match whatever
- * their case. A key that is not in this list is absent from every request. */
+ * their case. The last row is every other name that ends like a claim of a web identity token,
+ * "issuer.example/path:sub": the whole of it is its name. A key that is not in this list is absent
+ * from every request. */
 // clang-format off
 #define CONDITION_KEYS(X)                                                                          \
     X(ASK_BYPASS_LOCKOUT,           "kms:BypassPolicyLockoutSafetyCheck",            ONE)          \
@@ -88,7 +90,7 @@ bool policy_principals_known(const struct policy *p,
     X(ASK_REQUEST_ALIAS,            "kms:RequestAlias",                              ONE)          \
     X(ASK_RESOURCE_ALIASES,         "kms:ResourceAliases",                           MANY)         \
     X(ASK_ROTATION_PERIOD,          "kms:RotationPeriodInDays",                      ONE)          \
-    X(ASK_PENDING_WINDOW,           "kms:ScheduleKeyDeletionPendingWindowInDays",    ONE)          \
+    X(ASK_PENDING_WINDOW,           "kms:ScheduleKeyDeletionPendingWindowInDays",ONE)          \
     X(ASK_RESOURCE_TAG,             "aws:ResourceTag/",                              NAMED)        \
     X(ASK_REQUEST_TAG,              "aws:RequestTag/",                               NAMED)        \
     X(ASK_TAG_KEYS,                 "aws:TagKeys",                                   MANY)         \
@@ -104,7 +106,46 @@ bool policy_principals_known(const struct policy *p,
     X(ASK_REQUESTED_REGION,         "aws:RequestedRegion",                           ONE)          \
     X(ASK_CURRENT_TIME,             "aws:CurrentTime",                               ONE)          \
     X(ASK_EPOCH_TIME,               "aws:EpochTime",                                 ONE)          \
-    X(ASK_USER_AGENT,               "aws:UserAgent",                                 ONE)
+    X(ASK_USER_AGENT,               "aws:UserAgent",                                 ONE)          \
+    X(ASK_GRANTEE_PRINCIPAL,        "kms:GranteePrincipal",                          ONE)          \
+    X(ASK_GRANTEE_SERVICE,          "kms:GranteeServicePrincipal",                   ONE)          \
+    X(ASK_RETIRING_PRINCIPAL,       "kms:RetiringPrincipal",                         ONE)          \
+    X(ASK_RETIRING_SERVICE,         "kms:RetiringServicePrincipal",                  ONE)          \
+    X(ASK_GRANT_OPERATIONS,         "kms:GrantOperations",                           MANY)         \
+    X(ASK_GRANT_CONSTRAINT_TYPE,    "kms:GrantConstraintType",                       ONE)          \
+    X(ASK_GRANT_SOURCE_ARN,         "kms:GrantConstraintSourceArn",                  ONE)          \
+    X(ASK_GRANT_FOR_AWS_RESOURCE,   "kms:GrantIsForAWSResource",                     ONE)          \
+    X(ASK_KMS_VIA_SERVICE,          "kms:ViaService",                                ONE)          \
+    X(ASK_TRAILING_DAYS,            "kms:TrailingDaysWithoutKeyUsage",               ONE)          \
+    X(ASK_ENCLAVE_IMAGE,            "kms:RecipientAttestation:ImageSha384",          ONE)          \
+    X(ASK_ENCLAVE_PCR,              "kms:RecipientAttestation:PCR",                  NAMED)        \
+    X(ASK_TPM_PCR,                  "kms:RecipientAttestation:NitroTPMPCR",          NAMED)        \
+    X(ASK_PRIMARY_REGION,           "kms:PrimaryRegion",                             ONE)          \
+    X(ASK_REPLICA_REGION,           "kms:ReplicaRegion",                             ONE)          \
+    X(ASK_PRINCIPAL_TAG,            "aws:PrincipalTag/",                             NAMED)        \
+    X(ASK_PRINCIPAL_ORG_ID,         "aws:PrincipalOrgID",                            ONE)          \
+    X(ASK_PRINCIPAL_SERVICE_NAME,   "aws:PrincipalServiceName",                      ONE)          \
+    X(ASK_SOURCE_ARN,               "aws:SourceArn",                                 ONE)          \
+    X(ASK_SOURCE_ACCOUNT,           "aws:SourceAccount",                             ONE)          \
+    X(ASK_CALLED_VIA,               "aws:CalledVia",                                 MANY)         \
+    X(ASK_CALLED_VIA_FIRST,         "aws:CalledViaFirst",                            ONE)          \
+    X(ASK_CALLED_VIA_LAST,          "aws:CalledViaLast",                             ONE)          \
+    X(ASK_USER_NAME,                "aws:username",                                  ONE)          \
+    X(ASK_TOKEN_ISSUE_TIME,         "aws:TokenIssueTime",                            ONE)          \
+    X(ASK_MFA_PRESENT,              "aws:MultiFactorAuthPresent",                    ONE)          \
+    X(ASK_FEDERATED_PROVIDER,       "aws:FederatedProvider",                         ONE)          \
+    X(ASK_SOURCE_IDENTITY,          "aws:SourceIdentity",                            ONE)          \
+    X(ASK_REFERER,                  "aws:Referer",                                   ONE)          \
+    X(ASK_EXTERNAL_ID,              "sts:ExternalId",                                ONE)          \
+    X(ASK_ROLE_SESSION_NAME,        "sts:RoleSessionName",                           ONE)          \
+    X(ASK_STS_SOURCE_IDENTITY,      "sts:SourceIdentity",                            ONE)          \
+    X(ASK_TRANSITIVE_TAG_KEYS,      "sts:TransitiveTagKeys",                         MANY)         \
+    X(ASK_STS_SERVICE_NAME,         "sts:AWSServiceName",                            ONE)          \
+    X(ASK_PERMISSIONS_BOUNDARY,     "iam:PermissionsBoundary",                       ONE)          \
+    X(ASK_POLICY_ARN,               "iam:PolicyARN",                                 ONE)          \
+    X(ASK_PASSED_TO_SERVICE,        "iam:PassedToService",                           ONE)          \
+    X(ASK_IAM_RESOURCE_TAG,         "iam:ResourceTag/",                              NAMED)        \
+    X(ASK_TOKEN_CLAIM,              "",                                              NAMED)
 // clang-format on
 
 enum condition_key_id {

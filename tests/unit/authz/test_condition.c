@@ -402,9 +402,66 @@ static void unsure_is_no(void **state)
     }
 }
 
+#undef ONE /* which the rows above use in another sense */
+
+/* Every key is found under its name in any case, with a name of the client's where it has one, and
+ * under no other; what ends like a claim of a token and is no other key is one. */
+enum key_values { VALUES_ONE, VALUES_MANY, VALUES_NAMED };
+
+static void names_of_keys(void **state)
+{
+    static const struct {
+        const char     *name;
+        enum key_values values;
+    } keys[] = {
+#define KEY_ROW(id, name, values) { name, VALUES_##values },
+        CONDITION_KEYS(KEY_ROW)
+#undef KEY_ROW
+    };
+    static const struct {
+        const char           *name;
+        enum condition_key_id id;
+    } others[] = {
+        { "id.example/pool:sub", ASK_TOKEN_CLAIM },
+        { "id.example:AUD", ASK_TOKEN_CLAIM },
+        { "id.example:amr", ASK_TOKEN_CLAIM },
+        { "id.example:azp", ASK_TOKEN_CLAIM },
+        { "id.example:email", ASK_TOKEN_CLAIM },
+        { "id.example:sub:x", ASK_UNKNOWN },
+        { ":sub", ASK_UNKNOWN },
+        { "sub", ASK_UNKNOWN },
+        { "", ASK_UNKNOWN },
+        { "kms:EncryptionContext:sub", ASK_ENCRYPTION_CONTEXT },
+        { "kms:RecipientAttestation:PCR8", ASK_ENCLAVE_PCR },
+        { "kms:RecipientAttestation:NitroTPMPCR8", ASK_TPM_PCR },
+        { "aws:ResourceTag/", ASK_UNKNOWN },
+        { "aws:userid2", ASK_UNKNOWN },
+    };
+    char name[128];
+
+    (void)state;
+    for (size_t i = 0; i < ASK_TOKEN_CLAIM; i++) {
+        bool named = keys[i].values == VALUES_NAMED;
+        (void)snprintf(name, sizeof name, "%s%s", keys[i].name, named ? "Own" : "");
+        for (char *c = name; *c != '\0' && !named; c++)
+            *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+        struct condition_key found = condition_key_find(bytes_str(name));
+        assert_int_equal(found.id, i);
+        assert_true(condition_key_many(found.id) == (keys[i].values == VALUES_MANY));
+        assert_true(bytes_eq_str(found.name, named ? "Own" : ""));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        if (condition_key_find(bytes_str(others[i].name)).id != others[i].id)
+            fail_msg("'%s'", others[i].name);
+    }
+    struct bytes claim = BYTES_LIT("id.example/pool:sub");
+    assert_true(bytes_eq(condition_key_find(claim).name, claim));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_of_keys),
         cmocka_unit_test(recorded_rows),
         cmocka_unit_test(old_version),
         cmocka_unit_test(unsure_is_no),
