@@ -1,0 +1,155 @@
+"""A small signing client for many thousands of KMS requests: it keeps its connections, signs by itself (botocore's
+signer takes most of a millisecond) and gives back status, error code and text."""
+import datetime
+import hashlib
+import hmac
+import json
+import queue
+import socket
+import threading
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+REGION = "us-east-1"
+
+
+def _hmac(key, text):
+    return hmac.digest(key, text.encode(), "sha256")
+
+
+class Credentials:
+    """What signs; `access_key` None: requests are not signed at all."""
+
+    def __init__(self, access_key, secret=None, token=None, region=REGION):
+        self.access_key, self.secret, self.token, self.region = access_key, secret, token, region
+        self._day, self._key = None, None
+
+    @classmethod
+    def of_session(cls, answer):
+        """From an answer of STS."""
+        c = answer["Credentials"]
+        return cls(c["AccessKeyId"], c["SecretAccessKey"], c["SessionToken"])
+
+    def headers(self, host, target, body):
+        """The header lines of a signed request."""
+        lines = "X-Amz-Target: %s\r\nContent-Type: application/x-amz-json-1.1\r\n" % target
+        if self.access_key is None:
+            return lines
+        moment = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        day = moment[:8]
+        if self._day != day:
+            key = ("AWS4" + self.secret).encode()
+            for part in (day, self.region, "kms", "aws4_request"):
+                key = _hmac(key, part)
+            self._day, self._key = day, key
+        token = "x-amz-security-token:%s\n" % self.token if self.token else ""
+        names = "host;x-amz-date;%sx-amz-target" % ("x-amz-security-token;" if self.token else "")
+        canonical = "POST\n/\n\nhost:%s\nx-amz-date:%s\n%sx-amz-target:%s\n\n%s\n%s" % (
+            host, moment, token, target, names, hashlib.sha256(body).hexdigest())
+        scope = "%s/%s/kms/aws4_request" % (day, self.region)
+        signature = hmac.digest(self._key, ("%s\n%s\n%s\n%s" % (
+            ALGORITHM, moment, scope, hashlib.sha256(canonical.encode()).hexdigest())).encode(), "sha256").hex()
+        if self.token:
+            lines += "X-Amz-Security-Token: %s\r\n" % self.token
+        return lines + ("X-Amz-Date: %s\r\nAuthorization: %s Credential=%s/%s, SignedHeaders=%s, Signature=%s\r\n"
+                        % (moment, ALGORITHM, self.access_key, scope, names, signature))
+
+
+class Answer:
+    """`code` is None for a success."""
+    __slots__ = ("status", "code", "text", "body")
+
+    def __init__(self, status, body):
+        self.status, self.body = status, body
+        self.code = self.text = None
+        if status != 200:
+            error = json.loads(body) if body else {}
+            self.code = error.get("__type", "").rpartition("#")[2] or "status %d" % status
+            self.text = error.get("Message") or error.get("message")
+
+    def json(self):
+        return json.loads(self.body) if self.body else {}
+
+    def __repr__(self):
+        return "%d %s %s" % (self.status, self.code, self.text)
+
+
+class Connection:
+    """One connection, one request at a time; connects again when the server has closed it."""
+
+    def __init__(self, address):
+        self.address = address
+        self.host = "%s:%d" % address
+        self.socket = None
+
+    def close(self):
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def call(self, credentials, operation, parameters):
+        """One request. Raises OSError when the connection breaks under it."""
+        body = parameters if isinstance(parameters, bytes) else json.dumps(parameters).encode()
+        head = "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n%s\r\n" % (
+            self.host, len(body), credentials.headers(self.host, "TrentService." + operation, body))
+        if self.socket is None:
+            self.socket = socket.create_connection(self.address, timeout=60)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.socket.sendall(head.encode() + body)
+            return self._read()
+        except OSError:
+            self.close()
+            raise
+
+    def _read(self):
+        data = b""
+        while (end := data.find(b"\r\n\r\n")) < 0:
+            data += self._receive()
+        head = data[:end].decode("latin-1").split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:])}
+        body = data[end + 4:]
+        while len(body) < int(headers["content-length"]):
+            body += self._receive()
+        if headers.get("connection") == "close":
+            self.close()
+        return Answer(int(head[0].split()[1]), body)
+
+    def _receive(self):
+        chunk = self.socket.recv(65536)
+        if not chunk:
+            raise ConnectionResetError("closed by the server")
+        return chunk
+
+
+def ask_all(address, requests, threads=6):
+    """Asks (credentials, operation, parameters) one and all; the answers in the same order. What a connection breaks
+    under is an error: nothing here is asked twice."""
+    answers = [None] * len(requests)
+    failures = queue.SimpleQueue()
+    batch = 64
+    starts = iter(range(0, len(requests), batch))
+    lock = threading.Lock()
+
+    def work():
+        connection = Connection(address)
+        try:
+            while True:
+                with lock:
+                    start = next(starts, None)
+                if start is None or not failures.empty():
+                    return
+                for i in range(start, min(start + batch, len(requests))):
+                    answers[i] = connection.call(*requests[i])
+        except Exception as e:  # raised again below, in the caller's thread
+            failures.put(e)
+        finally:
+            connection.close()
+
+    pool = [threading.Thread(target=work) for _ in range(min(threads, len(requests) // batch + 1))]
+    for t in pool:
+        t.start()
+    for t in pool:
+        t.join()
+    if not failures.empty():
+        raise failures.get()
+    return answers
