@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "commit/event.h"
 #include "commit/internal.h"
+#include "key/grants.h"
 
 struct with_key {
     struct change *change;
@@ -122,6 +123,12 @@ void commit_publish(struct committer *c, struct change *change)
             break;
         }
         case ROW_IMPORT_KEY_DELETE: directory_remove_import_key(d, row->import_key_id); break;
+        case ROW_GRANT_INSERT:      {
+            struct grant_record *g = TAKE(row->grant);
+            grants_put(directory_grants(d), &g, 1);
+            break;
+        }
+        case ROW_GRANT_DELETE:      grants_remove(directory_grants(d), bytes_str(row->grant_id)); break;
         case ROW_DOMAIN_INSERT:     publish_domain(c, row); break;
         case ROW_ACCESS_KEY_INSERT: directory_put_access_key(d, TAKE(row->access_key)); break;
         case ROW_ACCOUNT_INSERT:

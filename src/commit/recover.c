@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "commit/event.h"
 #include "commit/internal.h"
+#include "key/grants.h"
 #include "key/state.h"
 
 enum { OUTBOX_SEARCH_LINES = 100000 };
@@ -28,6 +29,8 @@ struct loading {
     struct commit_recovery *found;
     struct tombstone      **stones; /* not erased yet */
     size_t                  n_stones, cap_stones;
+    struct grant_record   **grants; /* put all at once: a set is then built once */
+    size_t                  n_grants, cap_grants;
     struct named_slot      *slots;
     size_t                  n_slots, cap_slots;
 };
@@ -37,6 +40,9 @@ static void loading_release(struct loading *l)
     for (size_t i = 0; i < l->n_stones; i++)
         free(l->stones[i]);
     free(l->stones);
+    for (size_t i = 0; i < l->n_grants; i++)
+        grant_record_free(l->grants[i]);
+    free(l->grants);
     free(l->slots);
 }
 
@@ -101,6 +107,16 @@ static enum kms_status load_import_key(void *ctx, struct import_key_record *k,
     (void)reterr;
     name_slot(l, &k->sealed);
     directory_put_import_key(l->c->parts.directory, k);
+    return KMS_OK;
+}
+
+static enum kms_status load_grant(void *ctx, struct grant_record *g, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    l->grants = grow(l->grants, l->n_grants, &l->cap_grants, sizeof(struct grant_record *));
+    l->grants[l->n_grants++] = g;
     return KMS_OK;
 }
 
@@ -330,6 +346,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
         .usage = load_usage,
         .alias = load_alias,
         .import_key = load_import_key,
+        .grant = load_grant,
         .domain = load_domain,
         .account = load_account,
         .access_key = load_access_key,
@@ -339,6 +356,8 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
     uint64_t stored = c->parts.store->meta.commit;
 
     TRY(c->parts.store->ops->load(c->parts.store, &visitor, reterr));
+    grants_put(directory_grants(c->parts.directory), l.grants, l.n_grants);
+    l.n_grants = 0; /* they are the directory's now */
     CRASH_POINT("recover-loaded");
     TRY(note_missing_records(&l, head->commit, stored, reterr));
     if (l.n_stones > 0) {

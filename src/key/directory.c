@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/index.h"
+#include "key/grants.h"
 #include "key/last_use.h"
 #include "key/series.h"
 
@@ -76,6 +77,7 @@ struct directory {
     struct series_trash trash;
     struct usage_queue  used;
     struct rights_book *rights; /* may be NULL */
+    struct grant_book  *grants;
 };
 
 static void *must(void *memory)
@@ -204,6 +206,11 @@ struct usage_slot *directory_usage_slot(const struct directory *d, const struct 
     const struct key_entry *e = find_key(d, name->account, name->region, name->id);
 
     return e == NULL ? NULL : e->usage;
+}
+
+struct grant_book *directory_grants(const struct directory *d)
+{
+    return d->grants;
 }
 
 struct usage_queue *directory_used(struct directory *d)
@@ -379,6 +386,7 @@ void directory_reclaim(struct directory *d)
     d->retired = NULL;
     d->n_retired = d->retired_cap = 0;
     series_trash_empty(&d->trash);
+    grants_reclaim(d->grants);
 }
 
 /* --- keys and their materials ----------------------------------------------------------------- */
@@ -489,6 +497,7 @@ static void remove_key(struct directory *d, struct key_entry *e)
     const struct key_record *record = key_of(e);
 
     remove_aliases_of(d, e);
+    grants_remove_key(d->grants, &record->name);
     index_remove(d->keys, &e->node);
     series_remove(e->realm->keys, record->serial, &d->trash);
     list_materials(d, e, NULL);
@@ -586,25 +595,6 @@ void directory_remove_alias(struct directory *d, struct bytes account, struct by
 
     if (e != NULL)
         remove_alias(d, e);
-}
-
-struct alias_record *alias_record_new(struct bytes account, struct bytes region, struct bytes name)
-{
-    struct alias_record *a = calloc(1, sizeof *a + account.len + region.len + name.len);
-
-    if (a == NULL)
-        return NULL;
-    uint8_t      *to = (uint8_t *)(a + 1);
-    struct bytes *views[] = { &a->name.account, &a->name.region, &a->name.name };
-    struct bytes  parts[] = { account, region, name };
-
-    for (size_t i = 0; i < 3; i++) {
-        if (parts[i].len > 0)
-            memcpy(to, parts[i].ptr, parts[i].len);
-        *views[i] = bytes_of(to, parts[i].len);
-        to += parts[i].len;
-    }
-    return a;
 }
 
 /* --- access keys and import keys -------------------------------------------------------------- */
@@ -774,6 +764,11 @@ struct directory *directory_new(struct epoch *epoch, uint64_t seed)
             return NULL;
         }
     }
+    d->grants = grant_book_new(epoch, seed + sizeof tables / sizeof tables[0]);
+    if (d->grants == NULL) {
+        directory_free(d);
+        return NULL;
+    }
     return d;
 }
 
@@ -781,7 +776,7 @@ void directory_free(struct directory *d)
 {
     if (d == NULL)
         return;
-    if (d->import_keys != NULL) { /* the last one made */
+    if (d->grants != NULL) { /* the last one made */
         directory_clear(d);
         directory_reclaim(d);
         usage_queue_release(&d->used);
@@ -793,6 +788,7 @@ void directory_free(struct directory *d)
     index_free(d->aliases);
     index_free(d->access_keys);
     index_free(d->import_keys);
+    grant_book_free(d->grants);
     rights_book_free(d->rights);
     free(d);
 }

@@ -12,6 +12,7 @@
 struct directory;
 struct usage_slot;
 struct usage_queue;
+struct grant_book;
 
 struct directory *directory_new(struct epoch *epoch, uint64_t seed);
 void directory_free(struct directory *d);
@@ -47,6 +48,9 @@ size_t directory_alias_count(const struct directory *d, struct bytes account, st
 size_t directory_import_key_count(const struct directory *d, const struct key_name *key);
 /* The slot of key/last_use.h that belongs to the key; NULL if there is no such key. */
 struct usage_slot *directory_usage_slot(const struct directory *d, const struct key_name *name);
+/* The grants on its keys (key/grants.h), which go with their keys. Its readers are inside a section of
+ * the directory's, its writer is the directory's; it is reclaimed with the directory. */
+struct grant_book *directory_grants(const struct directory *d);
 struct directory_counts {
     size_t keys, aliases, access_keys, import_keys;
 };
@@ -82,6 +86,3 @@ struct usage_queue *directory_used(struct directory *d);
 void directory_reclaim(struct directory *d);
 /* Removes everything (development reset). */
 void directory_clear(struct directory *d);
-
-/* alias_record with its strings in one allocation; free() releases it. NULL when out of memory. */
-struct alias_record *alias_record_new(struct bytes account, struct bytes region, struct bytes name);

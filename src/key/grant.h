@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "key/id.h"
 
@@ -52,9 +53,11 @@ enum grant_operation grant_operation_of(struct bytes name);
 enum grant_constraint { GRANT_UNCONSTRAINED, GRANT_CONTEXT_EQUALS, GRANT_CONTEXT_SUBSET };
 
 enum {
-    GRANT_ID_LEN = 64,   /* hex digits */
-    GRANT_PAIRS_MAX = 8, /* of a constraint */
+    GRANT_ID_LEN = 64,         /* hex digits */
+    GRANT_PAIRS_MAX = 8,       /* of a constraint */
+    GRANT_PRINCIPAL_MAX = 256, /* of an identity, or of a service's name */
     GRANTS_PER_KEY = 50000,
+    GRANT_PAIRS_BYTES = 1024 * 1024, /* more than a request can bring */
 };
 
 struct grant_pair {
@@ -85,6 +88,17 @@ struct grant_record {
 struct grant_record *grant_record_new(void);    /* NULL when out of memory */
 void grant_record_free(struct grant_record *g); /* NULL is fine */
 void grant_record_freep(struct grant_record **g);
+/* Fills `key`: the ARN lies in the arena, the other three are views into it. */
+void grant_record_set_key(struct grant_record *g, struct bytes account, struct bytes region,
+                          struct bytes key_id);
+/* Are they the same but for id, creation and serial? Such a grant with a name is not made twice
+ * (recorded-authz-multiregion 4.6). */
+bool grant_same(const struct grant_record *a, const struct grant_record *b);
+/* The pairs as one value, as they are stored: per pair field(key) field(value), in their order. */
+void grant_pairs_add(struct buf *out, const struct grant_record *g);
+/* The reverse, copied into the arena. False if it is not such a value with at most GRANT_PAIRS_MAX
+ * pairs whose keys ascend; `g` then has none. */
+KMS_MUST_CHECK bool grant_pairs_read(struct grant_record *g, struct bytes stored);
 
 /* The grants of one key to one grantee: what a decision looks at. Immutable. */
 struct grant_set {

@@ -306,3 +306,22 @@ struct access_key_record *access_key_record_new(struct bytes wrapped_secret)
     k->wrapped_secret = bytes_of(copy, wrapped_secret.len);
     return k;
 }
+
+struct alias_record *alias_record_new(struct bytes account, struct bytes region, struct bytes name)
+{
+    struct alias_record *a = calloc(1, sizeof *a + account.len + region.len + name.len);
+
+    if (a == NULL)
+        return NULL;
+    uint8_t      *to = (uint8_t *)(a + 1);
+    struct bytes *views[] = { &a->name.account, &a->name.region, &a->name.name };
+    struct bytes  parts[] = { account, region, name };
+
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i].len > 0)
+            memcpy(to, parts[i].ptr, parts[i].len);
+        *views[i] = bytes_of(to, parts[i].len);
+        to += parts[i].len;
+    }
+    return a;
+}

@@ -161,6 +161,8 @@ struct alias_record {
     uint64_t          serial; /* order of creation; markers of ListAliases name it */
     uint64_t          version;
 };
+/* alias_record with its strings in one allocation; free() releases it. NULL when out of memory. */
+struct alias_record *alias_record_new(struct bytes account, struct bytes region, struct bytes name);
 
 /* The private half of a GetParametersForImport answer (trust-model 2.6). */
 struct import_key_record {

@@ -20,6 +20,7 @@ void change_release(struct change *c)
         struct row *row = &c->rows[i];
         key_record_free(row->key);
         import_key_record_free(row->import_key);
+        grant_record_free(row->grant);
         free(row->alias);
         free(row->tombstone);
         free(row->domain);

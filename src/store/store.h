@@ -13,18 +13,22 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "key/grant.h"
 #include "key/last_use.h"
 #include "key/record.h"
 
 enum row_kind {
     ROW_KEY_INSERT,        /* key                                                        */
     ROW_KEY_UPDATE,        /* key, with key->version - 1 expected in the store           */
-    ROW_KEY_DELETE,        /* name, expected_version; aliases and import keys go too      */
+    ROW_KEY_DELETE,        /* name, expected_version; aliases, import keys, grants go too */
     ROW_ALIAS_INSERT,      /* alias; KMS_E_CHANGED if the name is taken                   */
     ROW_ALIAS_UPDATE,      /* alias, with alias->version - 1 expected                     */
     ROW_ALIAS_DELETE,      /* alias (name only), expected_version                         */
     ROW_IMPORT_KEY_INSERT, /* import_key                                                  */
     ROW_IMPORT_KEY_DELETE, /* import_key_id                                               */
+    ROW_GRANT_INSERT,      /* grant; KMS_E_CHANGED if its key is gone, or has the same grant
+                              under the same name                                       */
+    ROW_GRANT_DELETE,      /* grant_id                                                    */
     ROW_DOMAIN_INSERT,     /* domain; KMS_E_CHANGED if there is one of this version        */
     ROW_ACCOUNT_INSERT,    /* account                                                     */
     ROW_ACCESS_KEY_INSERT, /* access_key                                                  */
@@ -41,6 +45,8 @@ struct row {
     struct alias_record      *alias;
     struct import_key_record *import_key;
     uint8_t                   import_key_id[16];
+    struct grant_record      *grant;
+    char                      grant_id[GRANT_ID_LEN + 1];
     struct tombstone         *tombstone;
     struct domain_key_record *domain; /* with its bytes in one allocation: domain_key_new */
     struct account_record    *account;
@@ -100,6 +106,7 @@ struct store_visitor {
     enum kms_status (*key)(void *ctx, struct key_record *key, struct kms_error *reterr);
     enum kms_status (*alias)(void *ctx, struct alias_record *alias, struct kms_error *reterr);
     enum kms_status (*import_key)(void *ctx, struct import_key_record *k, struct kms_error *reterr);
+    enum kms_status (*grant)(void *ctx, struct grant_record *g, struct kms_error *reterr);
     enum kms_status (*domain)(void *ctx, struct domain_key_record *d, struct kms_error *reterr);
     enum kms_status (*account)(void *ctx, struct account_record *a, struct kms_error *reterr);
     enum kms_status (*access_key)(void *ctx, struct access_key_record *k, struct kms_error *reterr);
@@ -117,11 +124,11 @@ typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
 struct store_ops {
     /* All rows, MACs checked: a row whose MAC does not verify stops loading with one line that
      * names table and row. Domains come first, then accounts, access keys, keys, their last uses,
-     * aliases, import keys, tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
+     * aliases, import keys, grants (in order of their serials), tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
     enum kms_status (*load)(struct store *s, const struct store_visitor *v,
                             struct kms_error *reterr);
-    /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases and
-     * tombstones are written into their records (0 if the change is refused). KMS_OK: results say
+    /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases,
+     * grants and tombstones are written into their records (0 if the change is refused). KMS_OK: results say
      * what became of each change; if one is KMS_E_INTERNAL, *reterr tells the last reason.
      * KMS_E_INTERNAL, also as every result: the transaction as a whole failed and nothing of it is
      * durable, except when the file system failed to write or sync the commit itself. Then only the

@@ -85,7 +85,7 @@ static int bind_text(sqlite3_stmt *stmt, int at, struct bytes text)
                                SQLITE_STATIC, SQLITE_UTF8);
 }
 
-/* Aliases, import keys, materials and tags go with a key by ON DELETE CASCADE. */
+/* Aliases, import keys, grants, materials and tags go with a key by ON DELETE CASCADE. */
 static enum kms_status delete_named(struct sqlite_store *s, enum statement id, struct bytes account,
                                     struct bytes region, struct bytes name, uint64_t version,
                                     struct kms_error *reterr)
@@ -115,6 +115,17 @@ static enum kms_status delete_import_key(struct sqlite_store *s, const uint8_t i
     return delete_one(s, STMT_IMPORT_KEY_DELETE, reterr);
 }
 
+static enum kms_status delete_grant(struct sqlite_store *s, const char *id,
+                                    struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[STMT_GRANT_DELETE];
+    int                                     rc = bind_text(stmt, 1, bytes_str(id));
+
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    return delete_one(s, STMT_GRANT_DELETE, reterr);
+}
+
 /* --- rows ------------------------------------------------------------------------------------- */
 
 /* Only the serial is given, but the MAC covers the rest too: the row is read, checked, written. */
@@ -137,6 +148,19 @@ static enum kms_status mark_erased(struct sqlite_store *s, uint64_t serial,
     return row_put(s, STMT_TOMBSTONE_UPDATE, &row_tombstones, &t, reterr);
 }
 
+static enum kms_status put_grant(struct sqlite_store *s, struct grant_record *g,
+                                 struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf pairs = BUF_INIT(GRANT_PAIRS_BYTES);
+
+    grant_pairs_add(&pairs, g);
+    if (!buf_ok(&pairs))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the constraint of a grant is too long");
+    g->serial = ++s->serials.grant;
+    struct grant_row row = { g, buf_bytes(&pairs) };
+    return row_put(s, STMT_GRANT_INSERT, &row_grants, &row, reterr);
+}
+
 static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct kms_error *reterr)
 {
     switch (row->kind) {
@@ -157,6 +181,8 @@ static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct
     case ROW_IMPORT_KEY_INSERT:
         return row_put(s, STMT_IMPORT_KEY_INSERT, &row_import_keys, row->import_key, reterr);
     case ROW_IMPORT_KEY_DELETE: return delete_import_key(s, row->import_key_id, reterr);
+    case ROW_GRANT_INSERT:      return put_grant(s, row->grant, reterr);
+    case ROW_GRANT_DELETE:      return delete_grant(s, row->grant_id, reterr);
     case ROW_DOMAIN_INSERT:
         return row_put(s, STMT_DOMAIN_INSERT, &row_domains, row->domain, reterr);
     case ROW_ACCOUNT_INSERT:
@@ -194,6 +220,8 @@ static void forget_serials(const struct change *change)
             row->key->serial = 0;
         if (row->kind == ROW_ALIAS_INSERT)
             row->alias->serial = 0;
+        if (row->kind == ROW_GRANT_INSERT)
+            row->grant->serial = 0;
         if (row->kind == ROW_TOMBSTONE_INSERT)
             row->tombstone->serial = 0;
     }

@@ -27,7 +27,7 @@ enum {
 /* Highest serial numbers given out. They never go back, so that a marker of a listing or an event
  * of the outbox never means something else later. */
 struct serials {
-    uint64_t key, alias, tombstone, outbox;
+    uint64_t key, alias, tombstone, outbox, grant;
 };
 
 /* --- statements ------------------------------------------------------------------------------- */
@@ -60,6 +60,9 @@ enum statement {
     STMT_IMPORT_KEYS,
     STMT_IMPORT_KEY_INSERT,
     STMT_IMPORT_KEY_DELETE,
+    STMT_GRANTS,
+    STMT_GRANT_INSERT,
+    STMT_GRANT_DELETE,
     STMT_DOMAINS,
     STMT_DOMAIN_INSERT,
     STMT_ACCOUNTS,
@@ -171,18 +174,25 @@ struct meta_row {
     struct store_meta meta;
     struct serials    serials;
 };
+/* A grant, and its pairs as the one value that they are stored as. */
+struct grant_row {
+    struct grant_record *grant;
+    struct bytes         pairs;
+};
 struct outbox_row {
     uint64_t     serial;
     struct bytes event;
 };
 
 extern const struct row_type row_meta;        /* struct meta_row            */
+extern const struct row_type row_meta_2;      /* likewise, as it was in version 2 */
 extern const struct row_type row_keys;        /* struct key_record          */
 extern const struct row_type row_materials;   /* struct key_material; no MAC */
 extern const struct row_type row_tags;        /* struct key_tag; no MAC     */
 extern const struct row_type row_usages;      /* struct key_usage_record    */
 extern const struct row_type row_aliases;     /* struct alias_record        */
 extern const struct row_type row_import_keys; /* struct import_key_record   */
+extern const struct row_type row_grants;      /* struct grant_row           */
 extern const struct row_type row_domains;     /* struct domain_key_record   */
 extern const struct row_type row_accounts;    /* struct account_record      */
 extern const struct row_type row_access_keys; /* struct access_key_record   */

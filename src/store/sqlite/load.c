@@ -261,6 +261,30 @@ static enum kms_status load_import_keys(struct loading *l, struct kms_error *ret
     return KMS_OK;
 }
 
+static enum kms_status load_grants(struct loading *l, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_GRANTS];
+
+    for (bool more = l->visitor->grant != NULL || l->verify; more;) {
+        CLEANUP(grant_record_freep) struct grant_record *g = grant_record_new();
+        if (g == NULL)
+            return no_memory(reterr);
+        struct grant_row row = { .grant = g };
+        TRY(row_step(l->s, stmt, &more, reterr));
+        if (!more)
+            continue;
+        TRY(row_read(l->s, stmt, 0, &row_grants, &row, g->arena, reterr));
+        if (!grant_pairs_read(g, row.pairs))
+            return row_damaged(l->s, stmt, &row_grants, "its pairs are not as we write them",
+                               reterr);
+        TRY(row_verify(l->s, stmt, &row_grants, &row, reterr));
+        grant_record_set_key(g, g->key.account, g->key.region, g->key.id);
+        if (l->visitor->grant != NULL)
+            TRY(l->visitor->grant(l->visitor->ctx, TAKE(g), reterr));
+    }
+    return KMS_OK;
+}
+
 /* The first serial whose tombstone is loaded although it is erased. */
 static uint64_t tombstones_from(const struct loading *l)
 {
@@ -308,6 +332,7 @@ static enum kms_status load_all(struct loading *l, struct kms_error *reterr)
     TRY(load_usages(l, reterr));
     TRY(load_aliases(l, reterr));
     TRY(load_import_keys(l, reterr));
+    TRY(load_grants(l, reterr));
     TRY(load_tombstones(l, reterr));
     return load_outbox(l, reterr);
 }

@@ -199,6 +199,14 @@ static void column_sealed(struct row_io *io, struct sealed *s)
     column_enum(io, s->slot_class, SLOT_DURABLE);
 }
 
+/* Text of at most `max` bytes. */
+static void column_short(struct row_io *io, struct bytes *value, size_t max)
+{
+    io_bytes(io, SQLITE_TEXT, value, max);
+    if (io->mode == ROW_READ && io->arena != NULL)
+        *value = arena_copy(io->arena, *value);
+}
+
 static void column_key_name(struct row_io *io, struct key_name *name)
 {
     column_name(io, &name->account, ACCOUNT_LEN);
@@ -217,7 +225,7 @@ static void peek_columns(struct row_io *io, struct store_meta *m)
     column_i64(io, &m->clock_floor);
 }
 
-static void meta_columns(struct row_io *io, void *record)
+static void meta_columns_2(struct row_io *io, void *record)
 {
     struct meta_row *m = record;
 
@@ -226,6 +234,14 @@ static void meta_columns(struct row_io *io, void *record)
     column_u64(io, &m->serials.alias);
     column_u64(io, &m->serials.tombstone);
     column_u64(io, &m->serials.outbox);
+}
+
+static void meta_columns(struct row_io *io, void *record)
+{
+    struct meta_row *m = record;
+
+    meta_columns_2(io, record);
+    column_u64(io, &m->serials.grant);
 }
 
 static void key_columns(struct row_io *io, void *record)
@@ -329,6 +345,27 @@ static void import_key_columns(struct row_io *io, void *record)
     column_sealed(io, &k->sealed);
 }
 
+static void grant_columns(struct row_io *io, void *record)
+{
+    struct grant_row    *row = record;
+    struct grant_record *g = row->grant;
+
+    column_u64(io, &g->serial);
+    column_key_name(io, &g->key);
+    column_short(io, &g->id, GRANT_ID_LEN);
+    column_text(io, &g->name);
+    column_i64(io, &g->created);
+    column_short(io, &g->grantee, GRANT_PRINCIPAL_MAX);
+    column_bool(io, &g->grantee_is_service);
+    column_short(io, &g->retiring, GRANT_PRINCIPAL_MAX);
+    column_bool(io, &g->retiring_is_service);
+    column_short(io, &g->issuing_account, ACCOUNT_LEN);
+    column_u32(io, &g->operations);
+    column_enum(io, g->constraint, GRANT_CONTEXT_SUBSET);
+    io_bytes(io, SQLITE_BLOB, &row->pairs, GRANT_PAIRS_BYTES); /* a view */
+    column_text(io, &g->source_arn);
+}
+
 static void domain_columns(struct row_io *io, void *record)
 {
     struct domain_key_record *d = record;
@@ -385,6 +422,7 @@ static void outbox_columns(struct row_io *io, void *record)
 }
 
 const struct row_type row_meta = { "meta", 1, 1, meta_columns, NULL };
+const struct row_type row_meta_2 = { "meta", 1, 1, meta_columns_2, NULL };
 const struct row_type row_keys = { "keys", 0, 4, key_columns, key_parts };
 const struct row_type row_materials = { "materials", 0, 2, material_columns, NULL };
 const struct row_type row_tags = { "tags", 0, 2, tag_columns, NULL };
@@ -392,6 +430,7 @@ const struct row_type row_tags = { "tags", 0, 2, tag_columns, NULL };
 const struct row_type row_usages = { "key_usage", 3, 1, usage_columns, NULL };
 const struct row_type row_aliases = { "aliases", 0, 4, alias_columns, NULL };
 const struct row_type row_import_keys = { "import_keys", 1, 3, import_key_columns, NULL };
+const struct row_type row_grants = { "grants", 0, 5, grant_columns, NULL };
 const struct row_type row_domains = { "domain_keys", 0, 3, domain_columns, NULL };
 const struct row_type row_accounts = { "accounts", 0, 1, account_columns, NULL };
 const struct row_type row_access_keys = { "access_keys", 0, 1, access_key_columns, NULL };

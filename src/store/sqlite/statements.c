@@ -8,7 +8,7 @@
  * numbers (from 1). Materials and tags: key and position come first. */
 #define META_COLUMNS                                                                               \
     "instance_id, commits, slot_generation_erasable, slot_generation_durable, clock_floor,"        \
-    " last_key, last_alias, last_tombstone, last_outbox, mac"
+    " last_key, last_alias, last_tombstone, last_outbox, last_grant, mac"
 #define KEY_BODY                                                                                   \
     "version, spec, usage, origin, multi_region, primary_region, created, state, deletion_date,"   \
     " pending_window_days, description, policy, rotation_enabled, rotation_period_days,"           \
@@ -27,6 +27,9 @@
 #define IMPORT_KEY_COLUMNS                                                                         \
     "id, account, region, key_id, wrapping_algorithm, wrapping_spec, fingerprint, valid_to,"       \
     " wrapped, domain_version, slot, slot_generation, slot_class, mac"
+#define GRANT_COLUMNS                                                                              \
+    "serial, account, region, key_id, id, name, created, grantee, grantee_is_service, retiring,"   \
+    " retiring_is_service, issuing_account, operations, constraint_kind, pairs, source_arn, mac"
 #define DOMAIN_COLUMNS "account, region, version, wrapped, mac"
 #define ACCESS_KEY_COLUMNS                                                                         \
     "id, account, principal_arn, principal_id, active, created, version, wrapped_secret, mac"
@@ -43,7 +46,7 @@ const char *const statement_sql[STMT_COUNT] = {
 
     [STMT_META] = "SELECT " META_COLUMNS " FROM meta WHERE id = 1",
     [STMT_META_UPDATE] = "UPDATE meta SET (" META_COLUMNS ") ="
-                         " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) WHERE id = 1",
+                         " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) WHERE id = 1",
 
     [STMT_KEYS] = "SELECT " KEY_COLUMNS " FROM keys ORDER BY serial",
     [STMT_KEY_INSERT] = "INSERT INTO keys (" KEY_COLUMNS ") VALUES"
@@ -90,6 +93,11 @@ const char *const statement_sql[STMT_COUNT] = {
     [STMT_IMPORT_KEY_INSERT] = "INSERT INTO import_keys (" IMPORT_KEY_COLUMNS ") VALUES"
                                " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [STMT_IMPORT_KEY_DELETE] = "DELETE FROM import_keys WHERE id = ?1",
+
+    [STMT_GRANTS] = "SELECT " GRANT_COLUMNS " FROM grants ORDER BY serial",
+    [STMT_GRANT_INSERT] = "INSERT INTO grants (" GRANT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
+                          " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    [STMT_GRANT_DELETE] = "DELETE FROM grants WHERE id = ?1",
 
     [STMT_DOMAINS] = "SELECT " DOMAIN_COLUMNS " FROM domain_keys ORDER BY account, region, version",
     [STMT_DOMAIN_INSERT] = "INSERT INTO domain_keys (" DOMAIN_COLUMNS ") VALUES"

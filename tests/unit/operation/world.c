@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "crypto/crypto.h"
+#include "key/grants.h"
 #include "key/resolve.h"
 #include "store/sqlite/sqlite.h"
 
@@ -69,6 +70,14 @@ static void publish(struct world *w, struct row *row)
     case ROW_ALIAS_DELETE:
         directory_remove_alias(w->directory, row->alias->name.account, row->alias->name.region,
                                row->alias->name.name);
+        break;
+    case ROW_GRANT_INSERT: {
+        struct grant_record *g = TAKE(row->grant);
+        grants_put(directory_grants(w->directory), &g, 1);
+        break;
+    }
+    case ROW_GRANT_DELETE:
+        grants_remove(directory_grants(w->directory), bytes_str(row->grant_id));
         break;
     case ROW_DOMAIN_INSERT: {
         struct kms_error err;

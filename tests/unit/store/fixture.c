@@ -237,6 +237,12 @@ static enum kms_status keep_import_key(void *ctx, struct import_key_record *k,
     return keep(&((struct loaded *)ctx)->import_keys, k);
 }
 
+static enum kms_status keep_grant(void *ctx, struct grant_record *g, struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->grants, g);
+}
+
 static enum kms_status keep_domain(void *ctx, struct domain_key_record *d, struct kms_error *reterr)
 {
     (void)reterr;
@@ -283,6 +289,7 @@ static const struct store_visitor keep_all = {
     .usage = keep_usage,
     .alias = keep_alias,
     .import_key = keep_import_key,
+    .grant = keep_grant,
     .domain = keep_domain,
     .account = keep_account,
     .access_key = keep_access_key,
@@ -314,6 +321,9 @@ void loaded_release(struct loaded *l)
     for (size_t i = 0; i < l->import_keys.n; i++)
         import_key_record_free(l->import_keys.at[i]);
     free(l->import_keys.at);
+    for (size_t i = 0; i < l->grants.n; i++)
+        grant_record_free(l->grants.at[i]);
+    free(l->grants.at);
     release_list(&l->usages);
     release_list(&l->aliases);
     release_list(&l->domains);

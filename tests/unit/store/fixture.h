@@ -65,6 +65,7 @@ void random_fill(struct fixture *f, void *to, size_t len);
 struct key_record *random_key(struct fixture *f);
 struct alias_record *random_alias(struct fixture *f, const struct key_record *target);
 struct import_key_record *random_import_key(struct fixture *f, const struct key_record *key);
+struct grant_record *random_grant(struct fixture *f, const struct key_record *key);
 struct tombstone *random_tombstone(struct fixture *f);
 struct domain_key_record *random_domain(struct fixture *f);
 struct account_record *random_account(struct fixture *f);
@@ -77,6 +78,7 @@ struct alias_record *alias_clone(const struct alias_record *a);
 void assert_keys_equal(const struct key_record *a, const struct key_record *b);
 void assert_aliases_equal(const struct alias_record *a, const struct alias_record *b);
 void assert_import_keys_equal(const struct import_key_record *a, const struct import_key_record *b);
+void assert_grants_equal(const struct grant_record *a, const struct grant_record *b);
 void assert_tombstones_equal(const struct tombstone *a, const struct tombstone *b);
 void assert_domains_equal(const struct domain_key_record *a, const struct domain_key_record *b);
 void assert_access_keys_equal(const struct access_key_record *a, const struct access_key_record *b);
@@ -102,6 +104,7 @@ struct loaded_usage {
 };
 struct loaded {
     struct list keys, usages, aliases, import_keys, domains, accounts, access_keys, tombstones;
+    struct list grants;
     struct list events;
     uint64_t    last_event;
 };

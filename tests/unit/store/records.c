@@ -205,6 +205,40 @@ struct import_key_record *random_import_key(struct fixture *f, const struct key_
     return k;
 }
 
+static void random_pairs(struct fixture *f, struct grant_record *g)
+{
+    g->n_pairs = random_below(f, GRANT_PAIRS_MAX + 1);
+    g->pairs = arena_alloc(g->arena, (g->n_pairs + 1) * sizeof *g->pairs);
+    for (size_t i = 0; i < g->n_pairs; i++) {
+        char key[2] = { (char)('a' + i), 'x' }; /* in order */
+        g->pairs[i].key = arena_copy(g->arena, bytes_of(key, sizeof key));
+        g->pairs[i].value = some_bytes(f, g->arena, 384);
+    }
+}
+
+struct grant_record *random_grant(struct fixture *f, const struct key_record *key)
+{
+    struct grant_record *g = grant_record_new();
+    char                 id[GRANT_ID_LEN];
+
+    assert_non_null(g);
+    digits(f, id, sizeof id);
+    grant_record_set_key(g, key->name.account, key->name.region, key->name.id);
+    g->id = arena_copy(g->arena, bytes_of(id, sizeof id));
+    g->name = some_bytes(f, g->arena, 256);
+    g->created = (int64_t)some_u64(f);
+    g->grantee = some_bytes(f, g->arena, GRANT_PRINCIPAL_MAX);
+    g->grantee_is_service = some_bool(f);
+    g->retiring = some_bytes(f, g->arena, GRANT_PRINCIPAL_MAX);
+    g->retiring_is_service = some_bool(f);
+    g->issuing_account = arena_copy(g->arena, key->name.account);
+    g->operations = some_u32(f);
+    g->constraint = (enum grant_constraint)random_below(f, GRANT_CONTEXT_SUBSET + 1);
+    random_pairs(f, g);
+    g->source_arn = some_bytes(f, g->arena, 200);
+    return g;
+}
+
 struct tombstone *random_tombstone(struct fixture *f)
 {
     struct tombstone *t = calloc(1, sizeof *t);
@@ -357,6 +391,28 @@ void assert_import_keys_equal(const struct import_key_record *a, const struct im
     assert_memory_equal(a->fingerprint, b->fingerprint, sizeof a->fingerprint);
     assert_true(a->valid_to == b->valid_to);
     same_sealed(&a->sealed, &b->sealed);
+}
+
+void assert_grants_equal(const struct grant_record *a, const struct grant_record *b)
+{
+    same_name(&a->key, &b->key);
+    same_bytes(a->id, b->id);
+    same_bytes(a->name, b->name);
+    assert_true(a->created == b->created);
+    assert_true(a->serial == b->serial);
+    same_bytes(a->grantee, b->grantee);
+    assert_int_equal(a->grantee_is_service, b->grantee_is_service);
+    same_bytes(a->retiring, b->retiring);
+    assert_int_equal(a->retiring_is_service, b->retiring_is_service);
+    same_bytes(a->issuing_account, b->issuing_account);
+    assert_int_equal(a->operations, b->operations);
+    assert_int_equal(a->constraint, b->constraint);
+    assert_int_equal(a->n_pairs, b->n_pairs);
+    for (size_t i = 0; i < a->n_pairs; i++) {
+        same_bytes(a->pairs[i].key, b->pairs[i].key);
+        same_bytes(a->pairs[i].value, b->pairs[i].value);
+    }
+    same_bytes(a->source_arn, b->source_arn);
 }
 
 void assert_tombstones_equal(const struct tombstone *a, const struct tombstone *b)

@@ -283,10 +283,11 @@ static void want_meta(struct buf *out)
     number(out, 21);
     number(out, 22);
     number(out, 0); /* clock floor */
-    number(out, 1); /* last serials: key, alias, tombstone, outbox */
+    number(out, 1); /* last serials: key, alias, tombstone, outbox, grant */
     number(out, 1);
     number(out, 1);
     number(out, 1);
+    number(out, 0);
 }
 
 static void test_every_table(void **state)

@@ -20,6 +20,7 @@ static uint8_t *template_file(struct fixture *f, size_t *ret_len)
         change_add(&c, ROW_KEY_INSERT)->key = k;
         change_add(&c, ROW_ALIAS_INSERT)->alias = random_alias(f, k);
         change_add(&c, ROW_IMPORT_KEY_INSERT)->import_key = random_import_key(f, k);
+        change_add(&c, ROW_GRANT_INSERT)->grant = random_grant(f, k);
         change_add(&c, ROW_DOMAIN_INSERT)->domain = random_domain(f);
         change_add(&c, ROW_ACCOUNT_INSERT)->account = random_account(f);
         change_add(&c, ROW_ACCESS_KEY_INSERT)->access_key = random_access_key(f);
@@ -137,16 +138,16 @@ static bool tamper(struct fixture *f, const char *table, const char *column, con
 
 static void test_every_column_of_every_table(void **state)
 {
-    static const char *const tables[] = {
-        "meta",        "keys",     "materials",   "tags",       "aliases", "import_keys",
-        "domain_keys", "accounts", "access_keys", "tombstones", "outbox",  "key_usage"
-    };
-    static const int     masks[] = { 1, 1 << 20 }; /* the next value, and one that no row has */
-    struct fixture      *f = *state;
-    char                 count[24];
-    size_t               len;
-    size_t               flipped = 0;
-    struct sqlite_store *s = (struct sqlite_store *)f->store;
+    static const char *const tables[] = { "meta",     "keys",        "materials",  "tags",
+                                          "aliases",  "import_keys", "grants",     "domain_keys",
+                                          "accounts", "access_keys", "tombstones", "outbox",
+                                          "key_usage" };
+    static const int         masks[] = { 1, 1 << 20 }; /* the next value, and one that no row has */
+    struct fixture          *f = *state;
+    char                     count[24];
+    size_t                   len;
+    size_t                   flipped = 0;
+    struct sqlite_store     *s = (struct sqlite_store *)f->store;
 
     assert_ok(f, database_ask(s->db, f->path,
                               "SELECT count(*) FROM sqlite_schema WHERE type = 'table'", count,
@@ -235,7 +236,7 @@ static const struct {
     { "UPDATE meta SET mac = NULL", "table meta, row " },
     { "UPDATE meta SET mac = NULL, commits = 0, slot_generation_erasable = 0, last_key = 0,"
       " slot_generation_durable = 0, clock_floor = 0, last_alias = 0, last_tombstone = 0,"
-      " last_outbox = 0",
+      " last_outbox = 0, last_grant = 0",
       "older than what it counts" },
     { "DELETE FROM meta", "table meta" },
     /* values of another type that have the same bytes: only possible without STRICT */
