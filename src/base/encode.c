@@ -63,16 +63,19 @@ static uint8_t b64_char(unsigned v)
     return (uint8_t)c;
 }
 
-/* The other way; 0..63, or a value with bit 6 or above set for a character outside the alphabet. */
-static unsigned b64_value(unsigned c)
+/* The other way; 0..63, or a value with bit 6 or above set for a character outside the alphabet, of
+ * which `last` are the two that differ between the alphabets. */
+static unsigned b64_value(unsigned c, const char last[2])
 {
+    unsigned c62 = (unsigned char)last[0];
+    unsigned c63 = (unsigned char)last[1];
     unsigned v = ~0u;
 
     v += ((('A' - 1u - c) & (c - ('Z' + 1u))) >> 8) & (c - 'A' + 1);
     v += ((('a' - 1u - c) & (c - ('z' + 1u))) >> 8) & (c - 'a' + 27);
     v += ((('0' - 1u - c) & (c - ('9' + 1u))) >> 8) & (c - '0' + 53);
-    v += ((('+' - 1u - c) & (c - ('+' + 1u))) >> 8) & 63;
-    v += ((('/' - 1u - c) & (c - ('/' + 1u))) >> 8) & 64;
+    v += (((c62 - 1u - c) & (c - (c62 + 1u))) >> 8) & 63;
+    v += (((c63 - 1u - c) & (c - (c63 + 1u))) >> 8) & 64;
     return v;
 }
 
@@ -107,21 +110,18 @@ void base64_add(struct buf *out, struct bytes in)
     out->len += need;
 }
 
-bool base64_read(struct bytes text, uint8_t *ret, size_t *ret_len)
+/* `pad` characters are missing at the end of the last four. */
+static bool b64_decode(struct bytes text, size_t pad, const char last[2], uint8_t *ret,
+                       size_t *ret_len)
 {
-    if (text.len % 4 != 0)
-        return false;
-    size_t pad = 0;
-    if (text.len > 0 && text.ptr[text.len - 1] == '=')
-        pad = text.ptr[text.len - 2] == '=' ? 2 : 1;
-
     unsigned bad = 0;
     size_t   at = 0;
+
     for (size_t i = 0; i < text.len; i += 4) {
-        size_t   skip = i + 4 == text.len ? pad : 0;
+        size_t   skip = i + 4 > text.len ? pad : 0;
         unsigned v[4];
         for (size_t k = 0; k < 4; k++)
-            v[k] = k < 4 - skip ? b64_value(text.ptr[i + k]) : 0;
+            v[k] = k < 4 - skip ? b64_value(text.ptr[i + k], last) : 0;
         bad |= (v[0] | v[1] | v[2] | v[3]) & ~63u;
         unsigned w = (v[0] & 63) << 18 | (v[1] & 63) << 12 | (v[2] & 63) << 6 | (v[3] & 63);
         if (skip == 1)
@@ -138,6 +138,27 @@ bool base64_read(struct bytes text, uint8_t *ret, size_t *ret_len)
         return false;
     *ret_len = at;
     return true;
+}
+
+bool base64_read(struct bytes text, uint8_t *ret, size_t *ret_len)
+{
+    size_t pad = 0;
+
+    if (text.len % 4 != 0)
+        return false;
+    if (text.len > 0 && text.ptr[text.len - 1] == '=')
+        pad = text.ptr[text.len - 2] == '=' ? 2 : 1;
+    text.len -= pad;
+    return b64_decode(text, pad, "+/", ret, ret_len);
+}
+
+bool base64url_read(struct bytes text, uint8_t *ret, size_t *ret_len)
+{
+    size_t rest = text.len % 4;
+
+    if (rest == 1)
+        return false;
+    return b64_decode(text, rest == 0 ? 0 : 4 - rest, "-_", ret, ret_len);
 }
 
 void uuid_write(char *out, const uint8_t uuid[16])

@@ -22,6 +22,8 @@ static inline size_t base64_decoded_max(size_t text_len)
  * base64_decoded_max(text.len) bytes and may be the same memory as the text (decoding in place).
  * False if the text is not base64; then `ret` holds rubbish. */
 KMS_MUST_CHECK bool base64_read(struct bytes text, uint8_t *ret, size_t *ret_len);
+/* Likewise base64url without padding (RFC 4648 section 5; RFC 7515 section 2). */
+KMS_MUST_CHECK bool base64url_read(struct bytes text, uint8_t *ret, size_t *ret_len);
 
 /* 16 bytes <-> "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx". uuid_write fills 36 characters, no NUL. */
 enum { UUID_TEXT = 36 };

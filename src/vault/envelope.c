@@ -93,21 +93,8 @@ enum kms_status vault_marker_seal(struct vault *v, struct bytes purpose, struct 
 /* Text to envelope. False for what vault_marker_seal never writes: two texts never open alike. */
 static bool marker_decode(struct bytes text, struct buf *out)
 {
-    size_t len = 0;
-
-    if (text.len == 0 || text.len > MARKER_MAX / 2 || memchr(text.ptr, '+', text.len) != NULL ||
-        memchr(text.ptr, '/', text.len) != NULL || memchr(text.ptr, '=', text.len) != NULL)
-        return false;
-    buf_add(out, text);
-    while (out->len % 4 != 0)
-        buf_add_byte(out, '=');
-    if (!buf_ok(out))
-        return false;
-    swap_alphabet(out->ptr, out->len, "-_", "+/");
-    if (!buf_reserve(out, 3) || !base64_read(buf_bytes(out), out->ptr, &len))
-        return false;
-    buf_truncate(out, len);
-    return true;
+    return text.len > 0 && text.len <= MARKER_MAX / 2 && buf_reserve(out, text.len + 3) &&
+           base64url_read(text, out->ptr, &out->len);
 }
 
 enum kms_status vault_marker_open(struct vault *v, struct bytes purpose, struct bytes text,

@@ -120,6 +120,38 @@ static void test_base64_refuses(void **state)
     }
 }
 
+static void test_base64url(void **state)
+{
+    static const char *const bad[] = { "Z",    "Zg==",  "Zm9=", "Zh",    "Zm9v=", "Zm+v",
+                                       "Zm/v", "Zm9vY", "Zm 9", "Zm9\n", "=" };
+    uint8_t                  out[64];
+    size_t                   len = 99;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(base64_known); i++) {
+        struct bytes text = bytes_str(base64_known[i][1]);
+        while (text.len > 0 && text.ptr[text.len - 1] == '=')
+            text.len--;
+        assert_true(base64url_read(text, out, &len));
+        assert_true(bytes_eq_str(bytes_of(out, len), base64_known[i][0]));
+    }
+    /* RFC 7515, appendix C */
+    assert_true(base64url_read(BYTES_LIT("A-z_4ME"), out, &len));
+    assert_true(bytes_eq(bytes_of(out, len), BYTES_LIT("\x03\xec\xff\xe0\xc1")));
+    len = 99;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (base64url_read(bytes_str(bad[i]), out, &len))
+            fail_msg("'%s' is read", bad[i]);
+        assert_int_equal(len, 99);
+    }
+    for (unsigned c = 0; c < 256; c++) {
+        uint8_t text[4] = { 'A', (uint8_t)c, 'A', 'A' };
+        bool known = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '_';
+        assert_int_equal(base64url_read(bytes_of(text, 4), out, &len), known);
+    }
+}
+
 static void test_uuid(void **state)
 {
     uint8_t u[16] = { 0x12, 0x34, 0x56, 0x78, 0x90, 0xab, 0xcd, 0xef,
@@ -234,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_base64),
         cmocka_unit_test(test_base64_all_bytes_and_in_place),
         cmocka_unit_test(test_base64_refuses),
+        cmocka_unit_test(test_base64url),
         cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_dates_agree_with_the_library),
         cmocka_unit_test(test_leap_days),
