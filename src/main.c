@@ -32,6 +32,7 @@ struct daemon {
     struct clock             *clock;
     struct epoch             *epoch;
     struct directory         *directory;
+    struct identity_book     *identities;
     struct vault             *vault;
     struct store             *store;
     struct audit             *audit;
@@ -179,8 +180,12 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
     d->epoch = epoch_new();
     uint64_t seed = 0;
     crypto_random((uint8_t *)&seed, sizeof seed);
-    d->directory = d->epoch != NULL ? directory_new(d->epoch, seed) : NULL;
-    if (d->clock == NULL || d->directory == NULL ||
+    const struct identity_compilers documents = { authz_identity_compiler, authz_trust_compiler };
+    if (d->epoch != NULL) {
+        d->directory = directory_new(d->epoch, seed);
+        d->identities = identity_book_new(d->epoch, seed, &documents);
+    }
+    if (d->clock == NULL || d->directory == NULL || d->identities == NULL ||
         !directory_use_rights(d->directory, seed, authz_rights_compiler))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
 
@@ -265,6 +270,7 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
                                      .audit = d->audit,
                                      .vault = d->vault,
                                      .directory = d->directory,
+                                     .identities = d->identities,
                                      .epoch = d->epoch,
                                      .clock = d->clock };
     struct commit_recovery recovery;
@@ -319,6 +325,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
         .clock = d->clock,
         .epoch = d->epoch,
         .directory = d->directory,
+        .identities = d->identities,
         .vault = d->vault,
         .store = d->store,
         .audit = d->audit,
@@ -441,6 +448,7 @@ static void stop(struct daemon *d)
     jobs_free(d->jobs);
     vault_close(d->vault);
     directory_free(d->directory);
+    identity_book_free(d->identities);
     epoch_free(d->epoch);
     clock_free(d->clock);
     attestation_roots_free(d->attestation_roots);

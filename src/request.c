@@ -145,10 +145,11 @@ void request_run(struct request *rq)
 
 static void remember_caller(struct request *rq, const struct access_key_record *key)
 {
-    (void)snprintf(rq->account, sizeof rq->account, "%s", key->account);
-    (void)snprintf(rq->caller_arn, sizeof rq->caller_arn, "%s", key->principal_arn);
-    (void)snprintf(rq->principal_id, sizeof rq->principal_id, "%s", key->principal_id);
-    (void)snprintf(rq->access_key_id, sizeof rq->access_key_id, "%s", key->id);
+    (void)snprintf(rq->account, sizeof rq->account, "%.*s", BYTES_FMT(key->account));
+    (void)snprintf(rq->caller_arn, sizeof rq->caller_arn, "arn:aws:iam::%.*s:root",
+                   BYTES_FMT(key->account));
+    (void)snprintf(rq->principal_id, sizeof rq->principal_id, "%.*s", BYTES_FMT(key->principal_id));
+    (void)snprintf(rq->access_key_id, sizeof rq->access_key_id, "%.*s", BYTES_FMT(key->id));
 }
 
 static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
@@ -157,13 +158,15 @@ static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
 {
     struct request                 *rq = ctx;
     const struct server_parts      *parts = &rq->server->parts;
-    const struct access_key_record *key = directory_access_key(parts->directory,
-                                                               auth->access_key_id);
+    const struct access_key_record *key = book_access_key(parts->identities, auth->access_key_id);
+    const struct bytes              nothing = { NULL, 0 };
     struct sigv4_scope_text         scope = { auth->date, auth->region, auth->service };
 
-    if (key != NULL && !key->active)
+    if (key != NULL && (!key->active || !key->root || key->session.kind != SESSION_NONE))
         key = NULL;
-    TRY(vault_sigv4_mac(parts->vault, key, &scope, string_to_sign, ret, reterr));
+    TRY(vault_sigv4_mac(parts->vault, key == NULL ? nothing : key->id,
+                        key == NULL ? nothing : key->wrapped_secret, &scope, string_to_sign, ret,
+                        reterr));
     if (key != NULL)
         remember_caller(rq, key);
     ret_key->known = key != NULL;

@@ -19,6 +19,7 @@ struct server_parts {
     struct clock                   *clock;
     struct epoch                   *epoch;
     struct directory               *directory;
+    struct identity_book           *identities;
     struct vault                   *vault;
     struct store                   *store;
     struct audit                   *audit;

@@ -96,9 +96,24 @@ static void publish_domain(struct committer *c, const struct row *row)
                   BYTES_FMT(row->domain->region), err.detail);
 }
 
+/* An access key that signs no more leaves nothing in the vault's caches. */
+static void publish_access_key(struct committer *c, struct row *row)
+{
+    if (!row->access_key->active)
+        vault_forget_access_key(c->parts.vault, row->access_key->id);
+    book_put_access_key(c->parts.identities, TAKE(row->access_key));
+}
+
+static void remove_access_key(struct committer *c, const struct row *row)
+{
+    book_remove_access_key(c->parts.identities, row->access_key->id);
+    vault_forget_access_key(c->parts.vault, row->access_key->id);
+}
+
 void commit_publish(struct committer *c, struct change *change)
 {
-    struct directory *d = c->parts.directory;
+    struct directory     *d = c->parts.directory;
+    struct identity_book *b = c->parts.identities;
 
     for (size_t i = 0; i < change->n_rows; i++) {
         struct row *row = &change->rows[i];
@@ -130,8 +145,14 @@ void commit_publish(struct committer *c, struct change *change)
         }
         case ROW_GRANT_DELETE:      grants_remove(directory_grants(d), bytes_str(row->grant_id)); break;
         case ROW_DOMAIN_INSERT:     publish_domain(c, row); break;
-        case ROW_ACCESS_KEY_INSERT: directory_put_access_key(d, TAKE(row->access_key)); break;
         case ROW_ACCOUNT_INSERT:
+        case ROW_ACCOUNT_UPDATE:    book_put_account(b, TAKE(row->account)); break;
+        case ROW_IDENTITY_INSERT:
+        case ROW_IDENTITY_UPDATE:   book_put_identity(b, TAKE(row->identity)); break;
+        case ROW_IDENTITY_DELETE:   book_remove_identity(b, row->identity->unique_id); break;
+        case ROW_ACCESS_KEY_INSERT:
+        case ROW_ACCESS_KEY_UPDATE: publish_access_key(c, row); break;
+        case ROW_ACCESS_KEY_DELETE: remove_access_key(c, row); break;
         case ROW_TOMBSTONE_INSERT:
         case ROW_TOMBSTONE_ERASED:  break;
         }

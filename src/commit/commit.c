@@ -199,6 +199,7 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
         commit_erase(c, jobs, n); /* 5 to 7 */
     commit_erase_again(c, jobs, n);
     directory_reclaim(c->parts.directory);
+    book_reclaim(c->parts.identities);
     commit_store_usage(c, jobs,
                        n); /* last: keys that this batch has removed have no uses any more */
     c->counts.batches++;

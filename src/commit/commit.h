@@ -18,6 +18,7 @@
 #pragma once
 
 #include "audit/audit.h"
+#include "identity/book.h"
 #include "key/directory.h"
 #include "store/store.h"
 #include "vault/vault.h"
@@ -25,12 +26,13 @@
 struct committer;
 
 struct committer_parts {
-    struct store     *store;
-    struct audit     *audit;
-    struct vault     *vault;
-    struct directory *directory;
-    struct epoch     *epoch;
-    struct clock     *clock;
+    struct store         *store;
+    struct audit         *audit;
+    struct vault         *vault;
+    struct directory     *directory;
+    struct identity_book *identities;
+    struct epoch         *epoch;
+    struct clock         *clock;
     /* called on the committer thread after a key was published or removed (jobs: next expiry) */
     void (*changed)(void *ctx, const struct key_record *key);
     void (*import_key_added)(void *ctx, const struct import_key_record *key);

@@ -131,9 +131,19 @@ static enum kms_status load_domain(void *ctx, struct domain_key_record *d, struc
 
 static enum kms_status load_account(void *ctx, struct account_record *a, struct kms_error *reterr)
 {
-    (void)ctx;
+    struct loading *l = ctx;
+
     (void)reterr;
-    free(a);
+    book_put_account(l->c->parts.identities, a);
+    return KMS_OK;
+}
+
+static enum kms_status load_identity(void *ctx, struct identity_record *r, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    book_put_identity(l->c->parts.identities, r);
     return KMS_OK;
 }
 
@@ -143,7 +153,7 @@ static enum kms_status load_access_key(void *ctx, struct access_key_record *k,
     struct loading *l = ctx;
 
     (void)reterr;
-    directory_put_access_key(l->c->parts.directory, k);
+    book_put_access_key(l->c->parts.identities, k);
     return KMS_OK;
 }
 
@@ -264,6 +274,7 @@ static enum kms_status repair_lost(struct loading *l, struct kms_error *reterr)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot record lost materials");
     commit_publish(l->c, &change);
     directory_reclaim(l->c->parts.directory);
+    book_reclaim(l->c->parts.identities);
     struct bytes event = buf_bytes(&change.event);
     TRY(audit_append(l->c->parts.audit, &event, 1, true, true, reterr));
     l->c->outbox_done = l->c->last_outbox;
@@ -349,6 +360,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
         .grant = load_grant,
         .domain = load_domain,
         .account = load_account,
+        .identity = load_identity,
         .access_key = load_access_key,
         .tombstone = load_tombstone,
         .outbox = load_outbox,

@@ -87,24 +87,23 @@ static enum kms_status add_account(struct vault *v, struct change *change, const
 
     TRY(vault_wrap_secret_key(v, bytes_str(key->access_key_id), bytes_str(key->secret_access_key),
                               &wrapped, reterr));
-    struct account_record    *a = calloc(1, sizeof *a);
-    struct access_key_record *k = access_key_new(buf_bytes(&wrapped));
-    if (a == NULL || k == NULL) {
-        free(a);
-        free(k);
+    CLEANUP(freep) struct account_record                      *a = calloc(1, sizeof *a);
+    CLEANUP(access_key_record_freep) struct access_key_record *k = access_key_record_new();
+    if (a == NULL || k == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
-    }
     (void)snprintf(a->id, sizeof a->id, "%s", account);
     a->created = clock_wall_ms();
-    (void)snprintf(k->id, sizeof k->id, "%s", key->access_key_id);
-    (void)snprintf(k->account, sizeof k->account, "%s", account);
-    (void)snprintf(k->principal_arn, sizeof k->principal_arn, "arn:aws:iam::%s:root", account);
-    (void)snprintf(k->principal_id, sizeof k->principal_id, "%s", account);
+    a->version = 1;
+    k->id = arena_copy(k->arena, bytes_str(key->access_key_id));
+    k->account = arena_copy(k->arena, bytes_str(account));
+    k->principal_id = k->account;
+    k->wrapped_secret = arena_copy(k->arena, buf_bytes(&wrapped));
+    k->root = true;
     k->active = true;
     k->created = a->created;
     k->version = 1;
-    change_add(change, ROW_ACCOUNT_INSERT)->account = a;
-    change_add(change, ROW_ACCESS_KEY_INSERT)->access_key = k;
+    change_add(change, ROW_ACCOUNT_INSERT)->account = TAKE(a);
+    change_add(change, ROW_ACCESS_KEY_INSERT)->access_key = TAKE(k);
     return KMS_OK;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/index.h"
 #include "key/grants.h"
+#include "base/retired.h"
 #include "key/last_use.h"
 #include "key/series.h"
 
@@ -48,19 +49,9 @@ struct alias_entry {
     struct realm *realm;
 };
 
-struct access_key_entry {
-    struct index_node node; /* access key id */
-    const struct access_key_record *_Atomic record;
-};
-
 struct import_key_entry {
     struct index_node node; /* the 16 bytes of the id */
     const struct import_key_record *_Atomic record;
-};
-
-struct retired {
-    const void *memory;
-    void (*release)(void *memory);
 };
 
 struct directory {
@@ -69,11 +60,8 @@ struct directory {
     struct index       *keys;
     struct index       *materials;
     struct index       *aliases;
-    struct index       *access_keys;
     struct index       *import_keys;
-    struct retired     *retired; /* the writer's, as are the next two */
-    size_t              n_retired;
-    size_t              retired_cap;
+    struct retired      retired; /* the writer's, as are the next two */
     struct series_trash trash;
     struct usage_queue  used;
     struct rights_book *rights; /* may be NULL */
@@ -236,13 +224,6 @@ const struct key_record *directory_key_by_material(const struct directory *d, st
     return e == NULL ? NULL : key_of(e->key);
 }
 
-const struct access_key_record *directory_access_key(const struct directory *d, struct bytes id)
-{
-    const struct access_key_entry *e = (void *)index_find(d->access_keys, id);
-
-    return e == NULL ? NULL : atomic_load_explicit(&e->record, memory_order_acquire);
-}
-
 const struct import_key_record *directory_import_key(const struct directory *d,
                                                      const uint8_t           id[16])
 {
@@ -344,21 +325,11 @@ struct directory_counts directory_counts(const struct directory *d)
     return (struct directory_counts){
         .keys = index_count(d->keys),
         .aliases = index_count(d->aliases),
-        .access_keys = index_count(d->access_keys),
         .import_keys = index_count(d->import_keys),
     };
 }
 
 /* --- the retired ------------------------------------------------------------------------------ */
-
-static void retire(struct directory *d, const void *memory, void (*release)(void *memory))
-{
-    if (d->n_retired == d->retired_cap) {
-        d->retired_cap = d->retired_cap == 0 ? 64 : d->retired_cap * 2;
-        d->retired = must(realloc(d->retired, d->retired_cap * sizeof d->retired[0]));
-    }
-    d->retired[d->n_retired++] = (struct retired){ memory, release };
-}
 
 static void release_key(void *memory)
 {
@@ -380,11 +351,7 @@ static void release_series(void *memory)
 
 void directory_reclaim(struct directory *d)
 {
-    for (size_t i = 0; i < d->n_retired; i++)
-        d->retired[i].release((void *)(uintptr_t)d->retired[i].memory);
-    free(d->retired);
-    d->retired = NULL;
-    d->n_retired = d->retired_cap = 0;
+    retired_release(&d->retired);
     series_trash_empty(&d->trash);
     grants_reclaim(d->grants);
 }
@@ -443,7 +410,7 @@ static void list_materials(struct directory *d, struct key_entry *key,
         }
         *link = m->next;
         index_remove(d->materials, &m->node);
-        retire(d, m, free);
+        retire(&d->retired, m, free);
     }
 }
 
@@ -453,12 +420,12 @@ void directory_put_key(struct directory *d, struct key_record *key)
     struct lookup     l;
 
     if (d->rights != NULL)
-        key->rights = rights_take(d->rights, key->policy, (struct bytes){ NULL, 0 });
+        key->rights = rights_take(d->rights, key->policy, key->principals);
     if (e != NULL) {
         const struct key_record *old = atomic_exchange(&e->record, key);
         assert(old->serial == key->serial);
         list_materials(d, e, key);
-        retire(d, old, release_key);
+        retire(&d->retired, old, release_key);
         return;
     }
     lookup_set(&l, key->name.account, key->name.region, key->name.id);
@@ -501,10 +468,10 @@ static void remove_key(struct directory *d, struct key_entry *e)
     index_remove(d->keys, &e->node);
     series_remove(e->realm->keys, record->serial, &d->trash);
     list_materials(d, e, NULL);
-    retire(d, aliases_of(e), release_series);
-    retire(d, record, release_key);
-    retire(d, e->usage, usage_slot_release);
-    retire(d, e, free);
+    retire(&d->retired, aliases_of(e), release_series);
+    retire(&d->retired, record, release_key);
+    retire(&d->retired, e->usage, usage_slot_release);
+    retire(&d->retired, e, free);
 }
 
 void directory_remove_key(struct directory *d, struct bytes account, struct bytes region,
@@ -550,8 +517,8 @@ static void remove_alias(struct directory *d, struct alias_entry *e)
     index_remove(d->aliases, &e->node);
     series_remove(e->realm->aliases, record->serial, &d->trash);
     detach(d, record);
-    retire(d, record, free);
-    retire(d, e, free);
+    retire(&d->retired, record, free);
+    retire(&d->retired, e, free);
 }
 
 static void replace_alias(struct directory *d, struct alias_entry *e, struct alias_record *alias)
@@ -564,7 +531,7 @@ static void replace_alias(struct directory *d, struct alias_entry *e, struct ali
     atomic_store_explicit(&e->record, alias, memory_order_release);
     if (moves)
         detach(d, old);
-    retire(d, old, free);
+    retire(&d->retired, old, free);
 }
 
 void directory_put_alias(struct directory *d, struct alias_record *alias)
@@ -597,21 +564,7 @@ void directory_remove_alias(struct directory *d, struct bytes account, struct by
         remove_alias(d, e);
 }
 
-/* --- access keys and import keys -------------------------------------------------------------- */
-
-void directory_put_access_key(struct directory *d, struct access_key_record *key)
-{
-    struct bytes             id = bytes_str(key->id);
-    struct access_key_entry *e = (void *)index_find(d->access_keys, id);
-
-    if (e != NULL) {
-        retire(d, atomic_exchange(&e->record, key), free);
-        return;
-    }
-    e = entry_new(sizeof *e, id);
-    atomic_init(&e->record, key);
-    index_insert(d->access_keys, &e->node, d->epoch);
-}
+/* --- import keys ------------------------------------------------------------------------------ */
 
 static struct key_entry *key_of_import_key(const struct directory         *d,
                                            const struct import_key_record *k)
@@ -626,7 +579,7 @@ void directory_put_import_key(struct directory *d, struct import_key_record *key
     struct import_key_entry *e = (void *)index_find(d->import_keys, id);
 
     if (e != NULL) {
-        retire(d, atomic_exchange(&e->record, key), release_import_key);
+        retire(&d->retired, atomic_exchange(&e->record, key), release_import_key);
         return;
     }
     e = entry_new(sizeof *e, id);
@@ -646,8 +599,8 @@ void directory_remove_import_key(struct directory *d, const uint8_t id[16])
     if (of != NULL)
         atomic_fetch_sub_explicit(&of->n_import_keys, 1, memory_order_relaxed);
     index_remove(d->import_keys, &e->node);
-    retire(d, atomic_load(&e->record), release_import_key);
-    retire(d, e, free);
+    retire(&d->retired, atomic_load(&e->record), release_import_key);
+    retire(&d->retired, e, free);
 }
 
 /* --- everything ------------------------------------------------------------------------------- */
@@ -703,16 +656,6 @@ static void clear_alias(struct index_node *node, void *ctx)
     remove_alias(ctx, (void *)node);
 }
 
-static void clear_access_key(struct index_node *node, void *ctx)
-{
-    struct directory        *d = ctx;
-    struct access_key_entry *e = (void *)node;
-
-    index_remove(d->access_keys, node);
-    retire(d, atomic_load(&e->record), free);
-    retire(d, e, free);
-}
-
 static void clear_import_key(struct index_node *node, void *ctx)
 {
     const struct import_key_entry *e = (void *)node;
@@ -724,7 +667,6 @@ void directory_clear(struct directory *d)
 {
     index_each(d->keys, clear_key, d);
     index_each(d->aliases, clear_alias, d); /* those without a key */
-    index_each(d->access_keys, clear_access_key, d);
     index_each(d->import_keys, clear_import_key, d);
 }
 
@@ -752,8 +694,7 @@ struct directory *directory_new(struct epoch *epoch, uint64_t seed)
 
     if (d == NULL)
         return NULL;
-    struct index **tables[] = { &d->realms,  &d->keys,        &d->materials,
-                                &d->aliases, &d->access_keys, &d->import_keys };
+    struct index **tables[] = { &d->realms, &d->keys, &d->materials, &d->aliases, &d->import_keys };
 
     d->epoch = epoch;
     d->trash.epoch = epoch;
@@ -786,7 +727,6 @@ void directory_free(struct directory *d)
     index_free(d->keys);
     index_free(d->materials);
     index_free(d->aliases);
-    index_free(d->access_keys);
     index_free(d->import_keys);
     grant_book_free(d->grants);
     rights_book_free(d->rights);

@@ -1,4 +1,4 @@
-/* key/directory.h - every key, alias and access key of this server, in memory; readers take no locks.
+/* key/directory.h - every key and alias of this server, in memory; readers take no locks.
  *
  * Readers are inside an epoch section (base/epoch.h) and get pointers to immutable records, valid
  * until they leave the section. The committer is the only writer. What is published here is what
@@ -30,7 +30,6 @@ const struct alias_record *directory_alias(const struct directory *d, struct byt
 /* The key that holds this material in this Region (any account), by the id inside a ciphertext. */
 const struct key_record *directory_key_by_material(const struct directory *d, struct bytes region,
                                                    const struct material_id *id);
-const struct access_key_record *directory_access_key(const struct directory *d, struct bytes id);
 const struct import_key_record *directory_import_key(const struct directory *d,
                                                      const uint8_t           id[16]);
 
@@ -52,7 +51,7 @@ struct usage_slot *directory_usage_slot(const struct directory *d, const struct 
  * the directory's, its writer is the directory's; it is reclaimed with the directory. */
 struct grant_book *directory_grants(const struct directory *d);
 struct directory_counts {
-    size_t keys, aliases, access_keys, import_keys;
+    size_t keys, aliases, import_keys;
 };
 struct directory_counts directory_counts(const struct directory *d);
 
@@ -72,7 +71,6 @@ void directory_remove_key(struct directory *d, struct bytes account, struct byte
 void directory_put_alias(struct directory *d, struct alias_record *alias);
 void directory_remove_alias(struct directory *d, struct bytes account, struct bytes region,
                             struct bytes alias);
-void directory_put_access_key(struct directory *d, struct access_key_record *key);
 void directory_put_import_key(struct directory *d, struct import_key_record *key);
 void directory_remove_import_key(struct directory *d, const uint8_t id[16]);
 /* Visits every key (writer side; no section needed). */

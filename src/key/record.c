@@ -167,7 +167,7 @@ static size_t clone_size(const struct key_record *k)
     size_t size = aligned(sizeof *k) + copy_size(k->name.arn) +
                   name_size(&k->name, k->name.account) + name_size(&k->name, k->name.region) +
                   name_size(&k->name, k->name.id) + copy_size(k->primary_region) +
-                  copy_size(k->description) + copy_size(k->policy) +
+                  copy_size(k->description) + copy_size(k->policy) + copy_size(k->principals) +
                   aligned(k->n_materials * sizeof k->materials[0]) +
                   aligned(k->n_tags * sizeof k->tags[0]);
 
@@ -220,6 +220,7 @@ struct key_record *key_record_clone(const struct key_record *from)
     to->primary_region = arena_copy(arena, from->primary_region);
     to->description = arena_copy(arena, from->description);
     to->policy = arena_copy(arena, from->policy);
+    to->principals = arena_copy(arena, from->principals);
     clone_materials(to, from);
     clone_tags(to, from);
     return to;
@@ -292,19 +293,6 @@ void import_key_record_freep(struct import_key_record **k)
 {
     import_key_record_free(*k);
     *k = NULL;
-}
-
-struct access_key_record *access_key_record_new(struct bytes wrapped_secret)
-{
-    struct access_key_record *k = calloc(1, sizeof *k + wrapped_secret.len);
-
-    if (k == NULL || wrapped_secret.len == 0)
-        return k;
-    uint8_t *copy = (uint8_t *)(k + 1);
-
-    memcpy(copy, wrapped_secret.ptr, wrapped_secret.len);
-    k->wrapped_secret = bytes_of(copy, wrapped_secret.len);
-    return k;
 }
 
 struct alias_record *alias_record_new(struct bytes account, struct bytes region, struct bytes name)

@@ -110,6 +110,9 @@ struct key_record {
     uint32_t       pending_window_days;
     struct bytes   description;
     struct bytes   policy; /* document text */
+    /* what its user and role ARNs meant when it was put: lines "ARN unique-id\n". A principal that
+     * has the name later is not among them (identity/principals.h) */
+    struct bytes principals;
     /* what it says, compiled: in published records only, set by the directory, which shares it
      * between keys; NULL in any other record */
     const struct key_rights *rights;
@@ -209,23 +212,4 @@ struct domain_key_record {
     struct bytes region;
     uint32_t     version;
     struct bytes wrapped;
-};
-
-struct access_key_record {
-    char         id[129]; /* access key id, NUL-terminated */
-    char         account[13];
-    char         principal_arn[256]; /* arn:aws:iam::<account>:root for now */
-    char         principal_id[129];
-    bool         active;
-    int64_t      created;
-    uint64_t     version;
-    struct bytes wrapped_secret; /* under the `principal` purpose key */
-};
-/* A zeroed one with a copy of the wrapped secret behind it, in one allocation: free() releases it.
- * NULL when out of memory. */
-struct access_key_record *access_key_record_new(struct bytes wrapped_secret);
-
-struct account_record {
-    char    id[13];
-    int64_t created;
 };

@@ -25,7 +25,8 @@ void change_release(struct change *c)
         free(row->tombstone);
         free(row->domain);
         free(row->account);
-        free(row->access_key);
+        identity_record_free(row->identity);
+        access_key_record_free(row->access_key);
     }
     free(c->rows);
     c->rows = NULL;
@@ -58,11 +59,6 @@ struct domain_key_record *domain_key_new(struct bytes account, struct bytes regi
     d->version = version;
     d->wrapped = copy_to(&at, wrapped);
     return d;
-}
-
-struct access_key_record *access_key_new(struct bytes wrapped_secret)
-{
-    return access_key_record_new(wrapped_secret);
 }
 
 void change_bury(struct change *change, struct bytes key_arn, const struct material_id *material,

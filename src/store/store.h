@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "identity/record.h"
 #include "key/grant.h"
 #include "key/last_use.h"
 #include "key/record.h"
@@ -30,8 +31,15 @@ enum row_kind {
                               under the same name                                       */
     ROW_GRANT_DELETE,      /* grant_id                                                    */
     ROW_DOMAIN_INSERT,     /* domain; KMS_E_CHANGED if there is one of this version        */
-    ROW_ACCOUNT_INSERT,    /* account                                                     */
-    ROW_ACCESS_KEY_INSERT, /* access_key                                                  */
+    ROW_ACCOUNT_INSERT,    /* account; KMS_E_CHANGED if there is one of this id            */
+    ROW_ACCOUNT_UPDATE,    /* account, with account->version - 1 expected                  */
+    ROW_IDENTITY_INSERT,   /* identity; KMS_E_CHANGED if its name is taken, in whatever case,
+                              or there is no such account                                 */
+    ROW_IDENTITY_UPDATE,   /* identity, with identity->version - 1 expected                */
+    ROW_IDENTITY_DELETE,   /* identity (a clone that names it), expected_version           */
+    ROW_ACCESS_KEY_INSERT, /* access_key; KMS_E_CHANGED if the id is taken                 */
+    ROW_ACCESS_KEY_UPDATE, /* access_key, with access_key->version - 1 expected            */
+    ROW_ACCESS_KEY_DELETE, /* access_key (a clone that names it), expected_version         */
     ROW_TOMBSTONE_INSERT,  /* tombstone; its serial is assigned by the store               */
     ROW_TOMBSTONE_ERASED,  /* tombstone->serial                                           */
 };
@@ -50,7 +58,8 @@ struct row {
     struct tombstone         *tombstone;
     struct domain_key_record *domain; /* with its bytes in one allocation: domain_key_new */
     struct account_record    *account;
-    struct access_key_record *access_key; /* likewise: access_key_new                        */
+    struct identity_record   *identity;
+    struct access_key_record *access_key;
 };
 
 struct change {
@@ -70,8 +79,6 @@ void change_release(struct change *c);
  * memory. */
 struct domain_key_record *domain_key_new(struct bytes account, struct bytes region,
                                          uint32_t version, struct bytes wrapped);
-/* access_key_record_new of key/record.h. */
-struct access_key_record *access_key_new(struct bytes wrapped_secret);
 
 /* --- the interface an implementation fills in ------------------------------------------------- */
 
@@ -109,6 +116,7 @@ struct store_visitor {
     enum kms_status (*grant)(void *ctx, struct grant_record *g, struct kms_error *reterr);
     enum kms_status (*domain)(void *ctx, struct domain_key_record *d, struct kms_error *reterr);
     enum kms_status (*account)(void *ctx, struct account_record *a, struct kms_error *reterr);
+    enum kms_status (*identity)(void *ctx, struct identity_record *r, struct kms_error *reterr);
     enum kms_status (*access_key)(void *ctx, struct access_key_record *k, struct kms_error *reterr);
     enum kms_status (*tombstone)(void *ctx, const struct tombstone *t, struct kms_error *reterr);
     /* what a key was last used for, after all keys; `name` and `u` are valid during the call */
@@ -123,12 +131,14 @@ typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
 
 struct store_ops {
     /* All rows, MACs checked: a row whose MAC does not verify stops loading with one line that
-     * names table and row. Domains come first, then accounts, access keys, keys, their last uses,
-     * aliases, import keys, grants (in order of their serials), tombstones (only those not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
+     * names table and row. Domains come first, then accounts, identities, access keys, keys, their
+     * last uses, aliases, import keys, grants (in order of their serials), tombstones (only those
+     * not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
     enum kms_status (*load)(struct store *s, const struct store_visitor *v,
                             struct kms_error *reterr);
-    /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases,
-     * grants and tombstones are written into their records (0 if the change is refused). KMS_OK: results say
+    /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases, grants,
+     * identities, access keys and tombstones are written into their records (0 if the change is
+     * refused). KMS_OK: results say
      * what became of each change; if one is KMS_E_INTERNAL, *reterr tells the last reason.
      * KMS_E_INTERNAL, also as every result: the transaction as a whole failed and nothing of it is
      * durable, except when the file system failed to write or sync the commit itself. Then only the

@@ -266,14 +266,16 @@ static bool mac_from_cache(struct signing_cache *c, const struct wanted *w, stru
     return e != NULL;
 }
 
-enum kms_status vault_sigv4_mac(struct vault *v, const struct access_key_record *key,
-                                const struct sigv4_scope_text *scope, struct bytes string_to_sign,
-                                uint8_t ret[32], struct kms_error *reterr)
+enum kms_status vault_sigv4_mac(struct vault *v, struct bytes access_key_id,
+                                struct bytes wrapped_secret, const struct sigv4_scope_text *scope,
+                                struct bytes string_to_sign, uint8_t ret[32],
+                                struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *signing = NULL;
     uint8_t                              room[NAME_MAX_LEN];
-    struct bytes          id = key == NULL ? BYTES_LIT("") : bytes_str(key->id); /* I2 */
-    struct bytes          wrapped = key == NULL ? buf_bytes(&v->dummy_secret) : key->wrapped_secret;
+    bool                                 nobody = access_key_id.len == 0; /* I2 */
+    struct bytes                         id = nobody ? BYTES_LIT("") : access_key_id;
+    struct bytes          wrapped = nobody ? buf_bytes(&v->dummy_secret) : wrapped_secret;
     struct signing_cache *c = my_cache(v);
     struct wanted         w = { .id = id, .name = name_of(id, scope, room) };
 

@@ -266,12 +266,13 @@ KMS_MUST_CHECK enum kms_status vault_wrap_secret_key(struct vault *v, struct byt
                                                      struct bytes secret, struct buf *ret_wrapped,
                                                      struct kms_error *reterr);
 /* SigV4: HMAC-SHA-256 of `string_to_sign` under the signing key derived for date, Region and service.
- * The derived key is cached in secret memory. `key` NULL: the same work with a dummy secret, so that an
+ * The derived key is cached in secret memory. An empty id: the same work with a dummy secret, so that an
  * unknown access key takes as long (the result is then meaningless). */
 struct sigv4_scope_text {
     struct bytes date, region, service;
 };
-KMS_MUST_CHECK enum kms_status vault_sigv4_mac(struct vault *v, const struct access_key_record *key,
+KMS_MUST_CHECK enum kms_status vault_sigv4_mac(struct vault *v, struct bytes access_key_id,
+                                               struct bytes                   wrapped_secret,
                                                const struct sigv4_scope_text *scope,
                                                struct bytes string_to_sign, uint8_t ret[32],
                                                struct kms_error *reterr);

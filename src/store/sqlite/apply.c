@@ -54,6 +54,53 @@ static enum kms_status put_parts(struct sqlite_store *s, struct key_record *k,
     return trim_parts(s, STMT_TAGS_TRIM, k->serial, k->n_tags, reterr);
 }
 
+static enum kms_status put_tags(struct sqlite_store *s, enum statement id, uint64_t serial,
+                                struct key_tag *list, size_t n, struct kms_error *reterr)
+{
+    for (size_t i = 0; i < n; i++)
+        TRY(put_part(s, id, &row_tags, serial, i, &list[i], reterr));
+    return KMS_OK;
+}
+
+static enum kms_status put_documents(struct sqlite_store *s, enum statement id, uint64_t serial,
+                                     struct identity_document *list, size_t n,
+                                     struct kms_error *reterr)
+{
+    for (size_t i = 0; i < n; i++)
+        TRY(put_part(s, id, &row_documents, serial, i, &list[i], reterr));
+    return KMS_OK;
+}
+
+static enum kms_status put_identity(struct sqlite_store *s, enum statement id,
+                                    struct identity_record *r, struct kms_error *reterr)
+{
+    if (r->n_documents > INLINE_MAX || r->n_attached > ATTACHED_MAX)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "%.*s has more policies than can be loaded",
+                        BYTES_FMT(r->arn));
+    TRY(row_put(s, id, &row_identities, r, reterr));
+    TRY(put_documents(s, STMT_DOCUMENT_PUT, r->serial, r->documents, r->n_documents, reterr));
+    TRY(trim_parts(s, STMT_DOCUMENTS_TRIM, r->serial, r->n_documents, reterr));
+    for (size_t i = 0; i < r->n_attached; i++)
+        TRY(put_part(s, STMT_ATTACHMENT_PUT, &row_attachments, r->serial, i, &r->attached[i],
+                     reterr));
+    TRY(trim_parts(s, STMT_ATTACHMENTS_TRIM, r->serial, r->n_attached, reterr));
+    TRY(put_tags(s, STMT_IDENTITY_TAG_PUT, r->serial, r->tags, r->n_tags, reterr));
+    return trim_parts(s, STMT_IDENTITY_TAGS_TRIM, r->serial, r->n_tags, reterr);
+}
+
+/* Policies and tags of a session are there from its beginning and never change. */
+static enum kms_status put_access_key(struct sqlite_store *s, enum statement id,
+                                      struct access_key_record *k, struct kms_error *reterr)
+{
+    struct session *x = &k->session;
+
+    if (x->n_policies > SESSION_POLICIES_MAX)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "a session has more policies than can be loaded");
+    TRY(row_put(s, id, &row_access_keys, k, reterr));
+    TRY(put_documents(s, STMT_SESSION_POLICY_PUT, k->serial, x->policies, x->n_policies, reterr));
+    return put_tags(s, STMT_SESSION_TAG_PUT, k->serial, x->tags, x->n_tags, reterr);
+}
+
 static enum kms_status put_key(struct sqlite_store *s, enum statement id, struct key_record *k,
                                struct kms_error *reterr)
 {
@@ -99,6 +146,20 @@ static enum kms_status delete_named(struct sqlite_store *s, enum statement id, s
         rc = bind_text(stmt, 3, name);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(stmt, 4, (sqlite3_int64)version);
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    return delete_one(s, id, reterr);
+}
+
+/* Documents, attachments and tags go along by ON DELETE CASCADE. */
+static enum kms_status delete_by_id(struct sqlite_store *s, enum statement id, struct bytes name,
+                                    uint64_t version, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[id];
+    int                                     rc = bind_text(stmt, 1, name);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(stmt, 2, (sqlite3_int64)version);
     if (rc != SQLITE_OK)
         return database_fail(s->db, s->path, rc, "write", reterr);
     return delete_one(s, id, reterr);
@@ -187,8 +248,23 @@ static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct
         return row_put(s, STMT_DOMAIN_INSERT, &row_domains, row->domain, reterr);
     case ROW_ACCOUNT_INSERT:
         return row_put(s, STMT_ACCOUNT_INSERT, &row_accounts, row->account, reterr);
+    case ROW_ACCOUNT_UPDATE:
+        return row_put(s, STMT_ACCOUNT_UPDATE, &row_accounts, row->account, reterr);
+    case ROW_IDENTITY_INSERT:
+        row->identity->serial = ++s->serials.identity;
+        return put_identity(s, STMT_IDENTITY_INSERT, row->identity, reterr);
+    case ROW_IDENTITY_UPDATE: return put_identity(s, STMT_IDENTITY_UPDATE, row->identity, reterr);
+    case ROW_IDENTITY_DELETE:
+        return delete_by_id(s, STMT_IDENTITY_DELETE, row->identity->unique_id,
+                            row->expected_version, reterr);
     case ROW_ACCESS_KEY_INSERT:
-        return row_put(s, STMT_ACCESS_KEY_INSERT, &row_access_keys, row->access_key, reterr);
+        row->access_key->serial = ++s->serials.access_key;
+        return put_access_key(s, STMT_ACCESS_KEY_INSERT, row->access_key, reterr);
+    case ROW_ACCESS_KEY_UPDATE:
+        return put_access_key(s, STMT_ACCESS_KEY_UPDATE, row->access_key, reterr);
+    case ROW_ACCESS_KEY_DELETE:
+        return delete_by_id(s, STMT_ACCESS_KEY_DELETE, row->access_key->id, row->expected_version,
+                            reterr);
     case ROW_TOMBSTONE_INSERT:
         row->tombstone->serial = ++s->serials.tombstone;
         return row_put(s, STMT_TOMBSTONE_INSERT, &row_tombstones, row->tombstone, reterr);
@@ -222,6 +298,10 @@ static void forget_serials(const struct change *change)
             row->alias->serial = 0;
         if (row->kind == ROW_GRANT_INSERT)
             row->grant->serial = 0;
+        if (row->kind == ROW_IDENTITY_INSERT)
+            row->identity->serial = 0;
+        if (row->kind == ROW_ACCESS_KEY_INSERT)
+            row->access_key->serial = 0;
         if (row->kind == ROW_TOMBSTONE_INSERT)
             row->tombstone->serial = 0;
     }

@@ -3,6 +3,7 @@
  *
  *   open.c        creating, opening, refusing; settings
  *   schema.c      the schema and its steps from version to version
+ *   schema_3.c    one of these steps: identities
  *   statements.c  every statement there is, and running one
  *   row.c         records <-> columns <-> MAC input, one list of columns for all three
  *   load.c        all rows out, MACs checked
@@ -27,7 +28,7 @@ enum {
 /* Highest serial numbers given out. They never go back, so that a marker of a listing or an event
  * of the outbox never means something else later. */
 struct serials {
-    uint64_t key, alias, tombstone, outbox, grant;
+    uint64_t key, alias, tombstone, outbox, identity, access_key, grant;
 };
 
 /* --- statements ------------------------------------------------------------------------------- */
@@ -67,8 +68,28 @@ enum statement {
     STMT_DOMAIN_INSERT,
     STMT_ACCOUNTS,
     STMT_ACCOUNT_INSERT,
+    STMT_ACCOUNT_UPDATE,
+    STMT_IDENTITIES,
+    STMT_IDENTITY_INSERT,
+    STMT_IDENTITY_UPDATE,
+    STMT_IDENTITY_DELETE,
+    STMT_DOCUMENTS,
+    STMT_DOCUMENT_PUT,
+    STMT_DOCUMENTS_TRIM,
+    STMT_ATTACHMENTS,
+    STMT_ATTACHMENT_PUT,
+    STMT_ATTACHMENTS_TRIM,
+    STMT_IDENTITY_TAGS,
+    STMT_IDENTITY_TAG_PUT,
+    STMT_IDENTITY_TAGS_TRIM,
     STMT_ACCESS_KEYS,
     STMT_ACCESS_KEY_INSERT,
+    STMT_ACCESS_KEY_UPDATE,
+    STMT_ACCESS_KEY_DELETE,
+    STMT_SESSION_POLICIES,
+    STMT_SESSION_POLICY_PUT,
+    STMT_SESSION_TAGS,
+    STMT_SESSION_TAG_PUT,
     STMT_TOMBSTONES,
     STMT_TOMBSTONE,
     STMT_TOMBSTONE_INSERT,
@@ -144,6 +165,10 @@ struct schema_step {
     enum kms_status (*convert)(struct sqlite_store *s, struct kms_error *reterr);
 };
 
+/* schema_3.c: identities */
+extern const char schema_3[];
+KMS_MUST_CHECK enum kms_status schema_3_convert(struct sqlite_store *s, struct kms_error *reterr);
+
 /* Step i leads from version i to i + 1; the first makes today's schema out of an empty file. */
 extern const struct schema_step schema_steps[];
 extern const unsigned           schema_newest;
@@ -168,6 +193,7 @@ struct row_type {
     void (*columns)(struct row_io *io, void *record);
     void (*parts)(struct row_io *io,
                   void          *record); /* rows of other tables under the same MAC; or NULL */
+    unsigned revision;           /* of the MAC's input: one more whenever columns change */
 };
 
 struct meta_row {
@@ -185,7 +211,6 @@ struct outbox_row {
 };
 
 extern const struct row_type row_meta;        /* struct meta_row            */
-extern const struct row_type row_meta_2;      /* likewise, as it was in version 2 */
 extern const struct row_type row_keys;        /* struct key_record          */
 extern const struct row_type row_materials;   /* struct key_material; no MAC */
 extern const struct row_type row_tags;        /* struct key_tag; no MAC     */
@@ -195,9 +220,23 @@ extern const struct row_type row_import_keys; /* struct import_key_record   */
 extern const struct row_type row_grants;      /* struct grant_row           */
 extern const struct row_type row_domains;     /* struct domain_key_record   */
 extern const struct row_type row_accounts;    /* struct account_record      */
+extern const struct row_type row_identities;  /* struct identity_record     */
+extern const struct row_type row_documents;   /* struct identity_document; no MAC */
+extern const struct row_type row_attachments; /* struct bytes; no MAC       */
 extern const struct row_type row_access_keys; /* struct access_key_record   */
 extern const struct row_type row_tombstones;  /* struct tombstone           */
 extern const struct row_type row_outbox;      /* struct outbox_row          */
+
+/* As versions 1 and 2 had them: only schema_3.c reads these. */
+struct access_key_2 {
+    struct bytes id, account, principal_arn, principal_id, wrapped_secret;
+    bool         active;
+    int64_t      created;
+    uint64_t     version;
+};
+extern const struct row_type row_meta_2;        /* struct meta_row       */
+extern const struct row_type row_accounts_2;    /* struct account_record */
+extern const struct row_type row_access_keys_2; /* struct access_key_2   */
 
 /* The columns of `meta` that every schema version has, under these names, and their values from a
  * row of peek_sql (schema.c). */

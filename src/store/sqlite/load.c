@@ -18,7 +18,7 @@ struct loading {
     bool verify;  /* ... all rows are to be verified                          */
 };
 
-/* A table whose rows belong to a key, read along with the keys. */
+/* A table whose rows belong to those of another, read along with them. */
 struct parts {
     sqlite3_stmt          *stmt;
     const struct row_type *type;
@@ -30,23 +30,84 @@ static enum kms_status no_memory(struct kms_error *reterr)
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to load the database");
 }
 
-/* --- keys ------------------------------------------------------------------------------------- */
+/* --- parts ------------------------------------------------------------------------------------ */
 
-/* True if the next row belongs to the key; it must then be the part number `position`. */
-static enum kms_status parts_next(struct loading *l, struct parts *p, uint64_t key, size_t position,
-                                  bool *ret_mine, struct kms_error *reterr)
+/* True if the next row belongs to this serial; it must then be the part number `position`. */
+static enum kms_status parts_next(struct loading *l, struct parts *p, uint64_t serial,
+                                  size_t position, bool *ret_mine, struct kms_error *reterr)
 {
     uint64_t owner = p->more ? (uint64_t)sqlite3_column_int64(p->stmt, 0) : 0;
 
-    *ret_mine = p->more && owner == key;
-    if (p->more && (int64_t)owner < (int64_t)key)
-        return row_damaged(l->s, p->stmt, p->type, "belongs to no key", reterr);
+    *ret_mine = p->more && owner == serial;
+    if (p->more && (int64_t)owner < (int64_t)serial)
+        return row_damaged(l->s, p->stmt, p->type, "belongs to nothing", reterr);
     if (*ret_mine && (sqlite3_column_type(p->stmt, 0) != SQLITE_INTEGER ||
                       sqlite3_column_type(p->stmt, 1) != SQLITE_INTEGER ||
                       (uint64_t)sqlite3_column_int64(p->stmt, 1) != position))
-        return row_damaged(l->s, p->stmt, p->type, "not the next of its key", reterr);
+        return row_damaged(l->s, p->stmt, p->type, "not the next of its owner", reterr);
     return KMS_OK;
 }
+
+static enum kms_status parts_begin(struct loading *l, struct parts *p, struct kms_error *reterr)
+{
+    return row_step(l->s, p->stmt, &p->more, reterr);
+}
+
+static enum kms_status parts_end(struct loading *l, const struct parts *p, struct kms_error *reterr)
+{
+    return p->more ? row_damaged(l->s, p->stmt, p->type, "belongs to nothing", reterr) : KMS_OK;
+}
+
+/* The list of a record: `*ret_n` elements of `size` bytes in the arena. */
+static enum kms_status read_list(struct loading *l, struct parts *p, uint64_t serial, size_t size,
+                                 struct arena *arena, void **ret, size_t *ret_n,
+                                 struct kms_error *reterr)
+{
+    uint8_t *list = NULL;
+    size_t   room = 0;
+
+    for (size_t n = 0;; n++) {
+        bool mine = false;
+        TRY(parts_next(l, p, serial, n, &mine, reterr));
+        *ret = list;
+        *ret_n = n;
+        if (!mine)
+            return KMS_OK;
+        if (n == room) {
+            room = room == 0 ? 4 : room * 2;
+            uint8_t *more = arena_alloc(arena, room * size);
+            if (n > 0)
+                memcpy(more, list, n * size);
+            list = more;
+        }
+        TRY(row_read(l->s, p->stmt, 2, p->type, list + n * size, arena, reterr));
+        TRY(row_step(l->s, p->stmt, &p->more, reterr));
+    }
+}
+
+static enum kms_status read_tags(struct loading *l, struct parts *p, uint64_t serial,
+                                 struct arena *arena, struct key_tag **ret, size_t *ret_n,
+                                 struct kms_error *reterr)
+{
+    void *list = NULL;
+
+    TRY(read_list(l, p, serial, sizeof **ret, arena, &list, ret_n, reterr));
+    *ret = list;
+    return KMS_OK;
+}
+
+static enum kms_status read_documents(struct loading *l, struct parts *p, uint64_t serial,
+                                      struct arena *arena, struct identity_document **ret,
+                                      size_t *ret_n, struct kms_error *reterr)
+{
+    void *list = NULL;
+
+    TRY(read_list(l, p, serial, sizeof **ret, arena, &list, ret_n, reterr));
+    *ret = list;
+    return KMS_OK;
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static enum kms_status read_materials(struct loading *l, struct parts *p, struct key_record *k,
                                       struct kms_error *reterr)
@@ -63,29 +124,6 @@ static enum kms_status read_materials(struct loading *l, struct parts *p, struct
     }
 }
 
-static enum kms_status read_tags(struct loading *l, struct parts *p, struct key_record *k,
-                                 struct kms_error *reterr)
-{
-    size_t room = 0;
-
-    for (;;) {
-        bool mine = false;
-        TRY(parts_next(l, p, k->serial, k->n_tags, &mine, reterr));
-        if (!mine)
-            return KMS_OK;
-        if (k->n_tags == room) {
-            room = room == 0 ? 4 : room * 2;
-            struct key_tag *more = arena_alloc(k->arena, room * sizeof *more);
-            if (k->n_tags > 0)
-                memcpy(more, k->tags, k->n_tags * sizeof *more);
-            k->tags = more;
-        }
-        TRY(row_read(l->s, p->stmt, 2, p->type, &k->tags[k->n_tags], k->arena, reterr));
-        k->n_tags++;
-        TRY(row_step(l->s, p->stmt, &p->more, reterr));
-    }
-}
-
 static enum kms_status load_keys(struct loading *l, struct kms_error *reterr)
 {
     CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_KEYS];
@@ -96,8 +134,8 @@ static enum kms_status load_keys(struct loading *l, struct kms_error *reterr)
 
     if (l->visitor->key == NULL && !l->verify)
         return KMS_OK;
-    TRY(row_step(l->s, materials.stmt, &materials.more, reterr));
-    TRY(row_step(l->s, tags.stmt, &tags.more, reterr));
+    TRY(parts_begin(l, &materials, reterr));
+    TRY(parts_begin(l, &tags, reterr));
     for (;;) {
         bool more = false;
         TRY(row_step(l->s, stmt, &more, reterr));
@@ -108,17 +146,14 @@ static enum kms_status load_keys(struct loading *l, struct kms_error *reterr)
             return no_memory(reterr);
         TRY(row_read(l->s, stmt, 0, &row_keys, k, k->arena, reterr));
         TRY(read_materials(l, &materials, k, reterr));
-        TRY(read_tags(l, &tags, k, reterr));
+        TRY(read_tags(l, &tags, k->serial, k->arena, &k->tags, &k->n_tags, reterr));
         TRY(row_verify(l->s, stmt, &row_keys, k, reterr));
         key_record_set_name(k, k->name.account, k->name.region, k->name.id);
         if (l->visitor->key != NULL)
             TRY(l->visitor->key(l->visitor->ctx, TAKE(k), reterr));
     }
-    if (materials.more)
-        return row_damaged(l->s, materials.stmt, materials.type, "belongs to no key", reterr);
-    if (tags.more)
-        return row_damaged(l->s, tags.stmt, tags.type, "belongs to no key", reterr);
-    return KMS_OK;
+    TRY(parts_end(l, &materials, reterr));
+    return parts_end(l, &tags, reterr);
 }
 
 static struct bytes text_view(sqlite3_stmt *stmt, int column)
@@ -188,23 +223,110 @@ static enum kms_status load_accounts(struct loading *l, struct kms_error *reterr
     return KMS_OK;
 }
 
+/* The ARN is not stored: it follows from the rest. */
+static void settle_arn(struct identity_record *r)
+{
+    uint8_t    room[IDENTITY_ARN_MAX];
+    struct buf arn = { .ptr = room, .cap = sizeof room, .limit = sizeof room };
+
+    identity_arn_add(&arn, r->kind, r->account, r->path, r->name);
+    r->arn = arena_copy(r->arena, buf_bytes(&arn));
+}
+
+struct identity_parts {
+    struct parts documents, attachments, tags;
+};
+
+static enum kms_status read_identity(struct loading *l, sqlite3_stmt *stmt,
+                                     struct identity_parts *p, struct identity_record *r,
+                                     struct kms_error *reterr)
+{
+    void *attached = NULL;
+
+    TRY(row_read(l->s, stmt, 0, &row_identities, r, r->arena, reterr));
+    TRY(read_documents(l, &p->documents, r->serial, r->arena, &r->documents, &r->n_documents,
+                       reterr));
+    TRY(read_list(l, &p->attachments, r->serial, sizeof r->attached[0], r->arena, &attached,
+                  &r->n_attached, reterr));
+    r->attached = attached;
+    TRY(read_tags(l, &p->tags, r->serial, r->arena, &r->tags, &r->n_tags, reterr));
+    if (r->n_documents > INLINE_MAX || r->n_attached > ATTACHED_MAX)
+        return row_damaged(l->s, stmt, &row_identities, "has too many policies", reterr);
+    TRY(row_verify(l->s, stmt, &row_identities, r, reterr));
+    settle_arn(r);
+    return KMS_OK;
+}
+
+static enum kms_status load_identities(struct loading *l, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_IDENTITIES];
+    CLEANUP(statement_resetp) sqlite3_stmt *documents = l->s->statements[STMT_DOCUMENTS];
+    CLEANUP(statement_resetp) sqlite3_stmt *attachments = l->s->statements[STMT_ATTACHMENTS];
+    CLEANUP(statement_resetp) sqlite3_stmt *tags = l->s->statements[STMT_IDENTITY_TAGS];
+    struct identity_parts                   p = { { documents, &row_documents, false },
+                                                  { attachments, &row_attachments, false },
+                                                  { tags, &row_tags, false } };
+
+    if (l->visitor->identity == NULL && !l->verify)
+        return KMS_OK;
+    TRY(parts_begin(l, &p.documents, reterr));
+    TRY(parts_begin(l, &p.attachments, reterr));
+    TRY(parts_begin(l, &p.tags, reterr));
+    for (bool more = true; more;) {
+        TRY(row_step(l->s, stmt, &more, reterr));
+        if (!more)
+            continue;
+        CLEANUP(identity_record_freep) struct identity_record *r = identity_record_new();
+        if (r == NULL)
+            return no_memory(reterr);
+        TRY(read_identity(l, stmt, &p, r, reterr));
+        if (l->visitor->identity != NULL)
+            TRY(l->visitor->identity(l->visitor->ctx, TAKE(r), reterr));
+    }
+    TRY(parts_end(l, &p.documents, reterr));
+    TRY(parts_end(l, &p.attachments, reterr));
+    return parts_end(l, &p.tags, reterr);
+}
+
+static enum kms_status read_access_key(struct loading *l, sqlite3_stmt *stmt,
+                                       struct parts *policies, struct parts *tags,
+                                       struct access_key_record *k, struct kms_error *reterr)
+{
+    struct session *s = &k->session;
+
+    TRY(row_read(l->s, stmt, 0, &row_access_keys, k, k->arena, reterr));
+    TRY(read_documents(l, policies, k->serial, k->arena, &s->policies, &s->n_policies, reterr));
+    TRY(read_tags(l, tags, k->serial, k->arena, &s->tags, &s->n_tags, reterr));
+    if (s->n_policies > SESSION_POLICIES_MAX)
+        return row_damaged(l->s, stmt, &row_access_keys, "has too many policies", reterr);
+    return row_verify(l->s, stmt, &row_access_keys, k, reterr);
+}
+
 static enum kms_status load_access_keys(struct loading *l, struct kms_error *reterr)
 {
     CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_ACCESS_KEYS];
+    CLEANUP(statement_resetp) sqlite3_stmt *of_policies = l->s->statements[STMT_SESSION_POLICIES];
+    CLEANUP(statement_resetp) sqlite3_stmt *of_tags = l->s->statements[STMT_SESSION_TAGS];
+    struct parts                            policies = { of_policies, &row_documents, false };
+    struct parts                            tags = { of_tags, &row_tags, false };
 
-    for (bool more = l->visitor->access_key != NULL || l->verify; more;) {
-        struct access_key_record row = { 0 };
-        TRY(row_next(l->s, stmt, &row_access_keys, &row, &more, reterr));
-        if (!more || l->visitor->access_key == NULL)
+    if (l->visitor->access_key == NULL && !l->verify)
+        return KMS_OK;
+    TRY(parts_begin(l, &policies, reterr));
+    TRY(parts_begin(l, &tags, reterr));
+    for (bool more = true; more;) {
+        TRY(row_step(l->s, stmt, &more, reterr));
+        if (!more)
             continue;
-        struct access_key_record *k = access_key_new(row.wrapped_secret);
+        CLEANUP(access_key_record_freep) struct access_key_record *k = access_key_record_new();
         if (k == NULL)
             return no_memory(reterr);
-        row.wrapped_secret = k->wrapped_secret;
-        *k = row;
-        TRY(l->visitor->access_key(l->visitor->ctx, k, reterr));
+        TRY(read_access_key(l, stmt, &policies, &tags, k, reterr));
+        if (l->visitor->access_key != NULL)
+            TRY(l->visitor->access_key(l->visitor->ctx, TAKE(k), reterr));
     }
-    return KMS_OK;
+    TRY(parts_end(l, &policies, reterr));
+    return parts_end(l, &tags, reterr);
 }
 
 static enum kms_status load_aliases(struct loading *l, struct kms_error *reterr)
@@ -327,6 +449,7 @@ static enum kms_status load_all(struct loading *l, struct kms_error *reterr)
 {
     TRY(load_domains(l, reterr));
     TRY(load_accounts(l, reterr));
+    TRY(load_identities(l, reterr));
     TRY(load_access_keys(l, reterr));
     TRY(load_keys(l, reterr));
     TRY(load_usages(l, reterr));

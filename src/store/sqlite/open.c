@@ -271,10 +271,12 @@ static enum kms_status check_serials(struct sqlite_store *s, struct kms_error *r
     static const char *const highest[] = {
         "SELECT max(serial) FROM keys",       "SELECT max(serial) FROM aliases",
         "SELECT max(serial) FROM tombstones", "SELECT max(serial) FROM outbox",
+        "SELECT max(serial) FROM identities", "SELECT max(serial) FROM access_keys",
         "SELECT max(serial) FROM grants",
     };
-    const uint64_t last[] = { s->serials.key, s->serials.alias, s->serials.tombstone,
-                              s->serials.outbox, s->serials.grant };
+    const uint64_t last[] = { s->serials.key,    s->serials.alias,    s->serials.tombstone,
+                              s->serials.outbox, s->serials.identity, s->serials.access_key,
+                              s->serials.grant };
 
     for (size_t i = 0; i < ARRAY_LEN(highest); i++) {
         CLEANUP(statement_finalizep) sqlite3_stmt *stmt = NULL;
@@ -297,7 +299,7 @@ static bool meta_is_new(const struct meta_row *m)
     return m->meta.commit == 0 && m->meta.slot_generation[0] == 0 &&
            m->meta.slot_generation[1] == 0 && m->meta.clock_floor == 0 && m->serials.key == 0 &&
            m->serials.alias == 0 && m->serials.tombstone == 0 && m->serials.outbox == 0 &&
-           m->serials.grant == 0;
+           m->serials.identity == 0 && m->serials.access_key == 0 && m->serials.grant == 0;
 }
 
 /* The row has no MAC when the database was created, since there was no key to make it with; then it

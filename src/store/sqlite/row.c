@@ -13,8 +13,6 @@
 #include "base/cleanup.h"
 #include "base/secret.h"
 
-enum { ROW_MAC_FORMAT = 1 };
-
 enum row_mode { ROW_BIND, ROW_READ, ROW_ENCODE };
 
 struct row_io {
@@ -241,6 +239,8 @@ static void meta_columns(struct row_io *io, void *record)
     struct meta_row *m = record;
 
     meta_columns_2(io, record);
+    column_u64(io, &m->serials.identity);
+    column_u64(io, &m->serials.access_key);
     column_u64(io, &m->serials.grant);
 }
 
@@ -267,6 +267,8 @@ static void key_columns(struct row_io *io, void *record)
     column_i64(io, &k->next_rotation);
     column_i64(io, &k->on_demand_start);
     column_u32(io, &k->on_demand_count);
+    if (io->mode != ROW_ENCODE) /* key_parts has it at the end of the MAC's input */
+        column_text(io, &k->principals);
 }
 
 static void material_columns(struct row_io *io, void *record)
@@ -304,6 +306,8 @@ static void key_parts(struct row_io *io, void *record)
     buf_add_u64(io->out, k->n_tags);
     for (size_t i = 0; i < k->n_tags; i++)
         tag_columns(io, &k->tags[i]);
+    if (k->principals.len > 0) /* rows older than this column keep their MACs */
+        buf_add_field(io->out, k->principals);
 }
 
 static void usage_columns(struct row_io *io, void *record)
@@ -376,7 +380,7 @@ static void domain_columns(struct row_io *io, void *record)
     column_blob(io, &d->wrapped);
 }
 
-static void account_columns(struct row_io *io, void *record)
+static void account_columns_2(struct row_io *io, void *record)
 {
     struct account_record *a = record;
 
@@ -384,18 +388,120 @@ static void account_columns(struct row_io *io, void *record)
     column_i64(io, &a->created);
 }
 
-static void access_key_columns(struct row_io *io, void *record)
+static void account_columns(struct row_io *io, void *record)
 {
-    struct access_key_record *k = record;
+    struct account_record *a = record;
 
-    column_chars(io, k->id, sizeof k->id);
-    column_chars(io, k->account, sizeof k->account);
-    column_chars(io, k->principal_arn, sizeof k->principal_arn);
-    column_chars(io, k->principal_id, sizeof k->principal_id);
+    column_chars(io, a->id, sizeof a->id);
+    column_chars(io, a->name, sizeof a->name);
+    column_chars(io, a->organization, sizeof a->organization);
+    column_i64(io, &a->created);
+    column_u64(io, &a->version);
+}
+
+static void document_columns(struct row_io *io, void *record)
+{
+    struct identity_document *d = record;
+
+    column_text(io, &d->name);
+    column_text(io, &d->text);
+    column_i64(io, &d->created);
+    column_bool(io, &d->is_default);
+}
+
+static void attachment_columns(struct row_io *io, void *record)
+{
+    column_text(io, record);
+}
+
+static void identity_columns(struct row_io *io, void *record)
+{
+    struct identity_record *r = record;
+
+    column_u64(io, &r->serial);
+    column_text(io, &r->account);
+    column_enum(io, r->kind, IDENTITY_KIND_COUNT - 1);
+    column_text(io, &r->name);
+    column_text(io, &r->unique_id);
+    column_u64(io, &r->version);
+    column_text(io, &r->path);
+    column_text(io, &r->description);
+    column_i64(io, &r->created);
+    column_i64(io, &r->updated);
+    column_text(io, &r->trust);
+    column_text(io, &r->trust_principals);
+    column_u32(io, &r->max_session_s);
+    column_text(io, &r->boundary);
+    column_u32(io, &r->last_version);
+}
+
+static void encode_documents(struct row_io *io, struct identity_document *list, size_t n)
+{
+    buf_add_u64(io->out, n);
+    for (size_t i = 0; i < n; i++)
+        document_columns(io, &list[i]);
+}
+
+static void encode_tags(struct row_io *io, struct key_tag *list, size_t n)
+{
+    buf_add_u64(io->out, n);
+    for (size_t i = 0; i < n; i++)
+        tag_columns(io, &list[i]);
+}
+
+static void identity_parts(struct row_io *io, void *record)
+{
+    struct identity_record *r = record;
+
+    encode_documents(io, r->documents, r->n_documents);
+    buf_add_u64(io->out, r->n_attached);
+    for (size_t i = 0; i < r->n_attached; i++)
+        attachment_columns(io, &r->attached[i]);
+    encode_tags(io, r->tags, r->n_tags);
+}
+
+static void access_key_columns_2(struct row_io *io, void *record)
+{
+    struct access_key_2 *k = record;
+
+    column_text(io, &k->id);
+    column_text(io, &k->account);
+    column_text(io, &k->principal_arn);
+    column_text(io, &k->principal_id);
     column_bool(io, &k->active);
     column_i64(io, &k->created);
     column_u64(io, &k->version);
     column_blob(io, &k->wrapped_secret);
+}
+
+static void access_key_columns(struct row_io *io, void *record)
+{
+    struct access_key_record *k = record;
+    struct session           *s = &k->session;
+
+    column_u64(io, &k->serial);
+    column_text(io, &k->id);
+    column_text(io, &k->account);
+    column_text(io, &k->principal_id);
+    column_u64(io, &k->version);
+    column_bool(io, &k->root);
+    column_bool(io, &k->active);
+    column_i64(io, &k->created);
+    column_blob(io, &k->wrapped_secret);
+    column_enum(io, s->kind, SESSION_ROOT);
+    column_text(io, &s->name);
+    column_i64(io, &s->expires);
+    column_fixed(io, s->token_hash, sizeof s->token_hash);
+    column_text(io, &s->source_identity);
+    column_text(io, &s->provider);
+}
+
+static void access_key_parts(struct row_io *io, void *record)
+{
+    struct access_key_record *k = record;
+
+    encode_documents(io, k->session.policies, k->session.n_policies);
+    encode_tags(io, k->session.tags, k->session.n_tags);
 }
 
 static void tombstone_columns(struct row_io *io, void *record)
@@ -421,21 +527,27 @@ static void outbox_columns(struct row_io *io, void *record)
     column_text(io, &o->event);
 }
 
-const struct row_type row_meta = { "meta", 1, 1, meta_columns, NULL };
-const struct row_type row_meta_2 = { "meta", 1, 1, meta_columns_2, NULL };
-const struct row_type row_keys = { "keys", 0, 4, key_columns, key_parts };
-const struct row_type row_materials = { "materials", 0, 2, material_columns, NULL };
-const struct row_type row_tags = { "tags", 0, 2, tag_columns, NULL };
+const struct row_type row_meta = { "meta", 1, 1, meta_columns, NULL, 2 };
+const struct row_type row_meta_2 = { "meta", 1, 1, meta_columns_2, NULL, 1 };
+const struct row_type row_keys = { "keys", 0, 4, key_columns, key_parts, 1 };
+const struct row_type row_materials = { "materials", 0, 2, material_columns, NULL, 1 };
+const struct row_type row_tags = { "tags", 0, 2, tag_columns, NULL, 1 };
 /* read behind the three columns that name the key */
-const struct row_type row_usages = { "key_usage", 3, 1, usage_columns, NULL };
-const struct row_type row_aliases = { "aliases", 0, 4, alias_columns, NULL };
-const struct row_type row_import_keys = { "import_keys", 1, 3, import_key_columns, NULL };
-const struct row_type row_grants = { "grants", 0, 5, grant_columns, NULL };
-const struct row_type row_domains = { "domain_keys", 0, 3, domain_columns, NULL };
-const struct row_type row_accounts = { "accounts", 0, 1, account_columns, NULL };
-const struct row_type row_access_keys = { "access_keys", 0, 1, access_key_columns, NULL };
-const struct row_type row_tombstones = { "tombstones", 0, 2, tombstone_columns, NULL };
-const struct row_type row_outbox = { "outbox", 0, 1, outbox_columns, NULL };
+const struct row_type row_usages = { "key_usage", 3, 1, usage_columns, NULL, 1 };
+const struct row_type row_aliases = { "aliases", 0, 4, alias_columns, NULL, 1 };
+const struct row_type row_import_keys = { "import_keys", 1, 3, import_key_columns, NULL, 1 };
+const struct row_type row_grants = { "grants", 0, 5, grant_columns, NULL, 1 };
+const struct row_type row_domains = { "domain_keys", 0, 3, domain_columns, NULL, 1 };
+const struct row_type row_accounts = { "accounts", 0, 1, account_columns, NULL, 2 };
+const struct row_type row_accounts_2 = { "accounts", 0, 1, account_columns_2, NULL, 1 };
+const struct row_type row_identities = { "identities", 0, 5, identity_columns, identity_parts, 1 };
+const struct row_type row_documents = { "documents", 0, 2, document_columns, NULL, 1 };
+const struct row_type row_attachments = { "attachments", 0, 2, attachment_columns, NULL, 1 };
+const struct row_type row_access_keys = { "access_keys",    0, 2, access_key_columns,
+                                          access_key_parts, 2 };
+const struct row_type row_access_keys_2 = { "access_keys", 0, 1, access_key_columns_2, NULL, 1 };
+const struct row_type row_tombstones = { "tombstones", 0, 2, tombstone_columns, NULL, 1 };
+const struct row_type row_outbox = { "outbox", 0, 1, outbox_columns, NULL, 1 };
 
 /* --- what the other files call ---------------------------------------------------------------- */
 
@@ -446,7 +558,7 @@ enum kms_status row_mac(struct sqlite_store *s, const struct row_type *type, voi
 
     buf_reset(&s->mac_input);
     buf_add_field(&s->mac_input, bytes_str(type->table));
-    buf_add_u64(&s->mac_input, ROW_MAC_FORMAT);
+    buf_add_u64(&s->mac_input, type->revision);
     type->columns(&io, record);
     if (type->parts != NULL)
         type->parts(&io, record);

@@ -217,71 +217,10 @@ static enum kms_status track_from_now(struct sqlite_store *s, struct kms_error *
     return KMS_OK;
 }
 
-/* Grants refer to their key by its name, as aliases do. The second index is what refuses a second
- * grant with the same name and all the rest alike: two requests at once cannot both make one. */
-static const char schema_3[] =
-    "ALTER TABLE meta ADD COLUMN last_grant INTEGER NOT NULL DEFAULT 0;"
-
-    "CREATE TABLE grants ("
-    " serial INTEGER PRIMARY KEY,"
-    " account TEXT NOT NULL,"
-    " region TEXT NOT NULL,"
-    " key_id TEXT NOT NULL,"
-    " id TEXT NOT NULL UNIQUE,"
-    " name TEXT NOT NULL,"
-    " created INTEGER NOT NULL,"
-    " grantee TEXT NOT NULL,"
-    " grantee_is_service INTEGER NOT NULL,"
-    " retiring TEXT NOT NULL,"
-    " retiring_is_service INTEGER NOT NULL,"
-    " issuing_account TEXT NOT NULL,"
-    " operations INTEGER NOT NULL,"
-    " constraint_kind INTEGER NOT NULL,"
-    " pairs BLOB NOT NULL,"
-    " source_arn TEXT NOT NULL,"
-    " mac BLOB NOT NULL,"
-    " FOREIGN KEY (account, region, key_id) REFERENCES keys (account, region, key_id)"
-    "  ON DELETE CASCADE"
-    ") STRICT;"
-    "CREATE INDEX grants_by_key ON grants (account, region, key_id);"
-    "CREATE UNIQUE INDEX grants_named ON grants (name, account, region, key_id, grantee,"
-    " grantee_is_service, retiring, retiring_is_service, issuing_account, operations,"
-    " constraint_kind, pairs, source_arn) WHERE name <> '';";
-
-/* The row of meta counts more than it did: its MAC is made anew, after the old one was checked. */
-static enum kms_status sign_meta_again(struct sqlite_store *s, struct kms_error *reterr)
-{
-    CLEANUP(statement_finalizep) sqlite3_stmt *get = NULL;
-    CLEANUP(statement_finalizep) sqlite3_stmt *put = NULL;
-    struct meta_row                            m = { 0 };
-    uint8_t                                    mac[ROW_MAC_LEN];
-    bool                                       found = false;
-
-    int rc = sqlite3_prepare_v2(s->db,
-                                "SELECT instance_id, commits, slot_generation_erasable,"
-                                " slot_generation_durable, clock_floor, last_key, last_alias,"
-                                " last_tombstone, last_outbox, mac FROM meta"
-                                " WHERE mac IS NOT NULL", /* NULL: nobody has written to it yet */
-                                -1, &get, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, "UPDATE meta SET mac = ?1", -1, &put, NULL);
-    if (rc != SQLITE_OK)
-        return database_fail(s->db, s->path, rc, "migrate", reterr);
-    TRY(row_next(s, get, &row_meta_2, &m, &found, reterr));
-    if (!found)
-        return KMS_OK;
-    (void)sqlite3_reset(get);
-    TRY(row_mac(s, &row_meta, &m, mac, reterr));
-    rc = sqlite3_bind_blob(put, 1, mac, sizeof mac, SQLITE_STATIC);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(put);
-    return rc == SQLITE_DONE ? KMS_OK : database_fail(s->db, s->path, rc, "migrate", reterr);
-}
-
 const struct schema_step schema_steps[] = {
     { schema_1, NULL },
     { schema_2, track_from_now },
-    { schema_3, sign_meta_again },
+    { schema_3, schema_3_convert },
 };
 const unsigned schema_newest = ARRAY_LEN(schema_steps);
 

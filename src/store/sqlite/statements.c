@@ -8,14 +8,15 @@
  * numbers (from 1). Materials and tags: key and position come first. */
 #define META_COLUMNS                                                                               \
     "instance_id, commits, slot_generation_erasable, slot_generation_durable, clock_floor,"        \
-    " last_key, last_alias, last_tombstone, last_outbox, last_grant, mac"
+    " last_key, last_alias, last_tombstone, last_outbox, last_identity, last_access_key,"           \
+    " last_grant, mac"
 #define KEY_BODY                                                                                   \
     "version, spec, usage, origin, multi_region, primary_region, created, state, deletion_date,"   \
     " pending_window_days, description, policy, rotation_enabled, rotation_period_days,"           \
-    " next_rotation, on_demand_start, on_demand_count, mac"
+    " next_rotation, on_demand_start, on_demand_count, principals, mac"
 #define KEY_COLUMNS "serial, account, region, key_id, " KEY_BODY
 #define KEY_BODY_VALUES                                                                            \
-    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22"
+    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23"
 #define MATERIAL_BODY                                                                              \
     "id, check_tag, role, present, expiration, valid_to, description, rotation_date,"              \
     " rotation_type, created, wrapped, domain_version, slot, slot_generation, slot_class"
@@ -31,8 +32,24 @@
     "serial, account, region, key_id, id, name, created, grantee, grantee_is_service, retiring,"   \
     " retiring_is_service, issuing_account, operations, constraint_kind, pairs, source_arn, mac"
 #define DOMAIN_COLUMNS "account, region, version, wrapped, mac"
-#define ACCESS_KEY_COLUMNS                                                                         \
-    "id, account, principal_arn, principal_id, active, created, version, wrapped_secret, mac"
+#define ACCOUNT_BODY "name, organization, created, version, mac"
+#define IDENTITY_BODY                                                                              \
+    "version, path, description, created, updated, trust, trust_principals, max_session_s,"        \
+    " boundary, last_version, mac"
+#define IDENTITY_COLUMNS     "serial, account, kind, name, unique_id, " IDENTITY_BODY
+#define IDENTITY_BODY_VALUES "?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16"
+#define DOCUMENT_BODY        "name, text, created, is_default"
+#define ACCESS_KEY_BODY                                                                            \
+    "version, root, active, created, wrapped_secret, session, session_name, expires, token_hash,"  \
+    " source_identity, provider, mac"
+#define ACCESS_KEY_COLUMNS     "serial, id, account, principal_id, " ACCESS_KEY_BODY
+#define ACCESS_KEY_BODY_VALUES "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16"
+/* a part number of a record: put in its place, and those behind the last one taken away */
+#define PART_PUT(table, owner, body, values)                                                       \
+    "INSERT INTO " table " (" owner ", position, " body ") VALUES (?1, ?2, " values ")"            \
+    " ON CONFLICT (" owner ", position) DO UPDATE SET (" body ") = (" values ")"                   \
+    " WHERE (" body ") IS NOT (" values ")"
+#define PARTS_TRIM(table, owner) "DELETE FROM " table " WHERE " owner " = ?1 AND position >= ?2"
 #define TOMBSTONE_COLUMNS                                                                          \
     "serial, key_arn, material, slot, slot_generation, slot_class, at, reason, erased, mac"
 
@@ -46,7 +63,7 @@ const char *const statement_sql[STMT_COUNT] = {
 
     [STMT_META] = "SELECT " META_COLUMNS " FROM meta WHERE id = 1",
     [STMT_META_UPDATE] = "UPDATE meta SET (" META_COLUMNS ") ="
-                         " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) WHERE id = 1",
+                         " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) WHERE id = 1",
 
     [STMT_KEYS] = "SELECT " KEY_COLUMNS " FROM keys ORDER BY serial",
     [STMT_KEY_INSERT] = "INSERT INTO keys (" KEY_COLUMNS ") VALUES"
@@ -103,12 +120,50 @@ const char *const statement_sql[STMT_COUNT] = {
     [STMT_DOMAIN_INSERT] = "INSERT INTO domain_keys (" DOMAIN_COLUMNS ") VALUES"
                            " (?1, ?2, ?3, ?4, ?5)",
 
-    [STMT_ACCOUNTS] = "SELECT id, created, mac FROM accounts ORDER BY id",
-    [STMT_ACCOUNT_INSERT] = "INSERT INTO accounts (id, created, mac) VALUES (?1, ?2, ?3)",
+    [STMT_ACCOUNTS] = "SELECT id, " ACCOUNT_BODY " FROM accounts ORDER BY created, id",
+    [STMT_ACCOUNT_INSERT] = "INSERT INTO accounts (id, " ACCOUNT_BODY ") VALUES"
+                            " (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_ACCOUNT_UPDATE] = "UPDATE accounts SET (" ACCOUNT_BODY ") = (?2, ?3, ?4, ?5, ?6)"
+                            " WHERE id = ?1 AND version = ?5 - 1",
 
-    [STMT_ACCESS_KEYS] = "SELECT " ACCESS_KEY_COLUMNS " FROM access_keys ORDER BY id",
+    [STMT_IDENTITIES] = "SELECT " IDENTITY_COLUMNS " FROM identities ORDER BY serial",
+    [STMT_IDENTITY_INSERT] = "INSERT INTO identities (" IDENTITY_COLUMNS ") VALUES"
+                             " (?1, ?2, ?3, ?4, ?5, " IDENTITY_BODY_VALUES ")",
+    [STMT_IDENTITY_UPDATE] = "UPDATE identities SET (" IDENTITY_BODY ") = (" IDENTITY_BODY_VALUES
+                             ") WHERE serial = ?1 AND account = ?2 AND kind = ?3 AND name = ?4"
+                             " AND unique_id = ?5 AND version = ?6 - 1",
+    [STMT_IDENTITY_DELETE] = "DELETE FROM identities WHERE unique_id = ?1 AND version = ?2",
+    [STMT_DOCUMENTS] = "SELECT identity, position, " DOCUMENT_BODY " FROM documents"
+                       " ORDER BY identity, position",
+    [STMT_DOCUMENT_PUT] = PART_PUT("documents", "identity", DOCUMENT_BODY, "?3, ?4, ?5, ?6"),
+    [STMT_DOCUMENTS_TRIM] = PARTS_TRIM("documents", "identity"),
+    /* a list of one column is no row value */
+    [STMT_ATTACHMENTS] = "SELECT identity, position, arn FROM attachments"
+                         " ORDER BY identity, position",
+    [STMT_ATTACHMENT_PUT] = "INSERT INTO attachments (identity, position, arn) VALUES (?1, ?2, ?3)"
+                            " ON CONFLICT (identity, position) DO UPDATE SET arn = ?3"
+                            " WHERE arn IS NOT ?3",
+    [STMT_ATTACHMENTS_TRIM] = PARTS_TRIM("attachments", "identity"),
+    [STMT_IDENTITY_TAGS] = "SELECT identity, position, name, value FROM identity_tags"
+                           " ORDER BY identity, position",
+    [STMT_IDENTITY_TAG_PUT] = PART_PUT("identity_tags", "identity", "name, value", "?3, ?4"),
+    [STMT_IDENTITY_TAGS_TRIM] = PARTS_TRIM("identity_tags", "identity"),
+
+    [STMT_ACCESS_KEYS] = "SELECT " ACCESS_KEY_COLUMNS " FROM access_keys ORDER BY serial",
     [STMT_ACCESS_KEY_INSERT] = "INSERT INTO access_keys (" ACCESS_KEY_COLUMNS ") VALUES"
-                               " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                               " (?1, ?2, ?3, ?4, " ACCESS_KEY_BODY_VALUES ")",
+    [STMT_ACCESS_KEY_UPDATE] = "UPDATE access_keys SET (" ACCESS_KEY_BODY
+                               ") = (" ACCESS_KEY_BODY_VALUES ") WHERE serial = ?1 AND id = ?2"
+                               " AND account = ?3 AND principal_id = ?4 AND version = ?5 - 1",
+    [STMT_ACCESS_KEY_DELETE] = "DELETE FROM access_keys WHERE id = ?1 AND version = ?2",
+    /* a session's never change */
+    [STMT_SESSION_POLICIES] = "SELECT access_key, position, " DOCUMENT_BODY
+                              " FROM session_policies ORDER BY access_key, position",
+    [STMT_SESSION_POLICY_PUT] = PART_PUT("session_policies", "access_key", DOCUMENT_BODY,
+                                         "?3, ?4, ?5, ?6"),
+    [STMT_SESSION_TAGS] = "SELECT access_key, position, name, value FROM session_tags"
+                          " ORDER BY access_key, position",
+    [STMT_SESSION_TAG_PUT] = PART_PUT("session_tags", "access_key", "name, value", "?3, ?4"),
 
     /* two index walks; without UNION the whole table would be read */
     [STMT_TOMBSTONES] = "SELECT " TOMBSTONE_COLUMNS " FROM tombstones WHERE serial IN"

@@ -122,7 +122,6 @@ static void test_names_that_nothing_has(void **state)
     assert_null(directory_key(w->d, too_long, EAST, BYTES_LIT("x")));
     assert_null(directory_alias(w->d, ACCOUNT, EAST, too_long));
     assert_null(directory_alias(w->d, ACCOUNT, EAST, none));
-    assert_null(directory_access_key(w->d, too_long));
     assert_int_equal(directory_list_keys(w->d, ACCOUNT, too_long, 0, NULL, 0), 0);
     assert_int_equal(directory_alias_count(w->d, none, none, none), 0);
 }
@@ -306,29 +305,6 @@ static void test_materials(void **state)
     assert_int_equal(owner(w, WEST, 'D'), 2);
 }
 
-static void put_access_key(struct world *w, const char *id, bool active)
-{
-    struct access_key_record *k = access_key_record_new(BYTES_LIT("wrapped"));
-
-    (void)snprintf(k->id, sizeof k->id, "%s", id);
-    k->active = active;
-    directory_put_access_key(w->d, k);
-}
-
-static void test_access_keys(void **state)
-{
-    struct world *w = *state;
-
-    put_access_key(w, "test", true);
-    put_access_key(w, "test2", true);
-    put_access_key(w, "test", false);
-    settle(w);
-    assert_false(directory_access_key(w->d, BYTES_LIT("test"))->active);
-    assert_true(directory_access_key(w->d, BYTES_LIT("test2"))->active);
-    assert_null(directory_access_key(w->d, BYTES_LIT("tes")));
-    assert_int_equal(directory_counts(w->d).access_keys, 2);
-}
-
 static void count_import_key(const struct import_key_record *k, void *ctx)
 {
     (void)k;
@@ -409,7 +385,6 @@ static void test_everything(void **state)
         (void)snprintf(name, sizeof name, "alias/%llu", (unsigned long long)i);
         put_alias(w, name, i * 4, i); /* the last ones of no key */
     }
-    put_access_key(w, "test", true);
     directory_put_import_key(w->d, import_key_record_new());
     directory_each_key(w->d, add_serial, &sum);
     assert_true(sum == 300 * 301 / 2);
@@ -417,7 +392,7 @@ static void test_everything(void **state)
     directory_clear(w->d);
     settle(w);
     struct directory_counts counts = directory_counts(w->d);
-    assert_int_equal(counts.keys + counts.aliases + counts.access_keys + counts.import_keys, 0);
+    assert_int_equal(counts.keys + counts.aliases + counts.import_keys, 0);
     assert_int_equal(owner(w, EAST, 'B'), 0);
     assert_null(find(w, EAST, 3));
     assert_int_equal(directory_alias_count(w->d, ACCOUNT, EAST, none), 0);
@@ -521,7 +496,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_aliases_go_with_their_key, begin, end),
         cmocka_unit_test_setup_teardown(test_alias_of_no_key, begin, end),
         cmocka_unit_test_setup_teardown(test_materials, begin, end),
-        cmocka_unit_test_setup_teardown(test_access_keys, begin, end),
         cmocka_unit_test_setup_teardown(test_import_keys, begin, end),
         cmocka_unit_test_setup_teardown(test_import_keys_of_a_key, begin, end),
         cmocka_unit_test_setup_teardown(test_everything, begin, end),

@@ -199,17 +199,6 @@ static void test_other_records(void **state)
     assert_non_null(k);
     k->sealed.wrapped = arena_copy(k->arena, BYTES_LIT("x"));
     import_key_record_free(k);
-
-    char                      secret[] = "wrapped";
-    struct access_key_record *a = access_key_record_new(bytes_str(secret));
-    assert_non_null(a);
-    secret[0] = 'X';
-    assert_true(bytes_eq_str(a->wrapped_secret, "wrapped"));
-    assert_int_equal(a->id[0], 0);
-    free(a);
-    a = access_key_record_new((struct bytes){ NULL, 0 });
-    assert_int_equal(a->wrapped_secret.len, 0);
-    free(a);
 }
 
 int main(void)

@@ -88,7 +88,13 @@ static void publish(struct world *w, struct row *row)
     case ROW_IMPORT_KEY_INSERT:
     case ROW_IMPORT_KEY_DELETE:
     case ROW_ACCOUNT_INSERT:
+    case ROW_ACCOUNT_UPDATE:
+    case ROW_IDENTITY_INSERT:
+    case ROW_IDENTITY_UPDATE:
+    case ROW_IDENTITY_DELETE:
     case ROW_ACCESS_KEY_INSERT:
+    case ROW_ACCESS_KEY_UPDATE:
+    case ROW_ACCESS_KEY_DELETE:
     case ROW_TOMBSTONE_INSERT:
     case ROW_TOMBSTONE_ERASED:  fail_msg("no operation under test makes rows of kind %d", row->kind);
     }

@@ -255,6 +255,12 @@ static enum kms_status keep_account(void *ctx, struct account_record *a, struct 
     return keep(&((struct loaded *)ctx)->accounts, a);
 }
 
+static enum kms_status keep_identity(void *ctx, struct identity_record *r, struct kms_error *reterr)
+{
+    (void)reterr;
+    return keep(&((struct loaded *)ctx)->identities, r);
+}
+
 static enum kms_status keep_access_key(void *ctx, struct access_key_record *k,
                                        struct kms_error *reterr)
 {
@@ -292,6 +298,7 @@ static const struct store_visitor keep_all = {
     .grant = keep_grant,
     .domain = keep_domain,
     .account = keep_account,
+    .identity = keep_identity,
     .access_key = keep_access_key,
     .tombstone = keep_tombstone,
     .outbox = keep_event,
@@ -328,7 +335,12 @@ void loaded_release(struct loaded *l)
     release_list(&l->aliases);
     release_list(&l->domains);
     release_list(&l->accounts);
-    release_list(&l->access_keys);
+    for (size_t i = 0; i < l->identities.n; i++)
+        identity_record_free(l->identities.at[i]);
+    free(l->identities.at);
+    for (size_t i = 0; i < l->access_keys.n; i++)
+        access_key_record_free(l->access_keys.at[i]);
+    free(l->access_keys.at);
     release_list(&l->tombstones);
     release_list(&l->events);
 }

@@ -69,7 +69,10 @@ struct grant_record *random_grant(struct fixture *f, const struct key_record *ke
 struct tombstone *random_tombstone(struct fixture *f);
 struct domain_key_record *random_domain(struct fixture *f);
 struct account_record *random_account(struct fixture *f);
-struct access_key_record *random_access_key(struct fixture *f);
+struct identity_record *random_identity(struct fixture *f, const struct account_record *account);
+struct access_key_record *random_access_key(struct fixture              *f,
+                                            const struct account_record *account);
+void random_identity_edit(struct fixture *f, struct identity_record *r);
 /* New random values in everything that an update may change, version + 1. */
 void random_edit(struct fixture *f, struct key_record *k);
 
@@ -81,6 +84,8 @@ void assert_import_keys_equal(const struct import_key_record *a, const struct im
 void assert_grants_equal(const struct grant_record *a, const struct grant_record *b);
 void assert_tombstones_equal(const struct tombstone *a, const struct tombstone *b);
 void assert_domains_equal(const struct domain_key_record *a, const struct domain_key_record *b);
+void assert_accounts_equal(const struct account_record *a, const struct account_record *b);
+void assert_identities_equal(const struct identity_record *a, const struct identity_record *b);
 void assert_access_keys_equal(const struct access_key_record *a, const struct access_key_record *b);
 
 /* --- in and out ------------------------------------------------------------------------------- */
@@ -103,9 +108,8 @@ struct loaded_usage {
     char                    arn[KEY_ARN_MAX + 1]; /* of the key that it came with */
 };
 struct loaded {
-    struct list keys, usages, aliases, import_keys, domains, accounts, access_keys, tombstones;
-    struct list grants;
-    struct list events;
+    struct list keys, usages, aliases, import_keys, domains, accounts, identities, access_keys;
+    struct list grants, tombstones, events;
     uint64_t    last_event;
 };
 /* Loads everything; asserts. */

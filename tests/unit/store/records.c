@@ -100,6 +100,7 @@ static void random_life(struct fixture *f, struct key_record *k)
     k->pending_window_days = some_u32(f);
     k->description = some_bytes(f, k->arena, 200);
     k->policy = some_bytes(f, k->arena, random_below(f, 5) == 0 ? 32768 : 900);
+    k->principals = some_bytes(f, k->arena, 300);
     k->rotation_enabled = some_bool(f);
     k->rotation_period_days = some_u32(f);
     k->next_rotation = (int64_t)some_u64(f);
@@ -275,26 +276,111 @@ struct account_record *random_account(struct fixture *f)
 
     assert_non_null(a);
     digits(f, a->id, ACCOUNT_LEN);
+    digits(f, a->name, random_below(f, sizeof a->name));
+    digits(f, a->organization, random_below(f, sizeof a->organization));
     a->created = (int64_t)some_u64(f);
+    a->version = 1;
     return a;
 }
 
-struct access_key_record *random_access_key(struct fixture *f)
+static struct bytes some_digits(struct fixture *f, struct arena *arena, size_t min, size_t max)
 {
-    uint8_t wrapped[100];
+    char   text[IDENTITY_PATH_MAX];
+    size_t len = min + random_below(f, max - min + 1);
 
-    random_fill(f, wrapped, sizeof wrapped);
-    struct access_key_record *k = access_key_new(
-        bytes_of(wrapped, random_below(f, sizeof wrapped)));
+    digits(f, text, len);
+    return arena_copy(arena, bytes_of(text, len));
+}
+
+static void random_documents(struct fixture *f, struct arena *arena, struct identity_document **ret,
+                             size_t *n, size_t max)
+{
+    *n = random_below(f, max + 1);
+    *ret = arena_alloc(arena, (*n + 1) * sizeof **ret);
+    for (size_t i = 0; i < *n; i++)
+        (*ret)[i] = (struct identity_document){ .name = some_bytes(f, arena, 128),
+                                                .text = some_bytes(f, arena, 6000),
+                                                .created = (int64_t)some_u64(f),
+                                                .is_default = some_bool(f) };
+}
+
+static void random_tag_list(struct fixture *f, struct arena *arena, struct key_tag **ret, size_t *n)
+{
+    *n = random_below(f, 6);
+    *ret = arena_alloc(arena, (*n + 1) * sizeof **ret);
+    for (size_t i = 0; i < *n; i++)
+        (*ret)[i] = (struct key_tag){ some_bytes(f, arena, 128), some_bytes(f, arena, 256) };
+}
+
+/* Everything that an update may change. */
+static void random_identity_body(struct fixture *f, struct identity_record *r)
+{
+    r->path = some_digits(f, r->arena, 1, IDENTITY_PATH_MAX); /* the ARN is made of it */
+    r->description = some_bytes(f, r->arena, 200);
+    r->created = (int64_t)some_u64(f);
+    r->updated = (int64_t)some_u64(f);
+    r->trust = some_bytes(f, r->arena, 2000);
+    r->trust_principals = some_bytes(f, r->arena, 300);
+    r->max_session_s = some_u32(f);
+    r->boundary = some_bytes(f, r->arena, 100);
+    r->last_version = some_u32(f);
+    random_documents(f, r->arena, &r->documents, &r->n_documents,
+                     random_below(f, 4) == 0 ? INLINE_MAX : 3);
+    r->n_attached = random_below(f, ATTACHED_MAX + 1);
+    r->attached = arena_alloc(r->arena, (r->n_attached + 1) * sizeof r->attached[0]);
+    for (size_t i = 0; i < r->n_attached; i++)
+        r->attached[i] = some_bytes(f, r->arena, 100);
+    random_tag_list(f, r->arena, &r->tags, &r->n_tags);
+    uint8_t    room[IDENTITY_ARN_MAX];
+    struct buf arn = { .ptr = room, .cap = sizeof room, .limit = sizeof room };
+    identity_arn_add(&arn, r->kind, r->account, r->path, r->name);
+    r->arn = arena_copy(r->arena, buf_bytes(&arn));
+}
+
+struct identity_record *random_identity(struct fixture *f, const struct account_record *account)
+{
+    struct identity_record *r = identity_record_new();
+
+    assert_non_null(r);
+    r->kind = (enum identity_kind)random_below(f, IDENTITY_KIND_COUNT);
+    r->account = arena_copy(r->arena, bytes_str(account->id));
+    r->name = some_digits(f, r->arena, 20, IDENTITY_NAME_MAX);
+    r->unique_id = some_digits(f, r->arena, 20, UNIQUE_ID_MAX);
+    r->version = 1;
+    random_identity_body(f, r);
+    return r;
+}
+
+void random_identity_edit(struct fixture *f, struct identity_record *r)
+{
+    r->version++;
+    random_identity_body(f, r);
+}
+
+struct access_key_record *random_access_key(struct fixture *f, const struct account_record *account)
+{
+    struct access_key_record *k = access_key_record_new();
+    struct session           *s = &k->session;
 
     assert_non_null(k);
-    digits(f, k->id, 20 + random_below(f, sizeof k->id - 20));
-    digits(f, k->account, ACCOUNT_LEN);
-    digits(f, k->principal_arn, random_below(f, sizeof k->principal_arn));
-    digits(f, k->principal_id, random_below(f, sizeof k->principal_id));
+    k->id = some_digits(f, k->arena, 20, 128);
+    k->account = arena_copy(k->arena, bytes_str(account->id));
+    k->principal_id = some_digits(f, k->arena, 12, UNIQUE_ID_MAX);
+    k->root = some_bool(f);
     k->active = some_bool(f);
     k->created = (int64_t)some_u64(f);
-    k->version = some_u64(f);
+    k->version = 1;
+    k->wrapped_secret = some_bytes(f, k->arena, 100);
+    s->kind = (enum session_kind)random_below(f, SESSION_ROOT + 1);
+    if (s->kind == SESSION_NONE)
+        return k;
+    s->name = some_bytes(f, k->arena, SESSION_NAME_MAX);
+    s->expires = (int64_t)some_u64(f);
+    random_fill(f, s->token_hash, sizeof s->token_hash);
+    s->source_identity = some_bytes(f, k->arena, 64);
+    s->provider = some_bytes(f, k->arena, 200);
+    random_documents(f, k->arena, &s->policies, &s->n_policies, SESSION_POLICIES_MAX);
+    random_tag_list(f, k->arena, &s->tags, &s->n_tags);
     return k;
 }
 
@@ -355,6 +441,7 @@ void assert_keys_equal(const struct key_record *a, const struct key_record *b)
     assert_int_equal(a->pending_window_days, b->pending_window_days);
     same_bytes(a->description, b->description);
     same_bytes(a->policy, b->policy);
+    same_bytes(a->principals, b->principals);
     assert_int_equal(a->n_materials, b->n_materials);
     for (size_t i = 0; i < a->n_materials; i++)
         same_material(&a->materials[i], &b->materials[i]);
@@ -436,14 +523,81 @@ void assert_domains_equal(const struct domain_key_record *a, const struct domain
     same_bytes(a->wrapped, b->wrapped);
 }
 
-void assert_access_keys_equal(const struct access_key_record *a, const struct access_key_record *b)
+static void same_documents(const struct identity_document *a, size_t n_a,
+                           const struct identity_document *b, size_t n_b)
+{
+    assert_int_equal(n_a, n_b);
+    for (size_t i = 0; i < n_a; i++) {
+        same_bytes(a[i].name, b[i].name);
+        same_bytes(a[i].text, b[i].text);
+        assert_true(a[i].created == b[i].created);
+        assert_int_equal(a[i].is_default, b[i].is_default);
+    }
+}
+
+static void same_tags(const struct key_tag *a, size_t n_a, const struct key_tag *b, size_t n_b)
+{
+    assert_int_equal(n_a, n_b);
+    for (size_t i = 0; i < n_a; i++) {
+        same_bytes(a[i].key, b[i].key);
+        same_bytes(a[i].value, b[i].value);
+    }
+}
+
+void assert_accounts_equal(const struct account_record *a, const struct account_record *b)
 {
     assert_string_equal(a->id, b->id);
-    assert_string_equal(a->account, b->account);
-    assert_string_equal(a->principal_arn, b->principal_arn);
-    assert_string_equal(a->principal_id, b->principal_id);
-    assert_int_equal(a->active, b->active);
+    assert_string_equal(a->name, b->name);
+    assert_string_equal(a->organization, b->organization);
     assert_true(a->created == b->created);
     assert_true(a->version == b->version);
+}
+
+void assert_identities_equal(const struct identity_record *a, const struct identity_record *b)
+{
+    assert_int_equal(a->kind, b->kind);
+    same_bytes(a->account, b->account);
+    same_bytes(a->path, b->path);
+    same_bytes(a->name, b->name);
+    same_bytes(a->arn, b->arn);
+    same_bytes(a->unique_id, b->unique_id);
+    same_bytes(a->description, b->description);
+    assert_true(a->created == b->created);
+    assert_true(a->updated == b->updated);
+    assert_true(a->serial == b->serial);
+    assert_true(a->version == b->version);
+    same_bytes(a->trust, b->trust);
+    same_bytes(a->trust_principals, b->trust_principals);
+    assert_int_equal(a->max_session_s, b->max_session_s);
+    same_bytes(a->boundary, b->boundary);
+    assert_int_equal(a->last_version, b->last_version);
+    same_documents(a->documents, a->n_documents, b->documents, b->n_documents);
+    assert_int_equal(a->n_attached, b->n_attached);
+    for (size_t i = 0; i < a->n_attached; i++)
+        same_bytes(a->attached[i], b->attached[i]);
+    same_tags(a->tags, a->n_tags, b->tags, b->n_tags);
+}
+
+void assert_access_keys_equal(const struct access_key_record *a, const struct access_key_record *b)
+{
+    const struct session *x = &a->session;
+    const struct session *y = &b->session;
+
+    same_bytes(a->id, b->id);
+    same_bytes(a->account, b->account);
+    same_bytes(a->principal_id, b->principal_id);
+    assert_int_equal(a->root, b->root);
+    assert_int_equal(a->active, b->active);
+    assert_true(a->created == b->created);
+    assert_true(a->serial == b->serial);
+    assert_true(a->version == b->version);
     same_bytes(a->wrapped_secret, b->wrapped_secret);
+    assert_int_equal(x->kind, y->kind);
+    same_bytes(x->name, y->name);
+    assert_true(x->expires == y->expires);
+    assert_memory_equal(x->token_hash, y->token_hash, sizeof x->token_hash);
+    same_bytes(x->source_identity, y->source_identity);
+    same_bytes(x->provider, y->provider);
+    same_documents(x->policies, x->n_policies, y->policies, y->n_policies);
+    same_tags(x->tags, x->n_tags, y->tags, y->n_tags);
 }

@@ -204,29 +204,142 @@ static void test_alias_conditions(void **state)
     assert_int_equal(put_alias(f, ROW_ALIAS_DELETE, a), KMS_E_CHANGED);
 }
 
+static const struct account_record *add_account(struct fixture *f, struct change *home)
+{
+    struct account_record *account = random_account(f);
+
+    change_add(home, ROW_ACCOUNT_INSERT)->account = account;
+    assert_int_equal(fixture_apply(f, home), KMS_OK);
+    return account;
+}
+
 /* One row of its kind, twice. */
 static void test_second_insert_is_refused(void **state)
 {
-    static const enum row_kind kinds[] = { ROW_IMPORT_KEY_INSERT, ROW_DOMAIN_INSERT,
-                                           ROW_ACCOUNT_INSERT, ROW_ACCESS_KEY_INSERT };
-    struct fixture            *f = *state;
+    CLEANUP(change_release) struct change home = { 0 };
+    static const enum row_kind            kinds[] = { ROW_IMPORT_KEY_INSERT, ROW_DOMAIN_INSERT,
+                                                      ROW_ACCOUNT_INSERT, ROW_ACCESS_KEY_INSERT };
+    struct fixture                       *f = *state;
     CLEANUP(key_record_freep) struct key_record *k = random_key(f);
     CLEANUP(key_record_freep) struct key_record *never = random_key(f);
 
     add_key(f, k);
+    const struct account_record *account = add_account(f, &home);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         CLEANUP(change_release) struct change c = { 0 };
         struct row                           *row = change_add(&c, kinds[i]);
         row->import_key = random_import_key(f, k);
         row->domain = random_domain(f);
         row->account = random_account(f);
-        row->access_key = random_access_key(f);
+        row->access_key = random_access_key(f, account);
         assert_int_equal(fixture_apply(f, &c), KMS_OK);
         assert_int_equal(fixture_apply(f, &c), KMS_E_CHANGED);
     }
     CLEANUP(change_release) struct change c = { 0 };
     change_add(&c, ROW_IMPORT_KEY_INSERT)->import_key = random_import_key(f, never);
     assert_int_equal(fixture_apply(f, &c), KMS_E_CHANGED); /* its key is not there */
+}
+
+/* One row, applied by itself; what it is made of stays the caller's. */
+static enum kms_status put_identity(struct fixture *f, enum row_kind kind,
+                                    const struct identity_record *r, uint64_t expected)
+{
+    CLEANUP(change_release) struct change c = { 0 };
+    struct row                           *row = change_add(&c, kind);
+
+    row->identity = identity_record_clone(r);
+    row->expected_version = expected;
+    return fixture_apply(f, &c);
+}
+
+static enum kms_status put_access_key(struct fixture *f, enum row_kind kind,
+                                      const struct access_key_record *k, uint64_t expected)
+{
+    CLEANUP(change_release) struct change c = { 0 };
+    struct row                           *row = change_add(&c, kind);
+
+    row->access_key = access_key_record_clone(k);
+    row->expected_version = expected;
+    return fixture_apply(f, &c);
+}
+
+static void test_identity_conditions(void **state)
+{
+    struct fixture                                        *f = *state;
+    CLEANUP(change_release) struct change                  home = { 0 };
+    const struct account_record                           *account = add_account(f, &home);
+    CLEANUP(identity_record_freep) struct identity_record *a = random_identity(f, account);
+    CLEANUP(identity_record_freep) struct identity_record *b = random_identity(f, account);
+    CLEANUP(freep) struct account_record                  *nowhere = random_account(f);
+    CLEANUP(identity_record_freep) struct identity_record *lost = random_identity(f, nowhere);
+
+    assert_int_equal(put_identity(f, ROW_IDENTITY_INSERT, lost, 0), KMS_E_CHANGED); /* no account */
+    a->kind = b->kind = IDENTITY_USER;
+    a->name = BYTES_LIT("Alice");
+    b->name = BYTES_LIT("aLICE");
+    assert_int_equal(put_identity(f, ROW_IDENTITY_INSERT, a, 0), KMS_OK);
+    assert_int_equal(put_identity(f, ROW_IDENTITY_INSERT, b, 0), KMS_E_CHANGED); /* same name */
+    b->kind = IDENTITY_ROLE; /* another kind may have it */
+    assert_int_equal(put_identity(f, ROW_IDENTITY_INSERT, b, 0), KMS_OK);
+    a->serial = 1;
+    a->version = 3; /* 2 was never there */
+    assert_int_equal(put_identity(f, ROW_IDENTITY_UPDATE, a, 0), KMS_E_CHANGED);
+    a->version = 1;
+    random_identity_edit(f, a);
+    assert_int_equal(put_identity(f, ROW_IDENTITY_UPDATE, a, 0), KMS_OK);
+    assert_int_equal(put_identity(f, ROW_IDENTITY_UPDATE, a, 0), KMS_E_CHANGED);
+    CLEANUP(loaded_release) struct loaded l;
+    loaded_from(f, &l);
+    assert_int_equal(l.identities.n, 2);
+    assert_identities_equal(l.identities.at[0], a);
+
+    assert_int_equal(put_identity(f, ROW_IDENTITY_DELETE, a, 1), KMS_E_CHANGED);
+    assert_int_equal(put_identity(f, ROW_IDENTITY_DELETE, a, 2), KMS_OK);
+    assert_int_equal(put_identity(f, ROW_IDENTITY_DELETE, a, 2), KMS_E_CHANGED);
+    assert_int_equal(put_identity(f, ROW_IDENTITY_DELETE, b, 1), KMS_OK);
+    assert_int_equal(count(f, "documents") + count(f, "attachments") + count(f, "identity_tags"),
+                     0); /* they went along */
+    a->version = 1;
+    assert_int_equal(put_identity(f, ROW_IDENTITY_INSERT, a, 0), KMS_OK); /* the name is free */
+    CLEANUP(loaded_release) struct loaded again;
+    loaded_from(f, &again);
+    assert_true(((struct identity_record *)again.identities.at[0])->serial == 3); /* never 1 */
+}
+
+static void test_access_key_conditions(void **state)
+{
+    struct fixture                       *f = *state;
+    CLEANUP(change_release) struct change home = { 0 };
+    struct account_record                *account = (void *)(uintptr_t)add_account(f, &home);
+    CLEANUP(access_key_record_freep) struct access_key_record *k = random_access_key(f, account);
+
+    while (k->session.n_policies == 0 || k->session.n_tags == 0) {
+        access_key_record_free(k);
+        k = random_access_key(f, account);
+    }
+    assert_int_equal(put_access_key(f, ROW_ACCESS_KEY_INSERT, k, 0), KMS_OK);
+    assert_int_equal(put_access_key(f, ROW_ACCESS_KEY_INSERT, k, 0), KMS_E_CHANGED);
+    k->serial = 1;
+    k->active = !k->active;
+    assert_int_equal(put_access_key(f, ROW_ACCESS_KEY_UPDATE, k, 0), KMS_E_CHANGED);
+    k->version = 2;
+    assert_int_equal(put_access_key(f, ROW_ACCESS_KEY_UPDATE, k, 0), KMS_OK);
+    CLEANUP(loaded_release) struct loaded l;
+    loaded_from(f, &l);
+    assert_access_keys_equal(l.access_keys.at[0], k);
+    assert_int_equal(put_access_key(f, ROW_ACCESS_KEY_DELETE, k, 1), KMS_E_CHANGED);
+    assert_int_equal(put_access_key(f, ROW_ACCESS_KEY_DELETE, k, 2), KMS_OK);
+    assert_int_equal(count(f, "session_policies") + count(f, "session_tags"), 0);
+
+    CLEANUP(change_release) struct change c = { 0 };
+    struct row                           *row = change_add(&c, ROW_ACCOUNT_UPDATE);
+    row->account = calloc(1, sizeof *row->account);
+    assert_non_null(row->account);
+    *row->account = *account;
+    assert_int_equal(fixture_apply(f, &c), KMS_E_CHANGED); /* version 1 is there: wants 0 */
+    row->account->version = 2;
+    (void)snprintf(row->account->name, sizeof row->account->name, "renamed");
+    assert_int_equal(fixture_apply(f, &c), KMS_OK);
 }
 
 static void test_import_key_deletion(void **state)
@@ -308,6 +421,8 @@ int main(void)
         TEST(test_key_deletion_takes_all_along),
         TEST(test_alias_conditions),
         TEST(test_second_insert_is_refused),
+        TEST(test_identity_conditions),
+        TEST(test_access_key_conditions),
         TEST(test_import_key_deletion),
         TEST(test_unknown_tombstone),
         TEST(test_impossible_changes),

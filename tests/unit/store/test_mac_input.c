@@ -155,6 +155,7 @@ static void want_key(struct buf *out)
     number(out, 1); /* tags */
     field(out, "name");
     field(out, "");
+    field(out, "arn:role AROAX\n"); /* principals; nothing if there are none */
 }
 
 /* One row of each of the other tables, in this order. */
@@ -164,7 +165,7 @@ static void add_others(struct change *c)
                                               BYTES_LIT("alias/x"));
     struct import_key_record *i = import_key_record_new();
     struct account_record    *account = calloc(1, sizeof *account);
-    struct access_key_record *access = access_key_new(BYTES_LIT("secret"));
+    struct access_key_record *access = access_key_record_new();
     struct tombstone         *t = calloc(1, sizeof *t);
 
     assert_true(a != NULL && i != NULL && account != NULL && access != NULL && t != NULL);
@@ -182,10 +183,14 @@ static void add_others(struct change *c)
     i->sealed = sealed(9);
     memcpy(account->id, "111122223333", 13);
     account->created = 7;
-    memcpy(access->id, "AKIA", 5);
-    memcpy(access->account, "111122223333", 13);
-    memcpy(access->principal_arn, "arn:root", 9);
-    memcpy(access->principal_id, "root", 5);
+    memcpy(account->name, "test", 5);
+    memcpy(account->organization, "o-1", 4);
+    account->version = 1;
+    access->id = BYTES_LIT("AKIA");
+    access->account = BYTES_LIT("111122223333");
+    access->principal_id = BYTES_LIT("111122223333");
+    access->wrapped_secret = BYTES_LIT("secret");
+    access->root = true;
     access->active = true;
     access->created = 8;
     access->version = 9;
@@ -236,15 +241,142 @@ static void want_import_key(struct buf *out)
 static void want_access_key(struct buf *out)
 {
     field(out, "access_keys");
-    number(out, 1);
+    number(out, 2); /* format */
+    number(out, 1); /* serial */
     field(out, "AKIA");
     field(out, "111122223333");
-    field(out, "arn:root");
-    field(out, "root");
+    field(out, "111122223333");
+    number(out, 9);
+    number(out, 1); /* root */
     number(out, 1);
     number(out, 8);
-    number(out, 9);
     field(out, "secret");
+    number(out, 0); /* SESSION_NONE */
+    field(out, "");
+    number(out, 0);
+    same(out, 0, 32);
+    field(out, "");
+    field(out, "");
+    number(out, 0); /* policies */
+    number(out, 0); /* tags */
+}
+
+/* A role, and a session of it. */
+static void add_identities(struct change *c)
+{
+    static struct identity_document document = { .name = { (const uint8_t *)"v1", 2 },
+                                                 .text = { (const uint8_t *)"{}", 2 },
+                                                 .created = 20,
+                                                 .is_default = true };
+    static struct key_tag           tag = { { (const uint8_t *)"name", 4 }, { NULL, 0 } };
+    static struct bytes             attached = { (const uint8_t *)"arn:policy", 10 };
+    struct identity_record         *r = identity_record_new();
+    struct access_key_record       *k = access_key_record_new();
+
+    assert_true(r != NULL && k != NULL);
+    r->kind = IDENTITY_ROLE;
+    r->account = BYTES_LIT("111122223333");
+    r->path = BYTES_LIT("/team/");
+    r->name = BYTES_LIT("Ops");
+    r->unique_id = BYTES_LIT("AROAX");
+    r->description = BYTES_LIT("what for");
+    r->created = 21;
+    r->updated = 22;
+    r->version = 1;
+    r->trust = BYTES_LIT("{trust}");
+    r->trust_principals = BYTES_LIT("a b\n");
+    r->max_session_s = 3600;
+    r->boundary = BYTES_LIT("arn:boundary");
+    r->last_version = 23;
+    r->documents = &document;
+    r->n_documents = 1;
+    r->attached = &attached;
+    r->n_attached = 1;
+    r->tags = &tag;
+    r->n_tags = 1;
+    k->id = BYTES_LIT("ASIA");
+    k->account = r->account;
+    k->principal_id = r->unique_id;
+    k->active = true;
+    k->created = 24;
+    k->version = 1;
+    k->wrapped_secret = BYTES_LIT("other");
+    k->session = (struct session){ .kind = SESSION_ROLE,
+                                   .name = BYTES_LIT("me"),
+                                   .expires = 25,
+                                   .source_identity = BYTES_LIT("source"),
+                                   .provider = BYTES_LIT("issuer"),
+                                   .policies = &document,
+                                   .n_policies = 1,
+                                   .tags = &tag,
+                                   .n_tags = 1 };
+    memset(k->session.token_hash, 0xf2, sizeof k->session.token_hash);
+    change_add(c, ROW_IDENTITY_INSERT)->identity = r;
+    change_add(c, ROW_ACCESS_KEY_INSERT)->access_key = k;
+}
+
+static void want_document(struct buf *out)
+{
+    number(out, 1); /* how many */
+    field(out, "v1");
+    field(out, "{}");
+    number(out, 20);
+    number(out, 1);
+}
+
+static void want_tag(struct buf *out)
+{
+    number(out, 1); /* how many */
+    field(out, "name");
+    field(out, "");
+}
+
+static void want_identity(struct buf *out)
+{
+    field(out, "identities");
+    number(out, 1); /* format */
+    number(out, 1); /* serial */
+    field(out, "111122223333");
+    number(out, 1); /* IDENTITY_ROLE */
+    field(out, "Ops");
+    field(out, "AROAX");
+    number(out, 1);
+    field(out, "/team/");
+    field(out, "what for");
+    number(out, 21);
+    number(out, 22);
+    field(out, "{trust}");
+    field(out, "a b\n");
+    number(out, 3600);
+    field(out, "arn:boundary");
+    number(out, 23);
+    want_document(out);
+    number(out, 1); /* attachments */
+    field(out, "arn:policy");
+    want_tag(out);
+}
+
+static void want_session(struct buf *out)
+{
+    field(out, "access_keys");
+    number(out, 2); /* format */
+    number(out, 2); /* serial */
+    field(out, "ASIA");
+    field(out, "111122223333");
+    field(out, "AROAX");
+    number(out, 1);
+    number(out, 0);
+    number(out, 1);
+    number(out, 24);
+    field(out, "other");
+    number(out, 1); /* SESSION_ROLE */
+    field(out, "me");
+    number(out, 25);
+    same(out, 0xf2, 32);
+    field(out, "source");
+    field(out, "issuer");
+    want_document(out);
+    want_tag(out);
 }
 
 static void want_tombstone(struct buf *out)
@@ -277,16 +409,18 @@ static void want_usage(struct buf *out)
 static void want_meta(struct buf *out)
 {
     field(out, "meta");
-    number(out, 1);
+    number(out, 2); /* format */
     buf_add_field(out, bytes_of(fixture_instance, 16));
     number(out, 1); /* commits */
     number(out, 21);
     number(out, 22);
     number(out, 0); /* clock floor */
-    number(out, 1); /* last serials: key, alias, tombstone, outbox, grant */
+    number(out, 1); /* last serials: key, alias, tombstone, outbox, identity, access key, grant */
     number(out, 1);
     number(out, 1);
     number(out, 1);
+    number(out, 1);
+    number(out, 2);
     number(out, 0);
 }
 
@@ -306,7 +440,9 @@ static void test_every_table(void **state)
     assert_ok(f, store_sqlite_open(f->path, fixture_instance, record_mac, &recorded, &f->store,
                                    &f->error));
     change_add(&c, ROW_KEY_INSERT)->key = key();
+    c.rows[0].key->principals = BYTES_LIT("arn:role AROAX\n");
     add_others(&c);
+    add_identities(&c);
     buf_add_str(&c.event, "{\"e\":1");
     buf_reset(&recorded);
     assert_ok(f, f->store->ops->apply(f->store, &b, &f->error));
@@ -327,13 +463,20 @@ static void test_every_table(void **state)
     field(&want, "domain");
     next_is(&got, &want);
     field(&want, "accounts");
-    number(&want, 1);
+    number(&want, 2); /* format */
     field(&want, "111122223333");
+    field(&want, "test");
+    field(&want, "o-1");
     number(&want, 7);
+    number(&want, 1);
     next_is(&got, &want);
     want_access_key(&want);
     next_is(&got, &want);
     want_tombstone(&want);
+    next_is(&got, &want);
+    want_identity(&want);
+    next_is(&got, &want);
+    want_session(&want);
     next_is(&got, &want);
     field(&want, "outbox");
     number(&want, 1);
@@ -385,6 +528,9 @@ static void test_version_1_is_read(void **state)
     c.rows[1].import_key->key.arn = k->name.arn;
     assert_import_keys_equal(l.import_keys.at[0], c.rows[1].import_key);
     assert_domains_equal(l.domains.at[0], c.rows[2].domain);
+    c.rows[3].account->name[0] = c.rows[3].account->organization[0] = '\0';
+    assert_accounts_equal(l.accounts.at[0], c.rows[3].account);
+    c.rows[4].access_key->serial = 1;
     assert_access_keys_equal(l.access_keys.at[0], c.rows[4].access_key);
     assert_tombstones_equal(l.tombstones.at[0], c.rows[5].tombstone);
     assert_string_equal(l.events.at[0], "{\"e\":1");

@@ -10,6 +10,7 @@ struct everything {
     struct import_key_record *import_keys[KEYS];
     struct domain_key_record *domains[KEYS];
     struct account_record    *accounts[KEYS];
+    struct identity_record   *identities[KEYS];
     struct access_key_record *access_keys[KEYS];
     struct tombstone         *tombstones[KEYS];
 };
@@ -30,13 +31,15 @@ static void fill(struct fixture *f, struct everything *e)
         e->import_keys[i] = random_import_key(f, e->keys[i]);
         e->domains[i] = random_domain(f);
         e->accounts[i] = random_account(f);
-        e->access_keys[i] = random_access_key(f);
+        e->access_keys[i] = random_access_key(f, e->accounts[i]);
+        e->identities[i] = random_identity(f, e->accounts[i]);
         e->tombstones[i] = random_tombstone(f);
         change_add(&c, ROW_KEY_INSERT)->key = e->keys[i];
         change_add(&c, ROW_ALIAS_INSERT)->alias = e->aliases[i];
         change_add(&c, ROW_IMPORT_KEY_INSERT)->import_key = e->import_keys[i];
         change_add(&c, ROW_DOMAIN_INSERT)->domain = e->domains[i];
         change_add(&c, ROW_ACCOUNT_INSERT)->account = e->accounts[i];
+        change_add(&c, ROW_IDENTITY_INSERT)->identity = e->identities[i];
         change_add(&c, ROW_ACCESS_KEY_INSERT)->access_key = e->access_keys[i];
         change_add(&c, ROW_TOMBSTONE_INSERT)->tombstone = e->tombstones[i];
         buf_addf(&c.event, "{\"n\":%zu", i);
@@ -46,6 +49,8 @@ static void fill(struct fixture *f, struct everything *e)
         assert_true(e->keys[i]->serial == i + 1);
         assert_true(e->aliases[i]->serial == i + 1);
         assert_true(e->tombstones[i]->serial == i + 1);
+        assert_true(e->identities[i]->serial == i + 1);
+        assert_true(e->access_keys[i]->serial == i + 1);
     }
 }
 
@@ -57,7 +62,8 @@ static void release(struct everything *e)
         free(e->aliases[i]);
         free(e->domains[i]);
         free(e->accounts[i]);
-        free(e->access_keys[i]);
+        identity_record_free(e->identities[i]);
+        access_key_record_free(e->access_keys[i]);
         free(e->tombstones[i]);
     }
 }
@@ -73,17 +79,6 @@ static const struct import_key_record *import_key_with(const struct loaded *l, c
     return NULL;
 }
 
-static const struct access_key_record *access_key_with(const struct loaded *l, const char *id)
-{
-    for (size_t i = 0; i < l->access_keys.n; i++) {
-        const struct access_key_record *k = l->access_keys.at[i];
-        if (strcmp(k->id, id) == 0)
-            return k;
-    }
-    fail_msg("an access key is missing");
-    return NULL;
-}
-
 static const struct domain_key_record *domain_of(const struct loaded *l, struct bytes account)
 {
     for (size_t i = 0; i < l->domains.n; i++) {
@@ -95,14 +90,15 @@ static const struct domain_key_record *domain_of(const struct loaded *l, struct 
     return NULL;
 }
 
-static bool has_account(const struct loaded *l, const struct account_record *want)
+static const struct account_record *account_with(const struct loaded *l, const char *id)
 {
     for (size_t i = 0; i < l->accounts.n; i++) {
         const struct account_record *a = l->accounts.at[i];
-        if (strcmp(a->id, want->id) == 0 && a->created == want->created)
-            return true;
+        if (strcmp(a->id, id) == 0)
+            return a;
     }
-    return false;
+    fail_msg("an account is missing");
+    return NULL;
 }
 
 static void compare(struct fixture *f, const struct everything *e)
@@ -115,6 +111,7 @@ static void compare(struct fixture *f, const struct everything *e)
     assert_int_equal(l.import_keys.n, KEYS);
     assert_int_equal(l.domains.n, KEYS);
     assert_int_equal(l.accounts.n, KEYS);
+    assert_int_equal(l.identities.n, KEYS);
     assert_int_equal(l.access_keys.n, KEYS);
     assert_int_equal(l.tombstones.n, KEYS);
     assert_int_equal(l.events.n, KEYS);
@@ -125,9 +122,10 @@ static void compare(struct fixture *f, const struct everything *e)
         assert_aliases_equal(l.aliases.at[i], e->aliases[i]);
         assert_tombstones_equal(l.tombstones.at[i], e->tombstones[i]);
         assert_import_keys_equal(import_key_with(&l, e->import_keys[i]->id), e->import_keys[i]);
-        assert_access_keys_equal(access_key_with(&l, e->access_keys[i]->id), e->access_keys[i]);
+        assert_identities_equal(l.identities.at[i], e->identities[i]);
+        assert_access_keys_equal(l.access_keys.at[i], e->access_keys[i]);
         assert_domains_equal(domain_of(&l, e->domains[i]->account), e->domains[i]);
-        assert_true(has_account(&l, e->accounts[i]));
+        assert_accounts_equal(account_with(&l, e->accounts[i]->id), e->accounts[i]);
         (void)snprintf(event, sizeof event, "{\"n\":%zu", i);
         assert_string_equal(l.events.at[i], event);
     }

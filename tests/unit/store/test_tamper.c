@@ -4,6 +4,29 @@
 
 enum { KEYS = 3, COLUMNS_MAX = 24 };
 
+static struct identity_record *full_identity(struct fixture              *f,
+                                             const struct account_record *account)
+{
+    struct identity_record *r = random_identity(f, account);
+
+    while (r->n_documents < 2 || r->n_attached < 2 || r->n_tags < 2)
+        random_identity_edit(f, r);
+    r->version = 1;
+    return r;
+}
+
+static struct access_key_record *full_access_key(struct fixture              *f,
+                                                 const struct account_record *account)
+{
+    struct access_key_record *k = random_access_key(f, account);
+
+    while (k->session.n_policies < 2 || k->session.n_tags < 2) {
+        access_key_record_free(k);
+        k = random_access_key(f, account);
+    }
+    return k;
+}
+
 /* A few rows in every table; returns the closed file. */
 static uint8_t *template_file(struct fixture *f, size_t *ret_len)
 {
@@ -22,8 +45,10 @@ static uint8_t *template_file(struct fixture *f, size_t *ret_len)
         change_add(&c, ROW_IMPORT_KEY_INSERT)->import_key = random_import_key(f, k);
         change_add(&c, ROW_GRANT_INSERT)->grant = random_grant(f, k);
         change_add(&c, ROW_DOMAIN_INSERT)->domain = random_domain(f);
-        change_add(&c, ROW_ACCOUNT_INSERT)->account = random_account(f);
-        change_add(&c, ROW_ACCESS_KEY_INSERT)->access_key = random_access_key(f);
+        struct account_record *account = random_account(f);
+        change_add(&c, ROW_ACCOUNT_INSERT)->account = account;
+        change_add(&c, ROW_IDENTITY_INSERT)->identity = full_identity(f, account);
+        change_add(&c, ROW_ACCESS_KEY_INSERT)->access_key = full_access_key(f, account);
         change_add(&c, ROW_TOMBSTONE_INSERT)->tombstone = random_tombstone(f);
         buf_addf(&c.event, "{\"n\":%zu", i);
         assert_int_equal(fixture_apply(f, &c), KMS_OK);
@@ -138,9 +163,15 @@ static bool tamper(struct fixture *f, const char *table, const char *column, con
 
 static void test_every_column_of_every_table(void **state)
 {
-    static const char *const tables[] = { "meta",     "keys",        "materials",  "tags",
-                                          "aliases",  "import_keys", "grants",     "domain_keys",
-                                          "accounts", "access_keys", "tombstones", "outbox",
+    static const char *const tables[] = { "meta",         "keys",
+                                          "materials",    "tags",
+                                          "aliases",      "domain_keys",
+                                          "import_keys",  "accounts",
+                                          "identities",   "documents",
+                                          "attachments",  "identity_tags",
+                                          "access_keys",  "session_policies",
+                                          "session_tags", "grants",
+                                          "tombstones",   "outbox",
                                           "key_usage" };
     static const int         masks[] = { 1, 1 << 20 }; /* the next value, and one that no row has */
     struct fixture          *f = *state;
@@ -203,14 +234,14 @@ static const struct {
       "table keys, row 1 " },
     { "UPDATE tags SET key = 1000000 WHERE key = 3", "table keys, row 3 " },
     { "INSERT INTO tags VALUES (1000000, 0, 'more', '')",
-      "tags, row 1000000 0: belongs to no key" },
-    { "UPDATE tags SET key = 0 WHERE key = 1", "belongs to no key" },
+      "tags, row 1000000 0: belongs to nothing" },
+    { "UPDATE tags SET key = 0 WHERE key = 1", "belongs to nothing" },
     { "UPDATE materials SET wrapped = (SELECT wrapped FROM materials WHERE key = 1 AND position = "
       "0)"
       " WHERE key = 2 AND position = 0",
       "table keys, row 2 " },
-    { "DELETE FROM keys WHERE serial = 2", "belongs to no key" },
-    { "DELETE FROM keys WHERE serial = 3", "belongs to no key" },
+    { "DELETE FROM keys WHERE serial = 2", "belongs to nothing" },
+    { "DELETE FROM keys WHERE serial = 3", "belongs to nothing" },
     { "UPDATE keys SET mac = (SELECT mac FROM keys WHERE serial = 1) WHERE serial = 2",
       "changed by others, its MAC does not verify" },
     { "UPDATE keys SET mac = x''", "its MAC does not verify" },
@@ -228,7 +259,25 @@ static const struct {
     { "UPDATE keys SET region = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' WHERE serial = 1",
       "impossible value of region" },
     { "UPDATE keys SET key_id = key_id || 'x' WHERE serial = 1", "impossible value of key_id" },
-    { "UPDATE access_keys SET id = id || char(0) || 'x'", "impossible value of id" },
+    { "UPDATE access_keys SET id = id || char(0) || 'x'", "table access_keys, row 1 " },
+    { "UPDATE access_keys SET token_hash = x'00'", "impossible value of token_hash" },
+    { "UPDATE access_keys SET session = 4", "impossible value of session" },
+    { "UPDATE access_keys SET root = 2", "impossible value of root" },
+    { "UPDATE identities SET kind = 3 WHERE serial = 1", "impossible value of kind" },
+    /* rights that are moved, added or taken away */
+    { "UPDATE attachments SET identity = 1, position = 100 WHERE identity = 2 AND position = 0",
+      "attachments, row 1 100: not the next" },
+    { "INSERT INTO documents SELECT 1, max(position) + 1, 'more', '{}', 0, 0 FROM documents"
+      " WHERE identity = 1",
+      "table identities, row 1 " },
+    { "DELETE FROM documents WHERE identity = 3 AND position ="
+      " (SELECT max(position) FROM documents WHERE identity = 3)",
+      "table identities, row 3 " },
+    { "INSERT INTO attachments VALUES (1000000, 0, 'arn')", "attachments, row 1000000 0: belongs" },
+    { "DELETE FROM session_policies WHERE access_key = 2", "table access_keys, row 2 " },
+    { "UPDATE identities SET mac = (SELECT mac FROM identities WHERE serial = 1) WHERE serial = 2",
+      "changed by others, its MAC does not verify" },
+    { "UPDATE keys SET principals = '' WHERE principals <> ''", "table keys, row " },
     { "UPDATE key_usage SET operation = 15", "impossible value of operation" },
     { "UPDATE key_usage SET event_id = request_id, request_id = event_id WHERE key = 2",
       "table key_usage, row 2: changed by others" },
@@ -236,7 +285,7 @@ static const struct {
     { "UPDATE meta SET mac = NULL", "table meta, row " },
     { "UPDATE meta SET mac = NULL, commits = 0, slot_generation_erasable = 0, last_key = 0,"
       " slot_generation_durable = 0, clock_floor = 0, last_alias = 0, last_tombstone = 0,"
-      " last_outbox = 0, last_grant = 0",
+      " last_outbox = 0, last_identity = 0, last_access_key = 0, last_grant = 0",
       "older than what it counts" },
     { "DELETE FROM meta", "table meta" },
     /* values of another type that have the same bytes: only possible without STRICT */

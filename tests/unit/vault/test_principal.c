@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/encode.h"
 #include "fixture.h"
+#include "identity/record.h"
 #include "memory_scan.h"
 #include "vault/vault_internal.h"
 
@@ -21,16 +22,34 @@
 
 static const char example_secret[] = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
+static struct access_key_record *access_key_of(const char *id, struct bytes wrapped)
+{
+    struct access_key_record *k = access_key_record_new();
+
+    assert_non_null(k);
+    k->id = arena_copy(k->arena, bytes_str(id));
+    k->wrapped_secret = arena_copy(k->arena, wrapped);
+    return k;
+}
+
 static struct access_key_record *access_key(struct fixture *f, const char *id, const char *secret)
 {
     CLEANUP(buf_release) struct buf wrapped = BUF_INIT(512);
 
     assert_int_equal(vault_wrap_secret_key(f->v, bytes_str(id), bytes_str(secret), &wrapped, NULL),
                      KMS_OK);
-    struct access_key_record *k = access_key_record_new(buf_bytes(&wrapped));
-    assert_non_null(k);
-    (void)snprintf(k->id, sizeof k->id, "%s", id);
-    return k;
+    return access_key_of(id, buf_bytes(&wrapped));
+}
+
+/* NULL: nobody's. */
+static enum kms_status sign(struct vault *v, const struct access_key_record *k,
+                            const struct sigv4_scope_text *s, struct bytes text, uint8_t ret[32])
+{
+    static const struct access_key_record nobody = { .active = false };
+
+    if (k == NULL)
+        k = &nobody;
+    return vault_sigv4_mac(v, k->id, k->wrapped_secret, s, text, ret, NULL);
 }
 
 static struct sigv4_scope_text scope_of(const char *date, const char *region, const char *service)
@@ -77,10 +96,10 @@ static void test_published_signature(void **state)
     assert_true(hex_read(
         BYTES_LIT("5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"), want, 32));
     for (unsigned i = 0; i < 3; i++) { /* derived, then from the cache */
-        assert_int_equal(vault_sigv4_mac(f.v, k, &scope, text, mac, NULL), KMS_OK);
+        assert_int_equal(sign(f.v, k, &scope, text, mac), KMS_OK);
         assert_memory_equal(mac, want, 32);
     }
-    free(k);
+    access_key_record_free(k);
     fixture_close(&f);
 }
 
@@ -104,7 +123,7 @@ static void test_every_part_of_the_scope_counts(void **state)
     for (unsigned round = 0; round < 2; round++) {
         for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
             struct sigv4_scope_text s = scope_of(parts[i][0], parts[i][1], parts[i][2]);
-            assert_int_equal(vault_sigv4_mac(f.v, k, &s, BYTES_LIT("text"), mac[i], NULL), KMS_OK);
+            assert_int_equal(sign(f.v, k, &s, BYTES_LIT("text"), mac[i]), KMS_OK);
             reference(example_secret, &s, BYTES_LIT("text"), want);
             assert_memory_equal(mac[i], want, 32);
             for (size_t j = 0; j < i; j++)
@@ -112,7 +131,7 @@ static void test_every_part_of_the_scope_counts(void **state)
         }
     }
     assert_int_equal(cached(&f), ARRAY_LEN(parts));
-    free(k);
+    access_key_record_free(k);
     fixture_close(&f);
 }
 
@@ -129,7 +148,7 @@ static void test_cache_is_bounded(void **state)
     for (unsigned i = 0; i < 1000; i++) {
         (void)snprintf(region, sizeof region, "region-%u", i);
         struct sigv4_scope_text s = scope_of("20261121", region, "kms");
-        assert_int_equal(vault_sigv4_mac(f.v, k, &s, BYTES_LIT("text"), mac, NULL), KMS_OK);
+        assert_int_equal(sign(f.v, k, &s, BYTES_LIT("text"), mac), KMS_OK);
         reference(example_secret, &s, BYTES_LIT("text"), want);
         assert_memory_equal(mac, want, 32);
     }
@@ -138,11 +157,11 @@ static void test_cache_is_bounded(void **state)
     memset(long_region, 'x', sizeof long_region - 1);
     long_region[sizeof long_region - 1] = '\0';
     struct sigv4_scope_text s = scope_of("20261121", long_region, "kms");
-    assert_int_equal(vault_sigv4_mac(f.v, k, &s, BYTES_LIT("text"), mac, NULL), KMS_OK);
+    assert_int_equal(sign(f.v, k, &s, BYTES_LIT("text"), mac), KMS_OK);
     reference(example_secret, &s, BYTES_LIT("text"), want);
     assert_memory_equal(mac, want, 32);
     assert_int_equal(cached(&f), 0);
-    free(k);
+    access_key_record_free(k);
     fixture_close(&f);
 }
 
@@ -157,12 +176,12 @@ static void test_new_secret_of_the_same_id(void **state)
     fixture_open(&f);
     struct access_key_record *old = access_key(&f, "AKIDEXAMPLE", example_secret);
     struct access_key_record *new = access_key(&f, "AKIDEXAMPLE", "another secret");
-    assert_int_equal(vault_sigv4_mac(f.v, old, &s, BYTES_LIT("text"), mac, NULL), KMS_OK);
-    assert_int_equal(vault_sigv4_mac(f.v, new, &s, BYTES_LIT("text"), mac, NULL), KMS_OK);
+    assert_int_equal(sign(f.v, old, &s, BYTES_LIT("text"), mac), KMS_OK);
+    assert_int_equal(sign(f.v, new, &s, BYTES_LIT("text"), mac), KMS_OK);
     reference("another secret", &s, BYTES_LIT("text"), want);
     assert_memory_equal(mac, want, 32);
-    free(old);
-    free(new);
+    access_key_record_free(old);
+    access_key_record_free(new);
     fixture_close(&f);
 }
 
@@ -182,24 +201,19 @@ static void test_wrapping_is_bound(void **state)
     assert_null(memmem(wrapped.ptr, wrapped.len, example_secret, 8));
     for (size_t bit = 0; bit < wrapped.len * 8; bit += 3) {
         wrapped.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        copy = access_key_record_new(buf_bytes(&wrapped));
-        memcpy(copy->id, k->id, sizeof copy->id);
-        assert_int_equal(vault_sigv4_mac(f.v, copy, &s, BYTES_LIT("t"), mac, NULL),
-                         KMS_E_KEY_UNAVAILABLE);
-        free(copy);
+        copy = access_key_of("AKIDEXAMPLE", buf_bytes(&wrapped));
+        assert_int_equal(sign(f.v, copy, &s, BYTES_LIT("t"), mac), KMS_E_KEY_UNAVAILABLE);
+        access_key_record_free(copy);
         wrapped.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    assert_int_equal(vault_sigv4_mac(g.v, k, &s, BYTES_LIT("t"), mac, NULL), KMS_E_KEY_UNAVAILABLE);
-    copy = access_key_record_new(k->wrapped_secret); /* another id's */
-    (void)snprintf(copy->id, sizeof copy->id, "AKIDOTHER");
-    assert_int_equal(vault_sigv4_mac(f.v, copy, &s, BYTES_LIT("t"), mac, NULL),
-                     KMS_E_KEY_UNAVAILABLE);
-    free(copy);
-    copy = access_key_record_new((struct bytes){ NULL, 0 });
-    assert_int_equal(vault_sigv4_mac(f.v, copy, &s, BYTES_LIT("t"), mac, NULL),
-                     KMS_E_KEY_UNAVAILABLE);
-    free(copy);
-    free(k);
+    assert_int_equal(sign(g.v, k, &s, BYTES_LIT("t"), mac), KMS_E_KEY_UNAVAILABLE);
+    copy = access_key_of("AKIDOTHER", k->wrapped_secret); /* another id's */
+    assert_int_equal(sign(f.v, copy, &s, BYTES_LIT("t"), mac), KMS_E_KEY_UNAVAILABLE);
+    access_key_record_free(copy);
+    copy = access_key_of("AKIDEXAMPLE", (struct bytes){ NULL, 0 });
+    assert_int_equal(sign(f.v, copy, &s, BYTES_LIT("t"), mac), KMS_E_KEY_UNAVAILABLE);
+    access_key_record_free(copy);
+    access_key_record_free(k);
     fixture_close(&g);
     fixture_close(&f);
 }
@@ -213,15 +227,15 @@ static void test_unknown_access_key(void **state)
 
     (void)state;
     fixture_open(&f);
-    assert_int_equal(vault_sigv4_mac(f.v, NULL, &s, BYTES_LIT("text"), mac, NULL), KMS_OK);
+    assert_int_equal(sign(f.v, NULL, &s, BYTES_LIT("text"), mac), KMS_OK);
     size_t secrets = secret_count();
-    assert_int_equal(vault_sigv4_mac(f.v, NULL, &s, BYTES_LIT("text"), again, NULL), KMS_OK);
+    assert_int_equal(sign(f.v, NULL, &s, BYTES_LIT("text"), again), KMS_OK);
     assert_int_equal(secret_count(), secrets);
     assert_memory_equal(mac, again, 32);
     reference("", &s, BYTES_LIT("text"), empty);
     assert_memory_not_equal(mac, empty, 32);
     fixture_reopen(&f);
-    assert_int_equal(vault_sigv4_mac(f.v, NULL, &s, BYTES_LIT("text"), again, NULL), KMS_OK);
+    assert_int_equal(sign(f.v, NULL, &s, BYTES_LIT("text"), again), KMS_OK);
     assert_memory_not_equal(mac, again, 32); /* another nobody each time */
     fixture_close(&f);
 }
@@ -239,7 +253,7 @@ static void *in_other_thread(void *arg)
     struct sigv4_scope_text s = scope_of("20261121", "us-east-1", "kms");
     uint8_t                 mac[32];
 
-    if (vault_sigv4_mac(o->f->v, o->k, &s, BYTES_LIT("text"), mac, NULL) != KMS_OK)
+    if (sign(o->f->v, o->k, &s, BYTES_LIT("text"), mac) != KMS_OK)
         abort();
     (void)pthread_barrier_wait(&o->cached);
     (void)pthread_barrier_wait(&o->forgotten);
@@ -275,7 +289,7 @@ static void test_forget_reaches_all_threads(void **state)
     (void)pthread_barrier_wait(&o.forgotten);
     assert_int_equal(pthread_join(thread, NULL), 0); /* its cache goes with it */
     assert_null(f.v->signing);
-    free(o.k);
+    access_key_record_free(o.k);
     fixture_close(&f);
 }
 
