@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/encode.h"
 #include "base/log.h"
+#include "identity/principals.h"
 #include "key/resolve.h"
 #include "key/state.h"
 #include "sigv4/sigv4.h"
@@ -419,15 +420,6 @@ static enum kms_status decide(struct request *rq, const char *action, const stru
     return authz_decide(&a, NULL, &rq->error);
 }
 
-/* Accounts besides the caller's, users and roles do not exist in this release. */
-static bool principal_known(const struct policy_principal *p, const void *ctx)
-{
-    const struct request *rq = ctx;
-
-    return p->kind == PRINCIPAL_SERVICE ||
-           (p->kind == PRINCIPAL_ACCOUNT && bytes_eq_str(p->text, rq->account));
-}
-
 /* A key policy that the request brings. */
 static enum kms_status check_new_policy(struct request *rq)
 {
@@ -446,7 +438,8 @@ static enum kms_status check_new_policy(struct request *rq)
     else
         key_arn_add(&arn, bytes_str(rq->account), rq->region, bytes_str(any_key));
     return authz_check_key_policy(&a, rq->call.in.policy, buf_bytes(&arn),
-                                  bypass->set && bypass->v != 0, principal_known, rq, &rq->error);
+                                  bypass->set && bypass->v != 0, principal_known,
+                                  rq->server->parts.identities, &rq->error);
 }
 
 /* The key that an alias points to so far: who takes an alias away from a key needs rights on it

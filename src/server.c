@@ -488,6 +488,7 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
         .clock = parts->clock,
         .rotation_delay = parts->config->rotation_delay_s * 1000,
         .attestation_roots = parts->attestation_roots,
+        .identities = parts->identities,
     };
     note_tracked(s);
     s->n_loops = loops;

@@ -262,3 +262,15 @@ void principals_bind(const struct identity_book *b, const struct policy *documen
 
     (void)policy_principals_known(document, bind_one, &to);
 }
+
+enum kms_status principals_of(const struct identity_book *b, enum policy_kind kind,
+                              struct bytes text, struct buf *ret_lines, struct kms_error *reterr)
+{
+    CLEANUP(policy_freep) struct policy *p = NULL;
+
+    TRY(policy_compile(kind, text, (struct bytes){ NULL, 0 }, &p, reterr));
+    principals_bind(b, p, ret_lines);
+    if (!buf_ok(ret_lines))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "a policy names more than there is memory for");
+    return KMS_OK;
+}

@@ -18,6 +18,10 @@ bool principal_known_to_trust(const struct policy_principal *p, const void *ctx)
 /* Appends the lines of a document that was compiled without any. Within an epoch section. */
 void principals_bind(const struct identity_book *b, const struct policy *document,
                      struct buf *ret_lines);
+/* The same from the text of one: KMS_E_POLICY and the like as policy_compile. */
+KMS_MUST_CHECK enum kms_status principals_of(const struct identity_book *b, enum policy_kind kind,
+                                             struct bytes text, struct buf *ret_lines,
+                                             struct kms_error *reterr);
 
 /* The document as answers show it: as it was put, but for those principals that are gone. Their
  * ARNs are shown as unique ids, also when there is another of the name. Within an epoch section. */

@@ -146,16 +146,16 @@ static enum kms_status new_key_id(struct op_call *call, char ret[KEY_ID_MAX],
     return KMS_OK;
 }
 
-static void set_policy(const struct op_call *call, struct key_record *key)
+static enum kms_status set_policy(const struct op_call *call, struct key_record *key,
+                                  struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(POLICY_BYTES);
 
-    if (call->in.policy.ptr != NULL) { /* kept as it was written */
-        key->policy = arena_copy(key->arena, call->in.policy);
-        return;
-    }
+    if (call->in.policy.ptr != NULL) /* kept as it was written */
+        return op_set_policy(call, key, call->in.policy, reterr);
     op_default_policy(call->account, call->region, &text);
-    key->policy = arena_copy(key->arena, buf_bytes(&text));
+    key->policy = arena_copy(key->arena, buf_bytes(&text)); /* it names the account only */
+    return KMS_OK;
 }
 
 static enum kms_status new_record(struct op_call *call, struct key_record *key,
@@ -175,7 +175,7 @@ static enum kms_status new_record(struct op_call *call, struct key_record *key,
     key->created = call->now;
     key->version = 1;
     key->description = arena_copy(key->arena, call->in.description);
-    set_policy(call, key);
+    TRY(set_policy(call, key, reterr));
     return op_apply_tags(key, call->in.tags, reterr);
 }
 

@@ -135,6 +135,10 @@ void op_hold_alias_quota(struct op_call *call);
 
 /* The key policy that a key gets when none is given (recorded-imports 4.6), appended to `out`. */
 void op_default_policy(struct bytes account, struct bytes region, struct buf *out);
+/* Makes `text` the key's policy, for those principals that its names are today. `key` is not
+ * published. Within the request's epoch section; the text was checked by request.c. */
+KMS_MUST_CHECK enum kms_status op_set_policy(const struct op_call *call, struct key_record *key,
+                                             struct bytes text, struct kms_error *reterr);
 
 /* --- cryptography, import, rotation ----------------------------------------------------------- */
 

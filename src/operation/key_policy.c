@@ -4,11 +4,13 @@
  * Whether a new one may be put at all - its size, its form, its principals, the lockout check - is
  * a question of rights, and request.c asks it before any handler runs.
  */
+#include "base/cleanup.h"
+#include "identity/principals.h"
 #include "operation/handlers.h"
 
 #define POLICY_NAME "default"
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 1000 };
+enum { LIST_DEFAULT = 100, LIST_MAX = 1000, POLICY_SHOWN_BYTES = 1024 * 1024 };
 
 // clang-format off
 #define SHAPE_POLICY_NAME                                                                          \
@@ -46,19 +48,30 @@ enum kms_status op_key_policy_begin(struct op_call *call, struct kms_error *rete
 
 enum kms_status op_get_key_policy_finish(struct op_call *call, struct kms_error *reterr)
 {
-    (void)reterr;
-    json_put_string(call->answer, "Policy", call->key->policy);
+    CLEANUP(buf_release) struct buf text = BUF_INIT(POLICY_SHOWN_BYTES);
+
+    principals_show(call->env->identities, call->key->policy, call->key->principals, &text);
+    if (!buf_ok(&text))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a key policy");
+    json_put_string(call->answer, "Policy", buf_bytes(&text));
     json_put_str(call->answer, "PolicyName", POLICY_NAME);
+    return KMS_OK;
+}
+
+enum kms_status op_set_policy(const struct op_call *call, struct key_record *key, struct bytes text,
+                              struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf lines = BUF_INIT(POLICY_SHOWN_BYTES);
+
+    TRY(principals_of(call->env->identities, POLICY_KEY, text, &lines, reterr));
+    key->policy = arena_copy(key->arena, text);
+    key->principals = arena_copy(key->arena, buf_bytes(&lines));
     return KMS_OK;
 }
 
 enum kms_status op_put_key_policy_finish(struct op_call *call, struct kms_error *reterr)
 {
-    struct key_record *edit = op_edit_key(call);
-
-    (void)reterr;
-    edit->policy = arena_copy(edit->arena, call->in.policy);
-    return KMS_OK;
+    return op_set_policy(call, op_edit_key(call), call->in.policy, reterr);
 }
 
 /* One name: a marker could only stand behind it. */

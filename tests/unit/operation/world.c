@@ -324,7 +324,12 @@ static void open_parts(struct world *w)
     w->directory = directory_new(w->epoch, 1);
     assert_non_null(w->directory);
     check(w->store->ops->load(w->store, &visitor, &err), &err);
-    w->env = (struct op_env){ .vault = w->vault, .directory = w->directory, .clock = w->clock };
+    const struct identity_compilers documents = { authz_identity_compiler, authz_trust_compiler };
+    w->identities = identity_book_new(w->epoch, 1, &documents);
+    assert_non_null(w->identities);
+    w->env = (struct op_env){
+        .vault = w->vault, .directory = w->directory, .identities = w->identities, .clock = w->clock
+    };
     free(root_key);
     free(database);
 }
@@ -332,6 +337,7 @@ static void open_parts(struct world *w)
 static void close_parts(struct world *w)
 {
     directory_free(w->directory);
+    identity_book_free(w->identities);
     store_close(w->store);
     vault_close(w->vault);
 }

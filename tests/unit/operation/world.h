@@ -3,22 +3,25 @@
  * next one. */
 #pragma once
 
+#include "authz/authz.h"
 #include "body.h"
+#include "identity/book.h"
 
 #define ACCOUNT "111122223333"
 #define REGION  "us-east-1"
 
 struct world {
-    char              dir[64];
-    struct clock     *clock;
-    struct epoch     *epoch;
-    int               reader;
-    struct vault     *vault;
-    struct store     *store;
-    struct directory *directory;
-    struct op_env     env;
-    const char       *account; /* of the callers from now on */
-    const char       *region;
+    char                  dir[64];
+    struct clock         *clock;
+    struct epoch         *epoch;
+    int                   reader;
+    struct vault         *vault;
+    struct store         *store;
+    struct directory     *directory;
+    struct identity_book *identities;
+    struct op_env         env;
+    const char           *account; /* of the callers from now on */
+    const char           *region;
     /* of the last world_call */
     struct buf       answer;
     struct kms_error err;
