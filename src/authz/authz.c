@@ -112,6 +112,11 @@ bool authz_is_own(const struct authz_request *rq)
     return bytes_eq(rq->key->name.account, rq->caller->as.account);
 }
 
+const struct policy *authz_key_policy(const struct authz_request *rq)
+{
+    return rq->key->rights == NULL ? NULL : rq->key->rights->policy;
+}
+
 struct policy_request authz_question(const struct authz_request *rq)
 {
     return (struct policy_request){
@@ -153,14 +158,12 @@ static struct said ask_all(const struct authz_request *rq, const struct authz_po
     return best;
 }
 
-/* A key without rights is one whose policy could not be compiled: then nobody has any. */
 static struct said ask_key_policy(const struct authz_request *rq)
 {
-    const struct key_rights *rights = rq->key == NULL ? NULL : rq->key->rights;
-    struct said              said = { .result.statement = POLICY_NO_STATEMENT };
+    struct said said = { .result.statement = POLICY_NO_STATEMENT };
 
-    if (rights != NULL && rights->policy != NULL)
-        said.result = authz_ask(rq, rights->policy);
+    if (rq->key != NULL)
+        said.result = authz_ask(rq, authz_key_policy(rq));
     return said;
 }
 
@@ -168,15 +171,22 @@ enum layer { LAYER_IDENTITY, LAYER_RESOURCE, LAYER_SESSION, LAYER_BOUNDARY, LAYE
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
-/* Those who have no identity policies and need none. */
-static bool needs_no_identity_policy(const struct authz_caller *c)
+/* A root user needs none, and a service has none: keys alone say what it may do. */
+static bool needs_no_identity_policy(const struct authz_request *rq)
 {
-    return c->as.kind == CALLER_ROOT || c->as.kind == CALLER_SERVICE;
+    enum caller_kind kind = rq->caller->as.kind;
+
+    return kind == CALLER_ROOT || (kind == CALLER_SERVICE && rq->key != NULL);
 }
 
+/* `by` NULL: no statement decided. */
 static enum authz_reason decided(struct authz_decision *d, enum authz_reason reason,
                                  const struct said *by)
 {
+    static const struct said none = { .result.statement = POLICY_NO_STATEMENT };
+
+    if (by == NULL)
+        by = &none;
     d->reason = reason;
     d->policy = by->name;
     d->statement = by->result.statement;
@@ -202,31 +212,95 @@ static enum authz_reason look_for_denial(const struct said said[LAYERS], struct 
     return AUTHZ_ALLOWED;
 }
 
+/* What the resource's side gives: its policy and the grants that count. */
+struct given {
+    bool anything;
+    bool directly;  /* no document of the caller's need allow it */
+    bool by_itself; /* no identity policy need allow it */
+    /* a grant to the role of another account: not enough, but as good as an identity policy when
+     * the reason is chosen (3, rule 2) */
+    bool                       stands_in;
+    const struct grant_record *grant; /* the most that one gives */
+};
+
+/* A key policy that allows the user, the session itself or everybody is not limited by what the
+ * caller's other documents lack; one that allows its role is limited by boundary and session policies
+ * (IAM User Guide, "Policy evaluation for requests within a single account" and, for everybody, "IAM
+ * role principals"). Across accounts both sides are needed. No key policy allows RetireGrant (KMS
+ * Developer Guide, "KMS permissions"): the grant does. */
+static void add_key_policy(const struct authz_request *rq, const struct policy_result *said,
+                           struct given *to)
+{
+    bool allows = said->verdict == POLICY_ALLOWS;
+    bool own = authz_is_own(rq) || rq->caller->as.kind == CALLER_SERVICE;
+
+    if (rq->operation == GRANT_RETIRE_GRANT)
+        return;
+    to->anything = allows || said->verdict == POLICY_DELEGATES;
+    to->by_itself = allows && own;
+    to->directly = to->by_itself && said->directly && rq->caller->as.kind != CALLER_ROOT;
+}
+
+/* 4.10, rules 9 to 12. A grant to the account needs an identity policy, as its root statement
+ * would. */
+static void add_grants(const struct authz_granted *granted, struct given *to)
+{
+    for (unsigned how = 0; how < AUTHZ_BINDINGS && to->grant == NULL; how++)
+        to->grant = granted->whole[how];
+    for (unsigned how = 0; how < AUTHZ_BINDINGS && to->grant == NULL; how++)
+        to->grant = granted->half[how];
+    to->anything = to->anything || to->grant != NULL;
+    to->directly = to->directly || granted->whole[BOUND_EXACTLY] != NULL;
+    to->by_itself = to->by_itself || granted->whole[BOUND_TO_ROLE] != NULL;
+    to->stands_in = granted->half[BOUND_TO_ROLE] != NULL;
+}
+
+/* What lacks first; the order of the lines is the order in which one reason hides another. */
 static enum authz_reason weigh(const struct authz_request *rq, const struct said said[LAYERS],
-                               struct authz_decision *d)
+                               const struct given *given, struct authz_decision *d)
 {
     const struct authz_caller *c = rq->caller;
-    const struct said         *resource = &said[LAYER_RESOURCE];
-    bool                       own = rq->key == NULL || authz_is_own(rq);
-    bool                       needs_identity = !needs_no_identity_policy(c);
+    const struct said         *resource = given->grant == NULL ? &said[LAYER_RESOURCE] : NULL;
+    const struct said         *identity = &said[LAYER_IDENTITY];
+    bool                       needs_identity = !given->by_itself && !needs_no_identity_policy(rq);
+    bool lacks_identity = needs_identity && identity->result.verdict != POLICY_ALLOWS;
 
-    if (rq->key != NULL) {
-        if (resource->result.verdict == POLICY_NOTHING || (!own && !rq->cross_account))
-            return decided(d, AUTHZ_NO_RESOURCE_POLICY, resource);
-        needs_identity = needs_identity && !(own && resource->result.verdict == POLICY_ALLOWS);
-    }
-    if (needs_identity && said[LAYER_IDENTITY].result.verdict != POLICY_ALLOWS)
+    d->grant = given->grant;
+    if (!given->anything)
+        return decided(d, AUTHZ_NO_RESOURCE_POLICY, NULL);
+    if (given->directly)
+        return decided(d, AUTHZ_ALLOWED, resource);
+    if (lacks_identity && !given->stands_in)
         return decided(d, AUTHZ_NO_IDENTITY_POLICY, resource);
     if (c->limited && said[LAYER_SESSION].result.verdict != POLICY_ALLOWS)
-        return decided(d, AUTHZ_NO_SESSION_POLICY, &said[LAYER_SESSION]);
+        return decided(d, AUTHZ_NO_SESSION_POLICY, NULL);
     if (c->bounded && said[LAYER_BOUNDARY].result.verdict != POLICY_ALLOWS)
-        return decided(d, AUTHZ_NO_BOUNDARY, &said[LAYER_BOUNDARY]);
-    return decided(d, AUTHZ_ALLOWED, needs_identity ? &said[LAYER_IDENTITY] : resource);
+        return decided(d, AUTHZ_NO_BOUNDARY, NULL);
+    if (lacks_identity)
+        return decided(d, AUTHZ_NO_IDENTITY_POLICY, resource);
+    return decided(d, AUTHZ_ALLOWED, needs_identity ? identity : resource);
+}
+
+static enum authz_reason weigh_key(const struct authz_request *rq, const struct said said[LAYERS],
+                                   struct authz_decision *d)
+{
+    struct given         given = { 0 };
+    struct authz_granted granted;
+
+    if (!authz_is_own(rq) && !rq->cross_account)
+        return decided(d, AUTHZ_NO_RESOURCE_POLICY, NULL);
+    add_key_policy(rq, &said[LAYER_RESOURCE].result, &given);
+    if (weigh(rq, said, &given, d) == AUTHZ_ALLOWED || rq->operation == GRANT_NO_OPERATION)
+        return d->reason;
+    authz_look_at_grants(rq, &granted);
+    add_grants(&granted, &given);
+    return weigh(rq, said, &given, d);
 }
 
 enum kms_status authz_decide(const struct authz_request *rq, struct authz_decision *ret_decision,
                              struct kms_error *reterr)
 {
+    static const struct given  no_key = { .anything = true };
     const struct authz_caller *c = rq->caller;
     struct authz_decision      d = { .statement = POLICY_NO_STATEMENT };
     struct said                said[LAYERS];
@@ -235,8 +309,12 @@ enum kms_status authz_decide(const struct authz_request *rq, struct authz_decisi
     said[LAYER_RESOURCE] = ask_key_policy(rq);
     said[LAYER_SESSION] = ask_all(rq, c->session, c->limited ? c->n_session : 0);
     said[LAYER_BOUNDARY] = ask_all(rq, &c->boundary, c->bounded ? 1 : 0);
-    if (look_for_denial(said, &d) == AUTHZ_ALLOWED)
-        (void)weigh(rq, said, &d);
+    if (look_for_denial(said, &d) == AUTHZ_ALLOWED) {
+        if (rq->key != NULL)
+            (void)weigh_key(rq, said, &d);
+        else
+            (void)weigh(rq, said, &no_key, &d);
+    }
     if (ret_decision != NULL)
         *ret_decision = d;
     return d.reason == AUTHZ_ALLOWED ? KMS_OK : refuse(rq, &d, reterr);

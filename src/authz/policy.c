@@ -30,19 +30,41 @@ static bool conditions_hold(struct evaluation *ev, const struct statement *s)
     return true;
 }
 
-/* NOTHING where the statement does not apply, DENIES or what its principals are allowed. */
-static enum policy_verdict apply(struct evaluation *ev, const struct policy *p,
-                                 const struct statement *s, struct bytes action)
+/* Whether, and how, the statement applies. */
+static enum cover apply(struct evaluation *ev, const struct policy *p, const struct statement *s,
+                        struct bytes action)
 {
     bool has_resource = p->kind != POLICY_TRUST;
 
     if (!spend(ev, NO_STATEMENT_COST + s->principals.n) || !listed(ev, &s->actions, action))
-        return POLICY_NOTHING;
-    enum policy_verdict cover = principals_cover(&s->principals, s->deny, &ev->rq->caller);
-    if (cover == POLICY_NOTHING || (has_resource && !listed(ev, &s->resources, ev->rq->resource)) ||
+        return COVERS_NOT;
+    enum cover cover = principals_cover(&s->principals, s->deny, &ev->rq->caller);
+    if (cover == COVERS_NOT || (has_resource && !listed(ev, &s->resources, ev->rq->resource)) ||
         !conditions_hold(ev, s))
-        return POLICY_NOTHING;
-    return s->deny ? POLICY_DENIES : cover;
+        return COVERS_NOT;
+    return cover;
+}
+
+static struct policy_result result_of(const struct statement *s, size_t number, enum cover cover)
+{
+    static const enum policy_verdict allowed[] = {
+        [COVERS_NOT] = POLICY_NOTHING,
+        [COVERS_ACCOUNT] = POLICY_DELEGATES,
+        [COVERS] = POLICY_ALLOWS,
+        [COVERS_ITSELF] = POLICY_ALLOWS,
+    };
+
+    return (struct policy_result){
+        .verdict = s->deny && cover != COVERS_NOT ? POLICY_DENIES : allowed[cover],
+        .statement = (int)number,
+        .sid = s->sid,
+        .directly = !s->deny && cover == COVERS_ITSELF,
+    };
+}
+
+static bool outweighs(const struct policy_result *a, const struct policy_result *b)
+{
+    return a->verdict > b->verdict || (a->verdict == b->verdict && a->directly && !b->directly);
 }
 
 struct policy_result policy_evaluate(const struct policy *p, const struct policy_request *rq)
@@ -60,11 +82,14 @@ struct policy_result policy_evaluate(const struct policy *p, const struct policy
     }
     struct bytes action = bytes_of(lowered, rq->action.len);
     for (size_t i = 0; i < p->n_statements && !ev.unsure && best.verdict != POLICY_DENIES; i++) {
-        enum policy_verdict verdict = apply(&ev, p, &p->statements[i], action);
-        if (verdict > best.verdict)
-            best = (struct policy_result){ verdict, (int)i, p->statements[i].sid, false };
+        const struct statement *s = &p->statements[i];
+        struct policy_result    r = result_of(s, i, apply(&ev, p, s, action));
+        if (outweighs(&r, &best))
+            best = r;
     }
     if (ev.unsure)
-        best = (struct policy_result){ POLICY_DENIES, POLICY_NO_STATEMENT, { NULL, 0 }, true };
+        best = (struct policy_result){ .verdict = POLICY_DENIES,
+                                       .statement = POLICY_NO_STATEMENT,
+                                       .unsure = true };
     return best;
 }

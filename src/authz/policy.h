@@ -169,7 +169,8 @@ enum condition_answer {
 enum { CONDITION_ROOM = 64 };
 
 /* The value number `i` (from 0; keys that are not MANY have one). It may be written into `room`,
- * or lie in the request. Times are ISO 8601 or seconds since the epoch. */
+ * or lie in the request: those of the encryption context and its keys always do. Times are ISO 8601
+ * or seconds since the epoch. */
 typedef enum condition_answer condition_source(void *ctx, const struct condition_key *key, size_t i,
                                                char room[CONDITION_ROOM], struct bytes *ret);
 
@@ -190,7 +191,8 @@ struct policy_caller {
     struct bytes     account;   /* empty for a service */
     struct bytes     arn;       /* as in messages; a service's name; the provider of CALLER_WEB */
     struct bytes     role_arn;  /* CALLER_SESSION: of its role, with the role's path; else empty */
-    struct bytes     unique_id; /* AIDA...; AROA...:session; may be empty */
+    struct bytes     unique_id; /* AIDA...; AROA...:session; of a federated user <account>:<name>;
+                                   of a root user the account; may be empty */
 };
 
 struct policy_request {
@@ -218,6 +220,8 @@ struct policy_result {
     int                 statement; /* which one decided, from 0; POLICY_NO_STATEMENT: none */
     struct bytes        sid;       /* of that statement, lies in the policy; may be empty */
     bool                unsure;    /* denied because there was no clear answer */
+    bool                directly;  /* allowed as the user or session itself, or as everybody: not
+                                      through its role or account */
 };
 
 /* What a document says of a request. Documents without principals (POLICY_IDENTITY and the like)

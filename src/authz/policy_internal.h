@@ -186,7 +186,13 @@ bool pattern_expand(struct evaluation *ev, const struct pattern *p, struct bytes
 /* As ARNs: each of the six parts for itself; false if the text has fewer. */
 bool pattern_matches_arn(struct evaluation *ev, const struct pattern *p, struct bytes text);
 bool condition_holds(struct evaluation *ev, const struct condition *c);
-/* How a principal element covers the caller: NOTHING, DELEGATES (through its account) or ALLOWS.
- * `deny`: whether the statement is a denial. */
-enum policy_verdict principals_cover(const struct principals *p, bool deny,
-                                     const struct policy_caller *caller);
+/* How a principal element covers the caller, in order of weight. */
+enum cover {
+    COVERS_NOT,
+    COVERS_ACCOUNT, /* through its account only: of allowances */
+    COVERS,         /* its role */
+    COVERS_ITSELF,  /* its own name, or everybody */
+};
+/* `deny`: whether the statement is a denial. */
+enum cover principals_cover(const struct principals *p, bool deny,
+                            const struct policy_caller *caller);

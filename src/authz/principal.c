@@ -188,30 +188,27 @@ enum kms_status principals_compile(struct arena *arena, struct bytes bound, stru
 
 /* --- covering --------------------------------------------------------------------------------- */
 
-/* The unique id of a session is that of its role, a colon, and its name. */
-static bool same_unique_id(struct bytes named, struct bytes caller)
-{
-    return named.len > 0 && bytes_starts(caller, named) &&
-           (caller.len == named.len || caller.ptr[named.len] == ':');
-}
-
 static bool names_account(const struct policy_principal *p, const struct policy_caller *c)
 {
     return p->kind == PRINCIPAL_ACCOUNT && c->account.len > 0 && bytes_eq(p->text, c->account);
 }
 
+/* The unique id of a session is that of its role, a colon, and its name. */
 static bool names_role(const struct policy_principal *p, const struct policy_caller *c)
 {
-    return p->kind == PRINCIPAL_ARN && c->role_arn.len > 0 && bytes_eq(p->text, c->role_arn);
+    if (p->kind == PRINCIPAL_ARN)
+        return c->role_arn.len > 0 && bytes_eq(p->text, c->role_arn);
+    return p->kind == PRINCIPAL_UNIQUE_ID && bytes_starts(c->unique_id, p->text) &&
+           c->unique_id.len > p->text.len && c->unique_id.ptr[p->text.len] == ':';
 }
 
 static bool names_itself(const struct policy_principal *p, const struct policy_caller *c)
 {
+    bool has_arn = c->kind != CALLER_SERVICE && c->kind != CALLER_WEB && c->arn.len > 0;
+
     switch (p->kind) {
-    case PRINCIPAL_ARN:
-        return c->kind != CALLER_SERVICE && c->kind != CALLER_WEB && c->arn.len > 0 &&
-               bytes_eq(p->text, c->arn);
-    case PRINCIPAL_UNIQUE_ID:      return same_unique_id(p->text, c->unique_id);
+    case PRINCIPAL_ARN:            return has_arn && bytes_eq(p->text, c->arn);
+    case PRINCIPAL_UNIQUE_ID:      return bytes_eq(p->text, c->unique_id);
     case PRINCIPAL_SERVICE:        return c->kind == CALLER_SERVICE && bytes_eq(p->text, c->arn);
     case PRINCIPAL_FEDERATED:      return c->kind == CALLER_WEB && bytes_eq(p->text, c->arn);
     case PRINCIPAL_ACCOUNT:
@@ -241,35 +238,34 @@ static struct named look_up(const struct principals *p, const struct policy_call
 
 /* NotPrincipal. A denial spares only those of whom every name is excepted, an allowance reaches
  * only those of whom none is: whatever is unclear is less. */
-static enum policy_verdict all_but(const struct principals *p, bool deny,
-                                   const struct policy_caller *c)
+static enum cover all_but(const struct principals *p, bool deny, const struct policy_caller *c)
 {
     struct named found = look_up(p, c);
 
     if (p->anyone)
-        return POLICY_NOTHING;
+        return COVERS_NOT;
     if (!deny) {
         bool left_out = found.account || found.role || found.itself || c->kind == CALLER_WEB;
-        return left_out ? POLICY_NOTHING : POLICY_ALLOWS;
+        return left_out ? COVERS_NOT : COVERS_ITSELF;
     }
     bool spared = found.itself && (found.account || c->account.len == 0) &&
                   (found.role || c->role_arn.len == 0);
-    return spared ? POLICY_NOTHING : POLICY_ALLOWS;
+    return spared ? COVERS_NOT : COVERS;
 }
 
-enum policy_verdict principals_cover(const struct principals *p, bool deny,
-                                     const struct policy_caller *caller)
+enum cover principals_cover(const struct principals *p, bool deny,
+                            const struct policy_caller *caller)
 {
     if (p->presence == ELEMENT_ABSENT) /* a document that is attached to the caller */
-        return POLICY_ALLOWS;
+        return COVERS;
     if (p->presence == ELEMENT_EXCLUDED)
         return all_but(p, deny, caller);
-    if (p->anyone && (deny || caller->kind != CALLER_WEB))
-        return POLICY_ALLOWS;
     struct named found = look_up(p, caller);
-    if (found.itself || found.role)
-        return POLICY_ALLOWS;
+    if (found.itself || (p->anyone && (deny || caller->kind != CALLER_WEB)))
+        return COVERS_ITSELF;
+    if (found.role)
+        return COVERS;
     if (!found.account)
-        return POLICY_NOTHING;
-    return deny ? POLICY_ALLOWS : POLICY_DELEGATES;
+        return COVERS_NOT;
+    return deny ? COVERS : COVERS_ACCOUNT;
 }

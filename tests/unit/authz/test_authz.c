@@ -105,7 +105,7 @@ static const struct {
       &alice, false, NULL },
     { "the root user is not above the key policy", POLICY(STATEMENT("Allow", ALICE, "kms:*")),
       &root, false, U(ROOT(MINE)) ON_KEY NO_RESOURCE },
-    { "a policy that cannot be read", "{", &root, false, U(ROOT(MINE)) ON_KEY NO_RESOURCE },
+    { "a policy that cannot be read", "{", &root, false, U(ROOT(MINE)) ON_KEY DENY },
     { "4.7 texts", DEFAULT_POLICY, &their_root, true, U(ROOT(THEIRS)) ON_THIS NO_RESOURCE },
     { "4.7", POLICY(STATEMENT("Allow", THEIRS, "kms:*")), &their_root, true, NULL },
     { "4.3: not across accounts", POLICY(STATEMENT("Allow", THEIRS, "kms:*")), &their_root, false,
