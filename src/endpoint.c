@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "commit/event.h"
+#include "jwt/providers.h"
 #include "request_internal.h"
 
 enum { PAGE_BYTES = 1024 * 1024 };
@@ -116,6 +117,44 @@ static void metric_ready_keys(struct buf *out, const struct vault_status *v)
                  (unsigned long long)v->ready_made[i]);
 }
 
+/* One sample per issuer. */
+static void metric_issuers(struct server *s, struct buf *out, const char *name, const char *type,
+                           const char *help, int64_t (*value)(const struct oidc_status *))
+{
+    struct oidc_status at;
+
+    family(out, name, type, help);
+    for (size_t i = 0; oidc_status(s->parts.oidc, i, &at); i++)
+        buf_addf(out, "%s{issuer=\"%s\"} %lld\n", name, at.issuer, (long long)value(&at));
+}
+
+static int64_t issuer_keys(const struct oidc_status *at)
+{
+    return (int64_t)at->keys;
+}
+
+static int64_t issuer_failures(const struct oidc_status *at)
+{
+    return (int64_t)at->failures;
+}
+
+static int64_t issuer_age(const struct oidc_status *at)
+{
+    return at->age_ms < 0 ? -1 : at->age_ms / 1000;
+}
+
+static void metric_oidc(struct server *s, struct buf *out)
+{
+    if (s->parts.oidc == NULL)
+        return;
+    metric_issuers(s, out, "trent_oidc_keys", "gauge", "Usable keys of an OIDC issuer.",
+                   issuer_keys);
+    metric_issuers(s, out, "trent_oidc_failures_total", "counter",
+                   "Times that keys of an OIDC issuer could not be read.", issuer_failures);
+    metric_issuers(s, out, "trent_oidc_age_seconds", "gauge",
+                   "Age of the keys of an OIDC issuer; -1: there are none.", issuer_age);
+}
+
 static void metric_parts(struct server *s, struct buf *out)
 {
     struct directory_counts d = directory_counts(s->parts.directory);
@@ -179,6 +218,7 @@ static void metric_parts(struct server *s, struct buf *out)
     metric(out, "trent_materials_opened", "gauge", "Opened materials in secret memory.",
            v.cached_materials);
     metric_ready_keys(out, &v);
+    metric_oidc(s, out);
     metric(out, "trent_pool_waiting", "gauge", "Requests waiting for a pool thread.",
            pool_waiting(s->parts.pool));
 }

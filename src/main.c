@@ -21,6 +21,7 @@
 #include "crypto/crypto.h"
 #include "harden.h"
 #include "instance/instance.h"
+#include "jwt/providers.h"
 #include "request.h"
 #include "store/sqlite/sqlite.h"
 
@@ -43,6 +44,7 @@ struct daemon {
     struct listener          *listener;
     struct server            *server;
     struct attestation_roots *attestation_roots; /* NULL: none configured */
+    struct oidc_providers    *oidc;              /* likewise */
     bool                      recovered; /* the database was found good, and may be written to */
     bool                      clock_certain; /* when it was last looked at */
 };
@@ -230,6 +232,29 @@ static enum kms_status read_attestation_root(struct daemon *d, struct kms_error 
     return KMS_OK;
 }
 
+static void note_oidc(void *ctx, bool warning, const char *line)
+{
+    (void)ctx;
+    if (warning)
+        log_warning("%s", line);
+    else
+        log_info("%s", line);
+}
+
+static enum kms_status read_oidc_providers(struct daemon *d, struct kms_error *reterr)
+{
+    const struct oidc_config config = { .path = d->config.oidc_providers,
+                                        .dev = d->config.dev,
+                                        .note = note_oidc };
+    struct kms_error         err;
+
+    if (config.path[0] == '\0')
+        return KMS_OK;
+    if (oidc_open(&config, &d->oidc, &err) != KMS_OK)
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "oidc-providers: %s", err.detail);
+    return KMS_OK;
+}
+
 /* Nothing was erased by a time that may be wrong. */
 static void report_put_off(struct daemon *d)
 {
@@ -296,6 +321,8 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     report_put_off(d);
     TRY(jobs_start(d->jobs, reterr));
     TRY(vault_start(d->vault, reterr));
+    if (d->oidc != NULL)
+        TRY(oidc_start(d->oidc, reterr));
     return pool_new((unsigned)d->config.pool_threads, long_threads(&d->config),
                     crypto_thread_cleanup, &d->pool, reterr);
 }
@@ -334,6 +361,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
         .pool = d->pool,
         .throttle = d->throttle,
         .attestation_roots = d->attestation_roots,
+        .oidc = d->oidc,
     };
     unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -403,7 +431,24 @@ static void look_at_clock(struct daemon *d)
     note_clock(d);
 }
 
-/* SIGHUP reads the certificate again; SIGTERM and SIGINT end. */
+/* SIGHUP: what is read from files beside the data directory is read again. */
+static void reload(struct daemon *d)
+{
+    struct kms_error err;
+
+    if (listener_reload(d->listener, &err) == KMS_OK)
+        log_info("SIGHUP: certificate read again");
+    else
+        log_error("SIGHUP: the old certificate stays in use: %s", err.detail);
+    if (d->oidc == NULL)
+        return;
+    if (oidc_reload(d->oidc, &err) == KMS_OK)
+        log_info("SIGHUP: OIDC providers read again");
+    else
+        log_error("SIGHUP: the old OIDC providers stay in use: %s", err.detail);
+}
+
+/* SIGTERM and SIGINT end. */
 static void wait_for_end(struct daemon *d, const sigset_t *signals)
 {
     const struct timespec minute = { .tv_sec = 60 };
@@ -413,13 +458,8 @@ static void wait_for_end(struct daemon *d, const sigset_t *signals)
         int sig = sigtimedwait(signals, NULL, &minute);
         if (sig == SIGTERM || sig == SIGINT)
             return;
-        if (sig != SIGHUP)
-            continue;
-        struct kms_error err;
-        if (listener_reload(d->listener, &err) == KMS_OK)
-            log_info("SIGHUP: certificate read again");
-        else
-            log_error("SIGHUP: the old certificate stays in use: %s", err.detail);
+        if (sig == SIGHUP)
+            reload(d);
     }
 }
 
@@ -430,6 +470,7 @@ static void stop(struct daemon *d)
     if (d->listener != NULL)
         listener_stop(d->listener, LIMIT_DRAIN_MS);
     jobs_stop(d->jobs);
+    oidc_stop(d->oidc);
     vault_stop(d->vault); /* a key that becomes ready must not call into a stopped pool */
     pool_stop(d->pool);
     committer_stop(d->committer);
@@ -452,6 +493,7 @@ static void stop(struct daemon *d)
     epoch_free(d->epoch);
     clock_free(d->clock);
     attestation_roots_free(d->attestation_roots);
+    oidc_free(d->oidc);
     closep(&d->lock);
     config_free(&d->config);
     crypto_cleanup();
@@ -498,6 +540,8 @@ static int run(struct daemon *d, const sigset_t *signals)
     if (crypto_init(&err) != KMS_OK)
         return refuse(EX_SOFTWARE, &err);
     if (read_attestation_root(d, &err) != KMS_OK)
+        return refuse(EX_CONFIG, &err);
+    if (read_oidc_providers(d, &err) != KMS_OK)
         return refuse(EX_CONFIG, &err);
     if (open_data(d, &head, &err) != KMS_OK)
         return refuse(EX_DATAERR, &err);

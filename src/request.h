@@ -28,6 +28,7 @@ struct server_parts {
     struct pool                    *pool;
     struct throttle                *throttle;
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
+    struct oidc_providers          *oidc;              /* NULL: none configured */
 };
 
 struct server;

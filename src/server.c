@@ -489,6 +489,7 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
         .rotation_delay = parts->config->rotation_delay_s * 1000,
         .attestation_roots = parts->attestation_roots,
         .identities = parts->identities,
+        .oidc = parts->oidc,
     };
     note_tracked(s);
     s->n_loops = loops;

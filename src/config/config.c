@@ -42,6 +42,8 @@ static const struct setting settings[] = {
     { "tls-key", SET_TEXT, AT(tls_key), "", 0, 0, { 0 }, "PEM private key of the certificate" },
     { "attestation-root", SET_TEXT, AT(attestation_root), "", 0, 0, { 0 },
       "PEM file with the root certificate of attestation documents (Recipient); empty: none is believed" },
+    { "oidc-providers", SET_TEXT, AT(oidc_providers), "", 0, 0, { 0 },
+      "JSON file with the OIDC issuers whose tokens are believed; empty: none. Read again on SIGHUP" },
     { "audit-sync", SET_CHOICE, AT(audit_sync), "written", 0, 0, { "written", "always" },
       "written: reads are on disk within a second, changes at once; always: every record before its answer" },
     { "audit-reserve-mib", SET_INT, AT(audit_reserve_mib), "64", 1, 4096, { 0 },

@@ -19,6 +19,7 @@ struct config {
     char   *tls_cert;
     char   *tls_key;
     char   *attestation_root; /* PEM file; empty: none */
+    char   *oidc_providers;   /* JSON file; empty: none */
     int     log_level;        /* enum log_level */
     int     audit_sync;       /* enum audit_sync */
     int64_t audit_reserve_mib;

@@ -255,10 +255,7 @@ enum kms_status jwt_verify(const struct jwt *t, const struct jwks *keys, int64_t
     if (ret_key_known != NULL)
         *ret_key_known = known;
     if (!known)
-        return KMS_REFUSE(reterr, KMS_E_WEB_TOKEN,
-                          "Couldn't retrieve verification key from your identity provider,  "
-                          "please reference AssumeRoleWithWebIdentity documentation for "
-                          "requirements");
+        return KMS_REFUSE(reterr, KMS_E_WEB_TOKEN, JWT_NO_KEY);
     if (!jwks_verify(keys, t->algorithm, t->kid, buf_bytes(&t->signed_text),
                      buf_bytes(&t->signature)))
         return KMS_REFUSE(reterr, KMS_E_WEB_TOKEN, "The ID Token has a signature that is invalid.");

@@ -18,6 +18,11 @@ enum {
     JWT_LEEWAY_S = 60,      /* by which the issuer's clock may differ */
 };
 
+/* What there is to say when nobody knows the key that a token names. */
+#define JWT_NO_KEY                                                                                 \
+    "Couldn't retrieve verification key from your identity provider,  please reference "           \
+    "AssumeRoleWithWebIdentity documentation for requirements"
+
 struct jwt;
 
 /* Takes a token apart. KMS_E_WEB_TOKEN with what is wrong with it. The result has copies. */
