@@ -60,13 +60,12 @@ static uint64_t sum_requests(struct server *s, size_t row, int status)
 
 static void metric_requests(struct server *s, struct buf *out)
 {
-    size_t                  n;
-    const struct operation *rows = operation_rows(&n);
+    size_t n = operation_number(NULL);
 
     buf_add_str(out, "# HELP trent_requests_total API requests answered.\n"
                      "# TYPE trent_requests_total counter\n");
     for (size_t row = 0; row <= n; row++) {
-        const char *name = row < n ? rows[row].name : "-";
+        const char *name = row < n ? operation_numbered(row)->name : "-";
         for (int st = 0; st < KMS_STATUS_COUNT; st++) {
             uint64_t count = sum_requests(s, row, st);
             if (count > 0)
@@ -82,8 +81,8 @@ static void metric_requests(struct server *s, struct buf *out)
             us += atomic_load_explicit(&s->loops[i].microseconds[row], memory_order_relaxed);
         if (us > 0)
             buf_addf(out, "trent_request_seconds_total{operation=\"%s\"} %llu.%06llu\n",
-                     row < n ? rows[row].name : "-", (unsigned long long)(us / 1000000),
-                     (unsigned long long)(us % 1000000));
+                     row < n ? operation_numbered(row)->name : "-",
+                     (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000));
     }
 }
 

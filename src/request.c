@@ -8,18 +8,14 @@
  */
 #include "request_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "authz/authz.h"
 #include "base/cleanup.h"
 #include "base/encode.h"
 #include "base/log.h"
-#include "identity/principals.h"
 #include "key/resolve.h"
 #include "key/state.h"
-#include "sigv4/sigv4.h"
 
 enum step_result { DONE, PENDING, REFUSED };
 
@@ -100,6 +96,7 @@ static enum step_result run_stretch(struct request *rq)
     enum step_result result = DONE;
 
     epoch_enter(rq->server->parts.epoch, rq->reader);
+    rq->caller_fresh = rq->has_policies = false;
     while (rq->step < ARRAY_LEN(steps)) {
         unsigned at = rq->step++;
         result = steps[at].run(rq);
@@ -144,76 +141,14 @@ void request_run(struct request *rq)
 
 /* --- sigv4 ------------------------------------------------------------------------------------ */
 
-static void remember_caller(struct request *rq, const struct access_key_record *key)
-{
-    (void)snprintf(rq->account, sizeof rq->account, "%.*s", BYTES_FMT(key->account));
-    (void)snprintf(rq->caller_arn, sizeof rq->caller_arn, "arn:aws:iam::%.*s:root",
-                   BYTES_FMT(key->account));
-    (void)snprintf(rq->principal_id, sizeof rq->principal_id, "%.*s", BYTES_FMT(key->principal_id));
-    (void)snprintf(rq->access_key_id, sizeof rq->access_key_id, "%.*s", BYTES_FMT(key->id));
-}
-
-static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
-                                     struct bytes string_to_sign, uint8_t ret[32],
-                                     struct sigv4_key *ret_key, struct kms_error *reterr)
-{
-    struct request                 *rq = ctx;
-    const struct server_parts      *parts = &rq->server->parts;
-    const struct access_key_record *key = book_access_key(parts->identities, auth->access_key_id);
-    const struct bytes              nothing = { NULL, 0 };
-    struct sigv4_scope_text         scope = { auth->date, auth->region, auth->service };
-
-    if (key != NULL && (!key->active || !key->root || key->session.kind != SESSION_NONE))
-        key = NULL;
-    TRY(vault_sigv4_mac(parts->vault, key == NULL ? nothing : key->id,
-                        key == NULL ? nothing : key->wrapped_secret, &scope, string_to_sign, ret,
-                        reterr));
-    if (key != NULL)
-        remember_caller(rq, key);
-    ret_key->known = key != NULL;
-    return KMS_OK;
-}
-
-static bool region_answered(void *ctx, struct bytes region)
-{
-    const struct request *rq = ctx;
-
-    return server_answers_for(rq->server, rq->loop, region);
-}
-
-static enum kms_status too_many(struct request *rq)
-{
-    return KMS_REFUSE(&rq->error, KMS_E_THROTTLED,
-                      "You have exceeded the rate at which you may call KMS. Reduce the frequency "
-                      "of your calls.");
-}
-
-/* Who guesses signatures is refused before any more are computed. */
 static enum step_result step_sigv4(struct request *rq)
 {
-    static const char *const services[] = { "kms", NULL };
-    const struct sigv4_hooks hooks = { rq, signature_mac, region_answered };
-    struct sigv4_caller      caller;
-    struct throttle         *throttle = rq->server->parts.throttle;
-    const int64_t            now = rq->ex->received_ns;
-
-    if (throttle_source_blocked(throttle, rq->ex->source, now))
-        return outcome(rq, too_many(rq));
-    enum kms_status status = sigv4_verify(&rq->ex->in, services, clock_wall_ms(), &hooks,
-                                          &rq->scratch, &caller, &rq->error);
-    if (status != KMS_OK) {
-        throttle_failure(throttle, rq->ex->source, now);
-        return outcome(rq, status);
-    }
-    rq->authenticated = true;
-    rq->ex->authenticated = true;
-    rq->region = caller.region;
-    return DONE;
+    return outcome(rq, request_signature(rq));
 }
 
 /* --- operation -------------------------------------------------------------------------------- */
 
-static struct bytes single_header(const struct http_request *in, const char *name)
+struct bytes request_header(const struct http_request *in, const char *name)
 {
     struct bytes value = { NULL, 0 };
     unsigned     seen = 0;
@@ -235,6 +170,9 @@ static enum kms_status read_input(struct request *rq)
     bool             empty = ex->in.body_len == 0;
     struct json      root;
 
+    rq->op = operation_find(request_header(&ex->in, "x-amz-target"));
+    if (rq->op == NULL)
+        return KMS_FAIL(&rq->error, KMS_E_UNKNOWN_OPERATION, "unknown target");
     TRY(json_parse(rq->doc, empty ? nothing : ex->in.body, empty ? 2 : ex->in.body_len, &root,
                    &rq->error));
     if (rq->op->shape == NULL)
@@ -244,32 +182,35 @@ static enum kms_status read_input(struct request *rq)
     return operation_read(rq->op, root, &rq->call.in, &rq->error);
 }
 
-static enum step_result step_operation(struct request *rq)
+static void fill_call(struct request *rq)
 {
-    rq->op = operation_find(single_header(&rq->ex->in, "x-amz-target"));
-    if (!throttle_request(rq->server->parts.throttle, bytes_str(rq->account),
-                          bytes_str(rq->principal_id), rq->ex->received_ns))
-        return outcome(rq, too_many(rq));
-    if (rq->op == NULL)
-        return outcome(rq, KMS_FAIL(&rq->error, KMS_E_UNKNOWN_OPERATION, "unknown target"));
-    enum kms_status status = read_input(rq);
-    if (status != KMS_OK)
-        return outcome(rq, status);
-
     struct op_call *call = &rq->call;
+
     buf_reset(&rq->scratch);
     call->env = &rq->server->env;
     call->op = rq->op;
     call->now = clock_now(rq->server->parts.clock);
-    call->account = bytes_str(rq->account);
-    call->caller_arn = bytes_str(rq->caller_arn);
+    if (call->caller != NULL) {
+        call->account = rq->caller.authz.as.account;
+        call->caller_arn = rq->caller.arn_view;
+    }
     call->region = rq->region;
     call->request_id = rq->id;
     call->scratch = &rq->scratch;
     call->answer = &rq->writer;
     call->change = &rq->change;
+}
+
+static enum step_result step_operation(struct request *rq)
+{
+    enum kms_status status = rq->service == NULL ? read_input(rq) : request_query_read(rq);
+    enum kms_status rate = request_rate(rq);
+
+    if (rate != KMS_OK || status != KMS_OK)
+        return outcome(rq, rate != KMS_OK ? rate : status);
+    fill_call(rq);
     rq->ex->secret = (rq->op->flags & OP_SECRET_REPLY) != 0;
-    return rq->op->prepare == NULL ? DONE : outcome(rq, rq->op->prepare(call, &rq->error));
+    return rq->op->prepare == NULL ? DONE : outcome(rq, rq->op->prepare(&rq->call, &rq->error));
 }
 
 static enum step_result step_lane(struct request *rq)
@@ -290,7 +231,7 @@ static struct resolve_from resolve_from(const struct request *rq, bool aliases)
 {
     return (struct resolve_from){
         .directory = rq->server->parts.directory,
-        .account = bytes_str(rq->account),
+        .account = rq->call.account,
         .region = rq->region,
         .now = rq->call.now,
         .aliases = aliases,
@@ -363,12 +304,18 @@ static enum step_result step_key(struct request *rq)
     struct op_call *call = &rq->call;
 
     call->now = clock_now(rq->server->parts.clock);
+    enum kms_status status = request_caller_again(rq);
+    if (status != KMS_OK)
+        return outcome(rq, status);
     call->key = call->key2 = NULL;
+    call->child = call->retiring = NULL;
+    call->identity = NULL;
+    call->resource = (struct bytes){ NULL, 0 };
     call->alias = NULL;
     call->retry_when_ready = false;
     change_release(&rq->change); /* of an earlier try */
     rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
-    enum kms_status status = find_keys(rq);
+    status = find_keys(rq);
     if (status != KMS_OK)
         return outcome(rq, status);
     if ((rq->op->flags & OP_ALIAS_NAME) != 0)
@@ -387,103 +334,9 @@ static enum step_result step_key(struct request *rq)
 
 /* --- authz ------------------------------------------------------------------------------------ */
 
-/* `action` without its service. */
-static struct authz_request question(struct asked *asked, const char *action)
-{
-    const struct request *rq = asked->rq;
-
-    asked->caller = (struct authz_caller){ .as = { .kind = CALLER_ROOT,
-                                                   .account = bytes_str(rq->account),
-                                                   .arn = bytes_str(rq->caller_arn),
-                                                   .unique_id = bytes_str(rq->principal_id) } };
-    int n = snprintf(asked->action, sizeof asked->action, "kms:%s", action);
-    assert(n > 0 && (size_t)n < sizeof asked->action);
-    return (struct authz_request){
-        .caller = &asked->caller,
-        .action = bytes_of(asked->action, (size_t)n),
-        .resource = asked->key != NULL ? asked->key->name.arn : BYTES_LIT("*"),
-        .key = asked->key,
-        .cross_account = (rq->op->flags & OP_CROSS_ACCOUNT) != 0,
-        .operation = GRANT_NO_OPERATION,
-        .values = request_condition,
-        .ctx = asked,
-    };
-}
-
-static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key,
-                              bool destination)
-{
-    struct name_index names[NAME_INDEXES];
-    struct asked      asked = { .rq = rq, .key = key, .destination = destination, .names = names };
-    struct authz_request a = question(&asked, action);
-
-    return authz_decide(&a, NULL, &rq->error);
-}
-
-/* A key policy that the request brings. */
-static enum kms_status check_new_policy(struct request *rq)
-{
-    static const char    any_key[] = "00000000-0000-0000-0000-000000000000";
-    char                 room[KEY_ARN_MAX + 1];
-    struct buf           arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
-    struct name_index    names[NAME_INDEXES];
-    struct asked         asked = { .rq = rq, .key = rq->call.key, .names = names };
-    struct authz_request a = question(&asked, rq->op->name);
-    const struct op_int *bypass = &rq->call.in.bypass_lockout;
-
-    if (rq->call.in.policy.ptr == NULL)
-        return KMS_OK;
-    if (a.key != NULL)
-        buf_add(&arn, a.key->name.arn);
-    else
-        key_arn_add(&arn, bytes_str(rq->account), rq->region, bytes_str(any_key));
-    return authz_check_key_policy(&a, rq->call.in.policy, buf_bytes(&arn),
-                                  bypass->set && bypass->v != 0, principal_known,
-                                  rq->server->parts.identities, &rq->error);
-}
-
-/* The key that an alias points to so far: who takes an alias away from a key needs rights on it
- * (kms-behaviour 12). */
-static const struct key_record *key_of_alias(const struct request *rq)
-{
-    const struct alias_record *alias = rq->call.alias;
-
-    if (alias == NULL || strcmp(rq->op->name, "CreateAlias") == 0) /* which takes none away */
-        return NULL;
-    return directory_key(rq->server->parts.directory, alias->name.account, alias->name.region,
-                         bytes_str(alias->key_id));
-}
-
-static enum kms_status may(struct request *rq)
-{
-    const char              *name = rq->op->name;
-    const struct key_record *key = rq->call.key;
-    const struct key_record *former = key_of_alias(rq);
-    bool                     own = key == NULL || bytes_eq_str(key->name.account, rq->account);
-
-    switch (rq->op->key) {
-    case OP_KEY_BLOB_AND_DESTINATION:
-        TRY(decide(rq, "ReEncryptFrom", key, false));
-        return decide(rq, "ReEncryptTo", rq->call.key2, true);
-    case OP_KEY_OPTIONAL: /* the key only narrows the list: identity policies alone decide */
-        return decide(rq, name, own ? NULL : key, false);
-    case OP_KEY_NONE:
-    case OP_KEY_ID:
-    case OP_KEY_ANY:
-    case OP_KEY_TARGET:
-    case OP_KEY_BLOB:   break;
-    }
-    TRY(decide(rq, name, key, false));
-    return former == NULL || former == key ? KMS_OK : decide(rq, name, former, false);
-}
-
 static enum step_result step_authz(struct request *rq)
 {
-    enum kms_status status = may(rq);
-
-    if (status == KMS_OK)
-        status = check_new_policy(rq);
-    return outcome(rq, status);
+    return outcome(rq, request_authorize(rq));
 }
 
 /* --- state: usage before state, then origin (kms-behaviour 1.5, steps 7 and 8) ---------------- */
@@ -554,10 +407,22 @@ static enum kms_status run_command(struct request *rq)
     return status;
 }
 
+static enum kms_status finish_json(struct request *rq)
+{
+    bool empty = (rq->op->flags & OP_EMPTY_ANSWER) != 0;
+
+    json_writer_init(&rq->writer, &rq->body);
+    if (!empty)
+        json_open_object(&rq->writer, NULL);
+    TRY(rq->op->finish(&rq->call, &rq->error));
+    if (!empty)
+        json_close_object(&rq->writer);
+    return KMS_OK;
+}
+
 static enum kms_status run_operation(struct request *rq)
 {
-    const struct operation *op = rq->op;
-    struct op_call         *call = &rq->call;
+    struct op_call *call = &rq->call;
 
     TRY(run_command(rq));
     if (call->in.dry_run.set && call->in.dry_run.v != 0)
@@ -565,12 +430,7 @@ static enum kms_status run_operation(struct request *rq)
                           "The request would have succeeded, but the DryRun option is set.");
 
     buf_wipe(&rq->body);
-    json_writer_init(&rq->writer, &rq->body);
-    if ((op->flags & OP_EMPTY_ANSWER) == 0)
-        json_open_object(&rq->writer, NULL);
-    TRY(op->finish(call, &rq->error));
-    if ((op->flags & OP_EMPTY_ANSWER) == 0)
-        json_close_object(&rq->writer);
+    TRY(rq->service == NULL ? finish_json(rq) : request_query_finish(rq));
     if (!buf_ok(&rq->body))
         return KMS_FAIL(&rq->error, KMS_E_INTERNAL, "the answer does not fit %d bytes",
                         ANSWER_BYTES);
@@ -587,7 +447,7 @@ static enum step_result wait_for_key(struct request *rq)
         rq->ready_until_ms = now + LIMIT_READY_MS;
     if (now >= rq->ready_until_ms) {
         rq->call.retry_when_ready = false;
-        return outcome(rq, too_many(rq));
+        return outcome(rq, request_too_often(&rq->error));
     }
     rq->step = STEP_KEY;
     return PENDING;

@@ -27,6 +27,7 @@ struct server_parts {
     struct jobs                    *jobs;
     struct pool                    *pool;
     struct throttle                *throttle;
+    struct oidc_providers          *oidc;              /* NULL: none configured */
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
     struct oidc_providers          *oidc;              /* NULL: none configured */
 };

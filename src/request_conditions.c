@@ -6,54 +6,48 @@
  */
 #include "base/cleanup.h"
 #include "base/limits.h"
-#include "request_internal.h"
+#include "request_conditions.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One question, as the functions of the table below get it. */
-struct question {
-    struct asked *a;
-    struct bytes  name; /* of a NAMED key */
-    size_t        i;
-    int   what; /* from the table: an enum op_asked, op_asked_number, asked_names, or nothing */
-    char *room;
-    struct bytes *ret;
-};
+/* `what` of some of them */
+enum { IS_PRINCIPAL, IS_SERVICE };
+enum { STS_EXTERNAL_ID, STS_SESSION_NAME, STS_SOURCE_IDENTITY };
 
-static enum condition_answer word(const struct question *q, struct bytes text)
+enum condition_answer answer_word(const struct question *q, struct bytes text)
 {
     *q->ret = text;
     return text.ptr == NULL ? CONDITION_ABSENT : CONDITION_VALUE;
 }
 
-static enum condition_answer absent(const struct question *q)
+enum condition_answer answer_absent(const struct question *q)
 {
-    return word(q, (struct bytes){ NULL, 0 });
+    return answer_word(q, (struct bytes){ NULL, 0 });
 }
 
-static enum condition_answer truth(const struct question *q, bool yes)
+enum condition_answer answer_truth(const struct question *q, bool yes)
 {
-    return word(q, bytes_str(yes ? "true" : "false"));
+    return answer_word(q, bytes_str(yes ? "true" : "false"));
 }
 
-static enum condition_answer number(const struct question *q, int64_t v)
+enum condition_answer answer_number(const struct question *q, int64_t v)
 {
     int n = snprintf(q->room, CONDITION_ROOM, "%lld", (long long)v);
 
-    return word(q, bytes_of(q->room, (size_t)n));
+    return answer_word(q, bytes_of(q->room, (size_t)n));
 }
 
-static enum condition_answer date(const struct question *q, int64_t ms)
+enum condition_answer answer_date(const struct question *q, int64_t ms)
 {
     struct buf out = { .ptr = (uint8_t *)q->room, .cap = CONDITION_ROOM, .limit = CONDITION_ROOM };
 
     date_iso8601_add(&out, ms);
-    return word(q, buf_bytes(&out));
+    return answer_word(q, buf_bytes(&out));
 }
 
-static const struct op_call *call_of(const struct question *q)
+const struct op_call *question_call(const struct question *q)
 {
     return &q->a->rq->call;
 }
@@ -66,7 +60,7 @@ static uint8_t lower(uint8_t c)
 }
 
 /* By length, then without case. */
-static int compare_names(struct bytes a, struct bytes b)
+int names_compare(struct bytes a, struct bytes b)
 {
     if (a.len != b.len)
         return a.len < b.len ? -1 : 1;
@@ -82,7 +76,7 @@ static int compare_entries(const void *a, const void *b, void *ctx)
 {
     const struct name_index *ix = ctx;
 
-    return compare_names(ix->name[*(const uint8_t *)a], ix->name[*(const uint8_t *)b]);
+    return names_compare(ix->name[*(const uint8_t *)a], ix->name[*(const uint8_t *)b]);
 }
 
 _Static_assert(LIMIT_LIST_ITEMS <= UINT8_MAX + 1, "name_index.order holds every entry");
@@ -104,11 +98,11 @@ static void index_fill(const struct question *q, struct name_index *ix)
     struct json              v;
 
     if (q->what == NAMES_CONTEXT) {
-        it = json_iterate(op_asked_context(call_of(q), q->a->destination));
+        it = json_iterate(op_asked_context(question_call(q), q->a->destination));
         while (json_next(&it, &name, &v))
             index_add(ix, name, v.node);
     } else if (q->what == NAMES_REQUEST_TAGS) {
-        it = json_iterate(call_of(q)->in.tags);
+        it = json_iterate(question_call(q)->in.tags);
         while (json_next(&it, NULL, &v))
             index_add(ix, json_string(json_member(v, "TagKey")), json_member(v, "TagValue").node);
     } else {
@@ -145,8 +139,8 @@ static struct bytes value_at(const struct question *q, const void *value)
 static enum condition_answer named_value(const struct question *q)
 {
     if ((q->what == NAMES_CONTEXT &&
-         op_asked_context(call_of(q), q->a->destination).node == NULL) ||
-        (q->what == NAMES_REQUEST_TAGS && call_of(q)->in.tags.node == NULL))
+         op_asked_context(question_call(q), q->a->destination).node == NULL) ||
+        (q->what == NAMES_REQUEST_TAGS && question_call(q)->in.tags.node == NULL))
         return CONDITION_ABSENT; /* so the two never take turns in the one index */
     const struct name_index *ix = names_of(q);
     size_t                   low = 0;
@@ -154,17 +148,44 @@ static enum condition_answer named_value(const struct question *q)
 
     while (low < high) { /* the first that is not less */
         size_t middle = low + (high - low) / 2;
-        if (compare_names(ix->name[ix->order[middle]], q->name) < 0)
+        if (names_compare(ix->name[ix->order[middle]], q->name) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == ix->n || compare_names(ix->name[ix->order[low]], q->name) != 0)
+    if (low == ix->n || names_compare(ix->name[ix->order[low]], q->name) != 0)
         return CONDITION_ABSENT;
-    if (low + 1 < ix->n && compare_names(ix->name[ix->order[low + 1]], q->name) == 0)
+    if (low + 1 < ix->n && names_compare(ix->name[ix->order[low + 1]], q->name) == 0)
         return CONDITION_UNSURE;
     struct bytes value = value_at(q, ix->value[ix->order[low]]);
-    return word(q, value.len > 0 ? value : bytes_str(""));
+    return answer_word(q, value.len > 0 ? value : bytes_str(""));
+}
+
+/* --- short lists of tags ---------------------------------------------------------------------- */
+
+bool tags_have(const struct key_tag *tags, size_t n, struct bytes name)
+{
+    size_t i = 0;
+
+    while (i < n && names_compare(tags[i].key, name) != 0)
+        i++;
+    return i < n;
+}
+
+enum condition_answer answer_tag(const struct question *q, const struct key_tag *tags, size_t n)
+{
+    const struct key_tag *found = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        if (names_compare(tags[i].key, q->name) != 0)
+            continue;
+        if (found != NULL)
+            return CONDITION_UNSURE;
+        found = &tags[i];
+    }
+    if (found == NULL)
+        return CONDITION_ABSENT;
+    return answer_word(q, found->value.len > 0 ? found->value : bytes_str(""));
 }
 
 /* --- keys of several values ------------------------------------------------------------------- */
@@ -193,21 +214,21 @@ static enum condition_answer context_key(const struct question *q)
     struct json  value;
     struct bytes name;
 
-    if (!element(q, op_asked_context(call_of(q), q->a->destination), &name, &value))
+    if (!element(q, op_asked_context(question_call(q), q->a->destination), &name, &value))
         return CONDITION_ABSENT;
-    return word(q, name);
+    return answer_word(q, name);
 }
 
 /* TagResource sends tags, UntagResource their keys. */
 static enum condition_answer tag_key(const struct question *q)
 {
-    const struct op_input *in = &call_of(q)->in;
+    const struct op_input *in = &question_call(q)->in;
     bool                   tags = in->tags.node != NULL;
     struct json            v;
 
     if (!element(q, tags ? in->tags : in->tag_keys, NULL, &v))
         return CONDITION_ABSENT;
-    return word(q, json_string(tags ? json_member(v, "TagKey") : v));
+    return answer_word(q, json_string(tags ? json_member(v, "TagKey") : v));
 }
 
 static enum condition_answer key_alias(const struct question *q)
@@ -219,55 +240,58 @@ static enum condition_answer key_alias(const struct question *q)
         a->n_aliases = directory_list_aliases(a->rq->server->parts.directory, key->name.account,
                                               key->name.region, key->name.id, 0, a->aliases,
                                               ARRAY_LEN(a->aliases));
-    return q->i < a->n_aliases ? word(q, a->aliases[q->i]->name.name) : CONDITION_ABSENT;
+    return q->i < a->n_aliases ? answer_word(q, a->aliases[q->i]->name.name) : CONDITION_ABSENT;
 }
 
 /* --- what is asked for ------------------------------------------------------------------------ */
 
 static enum condition_answer asked_word(const struct question *q)
 {
-    return word(q, op_asked_word(call_of(q), (enum op_asked)q->what, q->a->destination));
+    return answer_word(q,
+                       op_asked_word(question_call(q), (enum op_asked)q->what, q->a->destination));
 }
 
 static enum condition_answer asked_number(const struct question *q)
 {
     int64_t v = 0;
 
-    return op_asked_number(call_of(q), (enum op_asked_number)q->what, &v) ? number(q, v)
-                                                                          : CONDITION_ABSENT;
+    return op_asked_number(question_call(q), (enum op_asked_number)q->what, &v)
+               ? answer_number(q, v)
+               : CONDITION_ABSENT;
 }
 
 static enum condition_answer asked_truth(const struct question *q)
 {
     int64_t v = 0;
 
-    return op_asked_number(call_of(q), (enum op_asked_number)q->what, &v) ? truth(q, v != 0)
-                                                                          : CONDITION_ABSENT;
+    return op_asked_number(question_call(q), (enum op_asked_number)q->what, &v)
+               ? answer_truth(q, v != 0)
+               : CONDITION_ABSENT;
 }
 
 static enum condition_answer asked_date(const struct question *q)
 {
     int64_t v = 0;
 
-    return op_asked_number(call_of(q), (enum op_asked_number)q->what, &v) ? date(q, v)
-                                                                          : CONDITION_ABSENT;
+    return op_asked_number(question_call(q), (enum op_asked_number)q->what, &v) ? answer_date(q, v)
+                                                                                : CONDITION_ABSENT;
 }
 
 static enum condition_answer request_alias(const struct question *q)
 {
-    struct key_ref ref = key_ref_parse(op_asked_key(call_of(q), q->a->destination));
+    struct key_ref ref = key_ref_parse(op_asked_key(question_call(q), q->a->destination));
     bool           alias = ref.kind == REF_ALIAS || ref.kind == REF_ALIAS_ARN;
 
-    return alias ? word(q, ref.id) : CONDITION_ABSENT;
+    return alias ? answer_word(q, ref.id) : CONDITION_ABSENT;
 }
 
 static enum condition_answer on_same_key(const struct question *q)
 {
-    const struct op_call *call = call_of(q);
+    const struct op_call *call = question_call(q);
 
     if (call->op->key != OP_KEY_BLOB_AND_DESTINATION)
         return CONDITION_ABSENT;
-    return truth(q, call->key == call->key2);
+    return answer_truth(q, call->key == call->key2);
 }
 
 /* --- the key, or the one that is to be created ------------------------------------------------- */
@@ -276,28 +300,28 @@ static enum condition_answer key_spec(const struct question *q)
 {
     const struct key_record *key = q->a->key;
 
-    return key != NULL ? word(q, bytes_str(key_spec_name(key->spec))) : asked_word(q);
+    return key != NULL ? answer_word(q, bytes_str(key_spec_name(key->spec))) : asked_word(q);
 }
 
 static enum condition_answer key_usage(const struct question *q)
 {
     const struct key_record *key = q->a->key;
 
-    return key != NULL ? word(q, bytes_str(key_usage_name(key->usage))) : asked_word(q);
+    return key != NULL ? answer_word(q, bytes_str(key_usage_name(key->usage))) : asked_word(q);
 }
 
 static enum condition_answer key_origin(const struct question *q)
 {
     const struct key_record *key = q->a->key;
 
-    return key != NULL ? word(q, bytes_str(key_origin_name(key->origin))) : asked_word(q);
+    return key != NULL ? answer_word(q, bytes_str(key_origin_name(key->origin))) : asked_word(q);
 }
 
 static enum condition_answer multi_region(const struct question *q)
 {
     const struct key_record *key = q->a->key;
 
-    return key != NULL ? truth(q, key->multi_region != REGION_SINGLE) : asked_truth(q);
+    return key != NULL ? answer_truth(q, key->multi_region != REGION_SINGLE) : asked_truth(q);
 }
 
 static enum condition_answer multi_region_type(const struct question *q)
@@ -305,79 +329,231 @@ static enum condition_answer multi_region_type(const struct question *q)
     static const char *const types[] = { NULL, "PRIMARY", "REPLICA" };
     const struct key_record *key = q->a->key;
 
-    return key != NULL ? word(q, bytes_str(types[key->multi_region])) : CONDITION_ABSENT;
+    return key != NULL ? answer_word(q, bytes_str(types[key->multi_region])) : CONDITION_ABSENT;
 }
 
 static enum condition_answer key_account(const struct question *q)
 {
     const struct key_record *key = q->a->key;
 
-    return key != NULL ? word(q, key->name.account) : CONDITION_ABSENT;
+    return key != NULL ? answer_word(q, key->name.account) : CONDITION_ABSENT;
 }
 
-/* --- the caller and the connection: only root users exist, none acts for a service ------------- */
+/* --- the grant that is to be made --------------------------------------------------------------- */
 
-static enum condition_answer caller_account(const struct question *q)
+/* An identity as its ARN, where it still has one. */
+static enum condition_answer principal(const struct question *q, struct bytes identity)
 {
-    return word(q, call_of(q)->account);
+    struct asked *a = q->a;
+    struct buf    out = { .ptr = a->text, .cap = sizeof a->text, .limit = sizeof a->text };
+
+    if (identity.len == 0)
+        return CONDITION_ABSENT;
+    book_principal_text(a->rq->server->parts.identities, identity, &out);
+    return buf_ok(&out) ? answer_word(q, buf_bytes(&out)) : CONDITION_UNSURE;
 }
 
-static enum condition_answer caller_arn(const struct question *q)
+static enum condition_answer grantee(const struct question *q)
 {
-    return word(q, call_of(q)->caller_arn);
+    const struct grant_record *g = question_call(q)->child;
+    bool                       service = q->what == IS_SERVICE;
+
+    if (g == NULL || g->grantee_is_service != service)
+        return CONDITION_ABSENT;
+    return service ? answer_word(q, g->grantee) : principal(q, g->grantee);
 }
 
-static enum condition_answer caller_type(const struct question *q)
+static enum condition_answer retiring(const struct question *q)
 {
-    return word(q, BYTES_LIT("Account"));
+    const struct grant_record *g = question_call(q)->child;
+    bool                       service = q->what == IS_SERVICE;
+
+    if (g == NULL || g->retiring.len == 0 || g->retiring_is_service != service)
+        return CONDITION_ABSENT;
+    return service ? answer_word(q, g->retiring) : principal(q, g->retiring);
 }
 
-static enum condition_answer caller_id(const struct question *q)
+static enum condition_answer grant_operation_name(const struct question *q)
 {
-    return word(q, bytes_str(q->a->rq->principal_id));
-}
+    const struct grant_record *g = question_call(q)->child;
+    size_t                     seen = 0;
 
-static enum condition_answer no_service(const struct question *q)
-{
-    return truth(q, false);
-}
-
-static enum condition_answer source_ip(const struct question *q)
-{
-    const struct exchange *ex = q->a->rq->ex;
-
-    return ex->local ? CONDITION_ABSENT : word(q, bytes_str(ex->source));
-}
-
-static enum condition_answer secure_transport(const struct question *q)
-{
-    return truth(q, q->a->rq->ex->secure);
-}
-
-static enum condition_answer requested_region(const struct question *q)
-{
-    return word(q, q->a->rq->region);
-}
-
-static enum condition_answer current_time(const struct question *q)
-{
-    return date(q, call_of(q)->now);
-}
-
-static enum condition_answer epoch_time(const struct question *q)
-{
-    return number(q, call_of(q)->now / 1000);
-}
-
-static enum condition_answer user_agent(const struct question *q)
-{
-    const struct http_request *in = &q->a->rq->ex->in;
-
-    for (size_t i = 0; i < in->n_headers; i++) {
-        if (http_name_is(in->headers[i].name, "user-agent"))
-            return word(q, in->headers[i].value);
+    for (size_t op = 0; g != NULL && op < GRANT_OPERATION_COUNT; op++) {
+        if ((g->operations & 1u << op) != 0 && seen++ == q->i)
+            return answer_word(q, bytes_str(grant_operation_names[op]));
     }
     return CONDITION_ABSENT;
+}
+
+static enum condition_answer grant_constraint_type(const struct question *q)
+{
+    const struct grant_record *g = question_call(q)->child;
+
+    if (g == NULL || g->constraint == GRANT_UNCONSTRAINED)
+        return CONDITION_ABSENT;
+    return answer_word(q, g->constraint == GRANT_CONTEXT_EQUALS
+                              ? BYTES_LIT("EncryptionContextEquals")
+                              : BYTES_LIT("EncryptionContextSubset"));
+}
+
+static enum condition_answer grant_source_arn(const struct question *q)
+{
+    const struct grant_record *g = question_call(q)->child;
+
+    return g != NULL && g->source_arn.len > 0 ? answer_word(q, g->source_arn) : CONDITION_ABSENT;
+}
+
+/* No service asks on behalf of a resource of its own. */
+static enum condition_answer grant_for_resource(const struct question *q)
+{
+    static const char *const asking[] = { "CreateGrant", "ListGrants", "RevokeGrant" };
+
+    for (size_t i = 0; i < ARRAY_LEN(asking); i++) {
+        if (strcmp(question_call(q)->op->name, asking[i]) == 0)
+            return answer_truth(q, false);
+    }
+    return CONDITION_ABSENT;
+}
+
+/* --- enclaves, and how long a key has not been used --------------------------------------------- */
+
+static enum condition_answer pcr(const struct question *q, size_t at)
+{
+    const struct attestation *d = &question_call(q)->attestation;
+    struct asked             *a = q->a;
+    struct buf out = { .ptr = a->text, .cap = sizeof a->text, .limit = sizeof a->text };
+
+    if (at >= ATTESTATION_PCRS || d->pcr[at].len == 0)
+        return CONDITION_ABSENT;
+    hex_add(&out, d->pcr[at]);
+    return buf_ok(&out) ? answer_word(q, buf_bytes(&out)) : CONDITION_UNSURE;
+}
+
+static enum condition_answer enclave_image(const struct question *q)
+{
+    return pcr(q, 0);
+}
+
+/* "kms:RecipientAttestation:PCR<0 to 31>" */
+static enum condition_answer enclave_pcr(const struct question *q)
+{
+    size_t at = 0;
+
+    if (q->name.len == 0 || q->name.len > 2 || (q->name.len == 2 && q->name.ptr[0] == '0'))
+        return CONDITION_ABSENT;
+    for (size_t i = 0; i < q->name.len; i++) {
+        if (q->name.ptr[i] < '0' || q->name.ptr[i] > '9')
+            return CONDITION_ABSENT;
+        at = at * 10 + (size_t)(q->name.ptr[i] - '0');
+    }
+    return pcr(q, at);
+}
+
+/* Whole days since its last use; of a key that was never used, since that has been watched. */
+static enum condition_answer trailing_days(const struct question *q)
+{
+    const struct key_record *key = q->a->key;
+    struct key_usage_record  u;
+    const int64_t            day = 24 * 3600 * 1000;
+    const char              *name = question_call(q)->op->name;
+
+    if (key == NULL ||
+        (strcmp(name, "ScheduleKeyDeletion") != 0 && strcmp(name, "DisableKey") != 0) ||
+        !directory_last_usage(q->a->rq->server->parts.directory, &key->name, &u))
+        return CONDITION_ABSENT;
+    int64_t since = u.last.operation != TRACKED_NONE ? u.last.at : u.since;
+    return answer_number(q,
+                         question_call(q)->now > since ? (question_call(q)->now - since) / day : 0);
+}
+
+/* --- requests of the Query protocol -------------------------------------------------------------- */
+
+static enum condition_answer parameter(const struct question *q, const char *service,
+                                       const char *name)
+{
+    const struct op_call *call = question_call(q);
+
+    if (call->form == NULL || strcmp(call->op->service, service) != 0)
+        return CONDITION_ABSENT;
+    return answer_word(q, form_get_str(call->form, name));
+}
+
+static enum condition_answer sts_parameter(const struct question *q)
+{
+    static const char *const names[] = {
+        [STS_EXTERNAL_ID] = "ExternalId",
+        [STS_SESSION_NAME] = "RoleSessionName",
+        [STS_SOURCE_IDENTITY] = "SourceIdentity",
+    };
+
+    return parameter(q, "sts", names[q->what]);
+}
+
+static enum condition_answer transitive_tag(const struct question *q)
+{
+    const struct op_call *call = question_call(q);
+
+    if (call->form == NULL || strcmp(call->op->service, "sts") != 0)
+        return CONDITION_ABSENT;
+    return answer_word(q, form_element(call->form, BYTES_LIT("TransitiveTagKeys"), q->i + 1, NULL));
+}
+
+static enum condition_answer policy_arn(const struct question *q)
+{
+    return parameter(q, "iam", "PolicyArn");
+}
+
+/* That which the request sets, or that of whom it is about. */
+static enum condition_answer boundary(const struct question *q)
+{
+    const struct identity_record *r = question_call(q)->identity;
+
+    if (parameter(q, "iam", "PermissionsBoundary") == CONDITION_VALUE)
+        return CONDITION_VALUE;
+    return r != NULL && r->boundary.len > 0 ? answer_word(q, r->boundary) : answer_absent(q);
+}
+
+static enum condition_answer identity_tag(const struct question *q)
+{
+    const struct identity_record *r = question_call(q)->identity;
+
+    return r != NULL ? answer_tag(q, r->tags, r->n_tags) : answer_absent(q);
+}
+
+static enum condition_answer resource_tag(const struct question *q)
+{
+    return question_call(q)->form != NULL ? identity_tag(q) : named_value(q);
+}
+
+static enum condition_answer request_tag(const struct question *q)
+{
+    const struct form *form = question_call(q)->form;
+    const struct bytes list = BYTES_LIT("Tags");
+    struct bytes       key;
+    struct bytes       value = { NULL, 0 };
+
+    if (form == NULL)
+        return named_value(q);
+    for (size_t i = 1; i <= LIMIT_TAGS && (key = form_element(form, list, i, "Key")).ptr; i++) {
+        if (names_compare(key, q->name) != 0)
+            continue;
+        if (value.ptr != NULL)
+            return CONDITION_UNSURE;
+        value = form_element(form, list, i, "Value");
+    }
+    return answer_word(q, value);
+}
+
+static enum condition_answer request_tag_key(const struct question *q)
+{
+    const struct form *form = question_call(q)->form;
+    struct bytes       key;
+
+    if (form == NULL)
+        return tag_key(q);
+    key = form_element(form, BYTES_LIT("Tags"), q->i + 1, "Key");
+    return answer_word(
+        q, key.ptr != NULL ? key : form_element(form, BYTES_LIT("TagKeys"), q->i + 1, NULL));
 }
 
 /* --- who answers what ------------------------------------------------------------------------- */
@@ -388,87 +564,87 @@ static const struct {
     int  what;
     bool many;
 } answers[] = {
-    [ASK_BYPASS_LOCKOUT]            = { asked_truth,       ASKED_BYPASS_LOCKOUT,          false },
-    [ASK_CALLER_ACCOUNT]            = { caller_account,    0,                             false },
-    [ASK_KEY_SPEC]                  = { key_spec,          ASKED_KEY_SPEC,                false },
-    [ASK_CUSTOMER_MASTER_KEY_SPEC]  = { key_spec,          ASKED_KEY_SPEC,                false },
-    [ASK_KEY_USAGE]                 = { key_usage,         ASKED_KEY_USAGE,               false },
-    [ASK_CUSTOMER_MASTER_KEY_USAGE] = { key_usage,         ASKED_KEY_USAGE,               false },
-    [ASK_KEY_ORIGIN]                = { key_origin,        ASKED_KEY_ORIGIN,              false },
-    [ASK_DATA_KEY_PAIR_SPEC]        = { asked_word,        ASKED_KEY_PAIR_SPEC,           false },
-    [ASK_ENCRYPTION_ALGORITHM]      = { asked_word,        ASKED_ENCRYPTION_ALGORITHM,    false },
-    [ASK_SIGNING_ALGORITHM]         = { asked_word,        ASKED_SIGNING_ALGORITHM,       false },
-    [ASK_MAC_ALGORITHM]             = { asked_word,        ASKED_MAC_ALGORITHM,           false },
-    [ASK_KEY_AGREEMENT_ALGORITHM]   = { asked_word,        ASKED_KEY_AGREEMENT_ALGORITHM, false },
-    [ASK_MESSAGE_TYPE]              = { asked_word,        ASKED_MESSAGE_TYPE,            false },
-    [ASK_ENCRYPTION_CONTEXT]        = { named_value,       NAMES_CONTEXT,                 false },
-    [ASK_ENCRYPTION_CONTEXT_KEYS]   = { context_key,       0,                             true  },
-    [ASK_EXPIRATION_MODEL]          = { asked_word,        ASKED_EXPIRATION_MODEL,        false },
-    [ASK_VALID_TO]                  = { asked_date,        ASKED_VALID_TO,                false },
-    [ASK_WRAPPING_ALGORITHM]        = { asked_word,        ASKED_WRAPPING_ALGORITHM,      false },
-    [ASK_WRAPPING_KEY_SPEC]         = { asked_word,        ASKED_WRAPPING_KEY_SPEC,       false },
-    [ASK_MULTI_REGION]              = { multi_region,      ASKED_MULTI_REGION,            false },
-    [ASK_MULTI_REGION_KEY_TYPE]     = { multi_region_type, 0,                             false },
-    [ASK_RE_ENCRYPT_ON_SAME_KEY]    = { on_same_key,       0,                             false },
-    [ASK_REQUEST_ALIAS]             = { request_alias,     0,                             false },
-    [ASK_RESOURCE_ALIASES]          = { key_alias,         0,                             true  },
-    [ASK_ROTATION_PERIOD]           = { asked_number,      ASKED_ROTATION_PERIOD,         false },
-    [ASK_PENDING_WINDOW]            = { asked_number,      ASKED_PENDING_WINDOW,          false },
-    [ASK_RESOURCE_TAG]              = { named_value,       NAMES_RESOURCE_TAGS,           false },
-    [ASK_REQUEST_TAG]               = { named_value,       NAMES_REQUEST_TAGS,            false },
-    [ASK_TAG_KEYS]                  = { tag_key,           0,                             true  },
-    [ASK_RESOURCE_ACCOUNT]          = { key_account,       0,                             false },
-    [ASK_PRINCIPAL_ARN]             = { caller_arn,        0,                             false },
-    [ASK_PRINCIPAL_ACCOUNT]         = { caller_account,    0,                             false },
-    [ASK_PRINCIPAL_TYPE]            = { caller_type,       0,                             false },
-    [ASK_PRINCIPAL_IS_SERVICE]      = { no_service,        0,                             false },
-    [ASK_USER_ID]                   = { caller_id,         0,                             false },
-    [ASK_VIA_SERVICE]               = { no_service,        0,                             false },
-    [ASK_SOURCE_IP]                 = { source_ip,         0,                             false },
-    [ASK_SECURE_TRANSPORT]          = { secure_transport,  0,                             false },
-    [ASK_REQUESTED_REGION]          = { requested_region,  0,                             false },
-    [ASK_CURRENT_TIME]              = { current_time,      0,                             false },
-    [ASK_EPOCH_TIME]                = { epoch_time,        0,                             false },
-    [ASK_USER_AGENT]                = { user_agent,        0,                             false },
-    [ASK_GRANTEE_PRINCIPAL]         = { absent,            0,                             false },
-    [ASK_GRANTEE_SERVICE]           = { absent,            0,                             false },
-    [ASK_RETIRING_PRINCIPAL]        = { absent,            0,                             false },
-    [ASK_RETIRING_SERVICE]          = { absent,            0,                             false },
-    [ASK_GRANT_OPERATIONS]          = { absent,            0,                             false },
-    [ASK_GRANT_CONSTRAINT_TYPE]     = { absent,            0,                             false },
-    [ASK_GRANT_SOURCE_ARN]          = { absent,            0,                             false },
-    [ASK_GRANT_FOR_AWS_RESOURCE]    = { absent,            0,                             false },
-    [ASK_KMS_VIA_SERVICE]           = { absent,            0,                             false },
-    [ASK_TRAILING_DAYS]             = { absent,            0,                             false },
-    [ASK_ENCLAVE_IMAGE]             = { absent,            0,                             false },
-    [ASK_ENCLAVE_PCR]               = { absent,            0,                             false },
-    [ASK_TPM_PCR]                   = { absent,            0,                             false },
-    [ASK_PRIMARY_REGION]            = { absent,            0,                             false },
-    [ASK_REPLICA_REGION]            = { absent,            0,                             false },
-    [ASK_PRINCIPAL_TAG]             = { absent,            0,                             false },
-    [ASK_PRINCIPAL_ORG_ID]          = { absent,            0,                             false },
-    [ASK_PRINCIPAL_SERVICE_NAME]    = { absent,            0,                             false },
-    [ASK_SOURCE_ARN]                = { absent,            0,                             false },
-    [ASK_SOURCE_ACCOUNT]            = { absent,            0,                             false },
-    [ASK_CALLED_VIA]                = { absent,            0,                             false },
-    [ASK_CALLED_VIA_FIRST]          = { absent,            0,                             false },
-    [ASK_CALLED_VIA_LAST]           = { absent,            0,                             false },
-    [ASK_USER_NAME]                 = { absent,            0,                             false },
-    [ASK_TOKEN_ISSUE_TIME]          = { absent,            0,                             false },
-    [ASK_MFA_PRESENT]               = { absent,            0,                             false },
-    [ASK_FEDERATED_PROVIDER]        = { absent,            0,                             false },
-    [ASK_SOURCE_IDENTITY]           = { absent,            0,                             false },
-    [ASK_REFERER]                   = { absent,            0,                             false },
-    [ASK_EXTERNAL_ID]               = { absent,            0,                             false },
-    [ASK_ROLE_SESSION_NAME]         = { absent,            0,                             false },
-    [ASK_STS_SOURCE_IDENTITY]       = { absent,            0,                             false },
-    [ASK_TRANSITIVE_TAG_KEYS]       = { absent,            0,                             false },
-    [ASK_STS_SERVICE_NAME]          = { absent,            0,                             false },
-    [ASK_PERMISSIONS_BOUNDARY]      = { absent,            0,                             false },
-    [ASK_POLICY_ARN]                = { absent,            0,                             false },
-    [ASK_PASSED_TO_SERVICE]         = { absent,            0,                             false },
-    [ASK_IAM_RESOURCE_TAG]          = { absent,            0,                             false },
-    [ASK_TOKEN_CLAIM]               = { absent,            0,                             false },
+    [ASK_BYPASS_LOCKOUT]              = { asked_truth,          ASKED_BYPASS_LOCKOUT,          false },
+    [ASK_CALLER_ACCOUNT]              = { asked_caller_account,       0,                             false },
+    [ASK_KEY_SPEC]                    = { key_spec,             ASKED_KEY_SPEC,                false },
+    [ASK_CUSTOMER_MASTER_KEY_SPEC]    = { key_spec,             ASKED_KEY_SPEC,                false },
+    [ASK_KEY_USAGE]                   = { key_usage,            ASKED_KEY_USAGE,               false },
+    [ASK_CUSTOMER_MASTER_KEY_USAGE]   = { key_usage,            ASKED_KEY_USAGE,               false },
+    [ASK_KEY_ORIGIN]                  = { key_origin,           ASKED_KEY_ORIGIN,              false },
+    [ASK_DATA_KEY_PAIR_SPEC]          = { asked_word,           ASKED_KEY_PAIR_SPEC,           false },
+    [ASK_ENCRYPTION_ALGORITHM]        = { asked_word,           ASKED_ENCRYPTION_ALGORITHM,    false },
+    [ASK_SIGNING_ALGORITHM]           = { asked_word,           ASKED_SIGNING_ALGORITHM,       false },
+    [ASK_MAC_ALGORITHM]               = { asked_word,           ASKED_MAC_ALGORITHM,           false },
+    [ASK_KEY_AGREEMENT_ALGORITHM]     = { asked_word,           ASKED_KEY_AGREEMENT_ALGORITHM, false },
+    [ASK_MESSAGE_TYPE]                = { asked_word,           ASKED_MESSAGE_TYPE,            false },
+    [ASK_ENCRYPTION_CONTEXT]          = { named_value,          NAMES_CONTEXT,                 false },
+    [ASK_ENCRYPTION_CONTEXT_KEYS]     = { context_key,          0,                             true  },
+    [ASK_EXPIRATION_MODEL]            = { asked_word,           ASKED_EXPIRATION_MODEL,        false },
+    [ASK_VALID_TO]                    = { asked_date,           ASKED_VALID_TO,                false },
+    [ASK_WRAPPING_ALGORITHM]          = { asked_word,           ASKED_WRAPPING_ALGORITHM,      false },
+    [ASK_WRAPPING_KEY_SPEC]           = { asked_word,           ASKED_WRAPPING_KEY_SPEC,       false },
+    [ASK_MULTI_REGION]                = { multi_region,         ASKED_MULTI_REGION,            false },
+    [ASK_MULTI_REGION_KEY_TYPE]       = { multi_region_type,    0,                             false },
+    [ASK_RE_ENCRYPT_ON_SAME_KEY]      = { on_same_key,          0,                             false },
+    [ASK_REQUEST_ALIAS]               = { request_alias,        0,                             false },
+    [ASK_RESOURCE_ALIASES]            = { key_alias,            0,                             true  },
+    [ASK_ROTATION_PERIOD]             = { asked_number,         ASKED_ROTATION_PERIOD,         false },
+    [ASK_PENDING_WINDOW]              = { asked_number,         ASKED_PENDING_WINDOW,          false },
+    [ASK_RESOURCE_TAG]                = { resource_tag,         NAMES_RESOURCE_TAGS,           false },
+    [ASK_REQUEST_TAG]                 = { request_tag,          NAMES_REQUEST_TAGS,            false },
+    [ASK_TAG_KEYS]                    = { request_tag_key,      0,                             true  },
+    [ASK_RESOURCE_ACCOUNT]            = { key_account,          0,                             false },
+    [ASK_PRINCIPAL_ARN]               = { asked_caller_arn,           0,                             false },
+    [ASK_PRINCIPAL_ACCOUNT]           = { asked_caller_account,       0,                             false },
+    [ASK_PRINCIPAL_TYPE]              = { asked_caller_type_word,     0,                             false },
+    [ASK_PRINCIPAL_IS_SERVICE]        = { asked_no_service,           0,                             false },
+    [ASK_USER_ID]                     = { asked_caller_id,            0,                             false },
+    [ASK_VIA_SERVICE]                 = { asked_no_service,           0,                             false },
+    [ASK_SOURCE_IP]                   = { asked_source_ip,            0,                             false },
+    [ASK_SECURE_TRANSPORT]            = { asked_secure_transport,     0,                             false },
+    [ASK_REQUESTED_REGION]            = { asked_requested_region,     0,                             false },
+    [ASK_CURRENT_TIME]                = { asked_current_time,         0,                             false },
+    [ASK_EPOCH_TIME]                  = { asked_epoch_time,           0,                             false },
+    [ASK_USER_AGENT]                  = { asked_user_agent,           0,                             false },
+    [ASK_GRANTEE_PRINCIPAL]           = { grantee,              0,                             false },
+    [ASK_GRANTEE_SERVICE]             = { grantee,              IS_SERVICE,                    false },
+    [ASK_RETIRING_PRINCIPAL]          = { retiring,             0,                             false },
+    [ASK_RETIRING_SERVICE]            = { retiring,             IS_SERVICE,                    false },
+    [ASK_GRANT_OPERATIONS]            = { grant_operation_name, 0,                             true  },
+    [ASK_GRANT_CONSTRAINT_TYPE]       = { grant_constraint_type, 0,                             false },
+    [ASK_GRANT_SOURCE_ARN]            = { grant_source_arn,     0,                             false },
+    [ASK_GRANT_FOR_AWS_RESOURCE]      = { grant_for_resource,   0,                             false },
+    [ASK_KMS_VIA_SERVICE]             = { answer_absent,               0,                             false },
+    [ASK_TRAILING_DAYS]               = { trailing_days,        0,                             false },
+    [ASK_ENCLAVE_IMAGE]               = { enclave_image,        0,                             false },
+    [ASK_ENCLAVE_PCR]                 = { enclave_pcr,          0,                             false },
+    [ASK_TPM_PCR]                     = { answer_absent,               0,                             false },
+    [ASK_PRIMARY_REGION]              = { answer_absent,               0,                             false },
+    [ASK_REPLICA_REGION]              = { answer_absent,               0,                             false },
+    [ASK_PRINCIPAL_TAG]               = { asked_caller_tag,           0,                             false },
+    [ASK_PRINCIPAL_ORG_ID]            = { asked_caller_organization,  0,                             false },
+    [ASK_PRINCIPAL_SERVICE_NAME]      = { answer_absent,               0,                             false },
+    [ASK_SOURCE_ARN]                  = { answer_absent,               0,                             false },
+    [ASK_SOURCE_ACCOUNT]              = { answer_absent,               0,                             false },
+    [ASK_CALLED_VIA]                  = { answer_absent,               0,                             true  },
+    [ASK_CALLED_VIA_FIRST]            = { answer_absent,               0,                             false },
+    [ASK_CALLED_VIA_LAST]             = { answer_absent,               0,                             false },
+    [ASK_USER_NAME]                   = { asked_caller_user_name,     0,                             false },
+    [ASK_TOKEN_ISSUE_TIME]            = { asked_token_issued,         0,                             false },
+    [ASK_MFA_PRESENT]                 = { asked_second_factor,        0,                             false },
+    [ASK_FEDERATED_PROVIDER]          = { asked_provider,             0,                             false },
+    [ASK_SOURCE_IDENTITY]             = { asked_source_identity,      0,                             false },
+    [ASK_REFERER]                     = { answer_absent,               0,                             false },
+    [ASK_EXTERNAL_ID]                 = { sts_parameter,        STS_EXTERNAL_ID,               false },
+    [ASK_ROLE_SESSION_NAME]           = { sts_parameter,        STS_SESSION_NAME,              false },
+    [ASK_STS_SOURCE_IDENTITY]         = { sts_parameter,        STS_SOURCE_IDENTITY,           false },
+    [ASK_TRANSITIVE_TAG_KEYS]         = { transitive_tag,       0,                             true  },
+    [ASK_STS_SERVICE_NAME]            = { answer_absent,               0,                             false },
+    [ASK_PERMISSIONS_BOUNDARY]        = { boundary,             0,                             false },
+    [ASK_POLICY_ARN]                  = { policy_arn,           0,                             false },
+    [ASK_PASSED_TO_SERVICE]           = { answer_absent,               0,                             false },
+    [ASK_IAM_RESOURCE_TAG]            = { identity_tag,         0,                             false },
+    [ASK_TOKEN_CLAIM]                 = { answer_absent,               0,                             false },
 };
 // clang-format on
 

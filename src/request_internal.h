@@ -7,7 +7,10 @@
 #include "base/encode.h"
 #include "base/limits.h"
 #include "json/read.h"
+#include "identity/caller.h"
 #include "key/last_use.h"
+#include "query/answer.h"
+#include "query/form.h"
 #include "request.h"
 
 // clang-format off
@@ -19,12 +22,17 @@ enum {
     REQUESTS_KEPT  = 128,        /* of one loop, for reuse                                          */
     KEPT_BYTES     = OP_SCRATCH_BYTES, /* ... if their buffers have not grown beyond this           */
     KEPT_BODY      = 8 * 1024,   /* ... and nothing larger was parsed: a value takes 16 bytes       */
-    OPERATIONS_MAX = 64,
+    OPERATIONS_MAX = 192,
+    EXPLANATION_HEADER_BYTES = 20 * 1024,
     NOISE_SOURCES  = 64,         /* sources with failed authentication that are told apart          */
     REGIONS_TOLD   = 8,          /* not answered for: logged once a minute, no more of them          */
     NOISE_RECORDED = 20,         /* per source and minute; then they are only counted (TM 5.5)       */
 };
 // clang-format on
+
+#define GLOBAL_REGION      "us-east-1" /* of IAM and STS */
+#define EXPLAIN_HEADER     "x-trent-explain"
+#define EXPLANATION_HEADER "x-trent-explanation"
 
 struct request {
     struct request  *next; /* free or busy list of its loop */
@@ -41,14 +49,15 @@ struct request {
     bool             authenticated;
 
     /* who */
-    char         id[UUID_TEXT + 1];
-    uint8_t      id_bytes[16]; /* the same */
-    uint8_t      event_id[16]; /* eventID of its audit record, the last that was written */
-    char         account[ACCOUNT_LEN + 1];
-    char         caller_arn[256];
-    char         principal_id[129];
-    char         access_key_id[129];
+    char          id[UUID_TEXT + 1];
+    uint8_t       id_bytes[16]; /* the same */
+    uint8_t       event_id[16]; /* eventID of its audit record, the last that was written */
+    struct caller caller;      /* valid if call.caller is set: the request was signed             */
+    bool         caller_fresh; /* looked up in this epoch section                                 */
+    bool         has_policies; /* and its documents, too                                          */
     struct bytes region;
+    const struct query_service
+        *service; /* NULL: kms, in JSON                                       */
 
     /* what */
     const struct operation *op;
@@ -59,7 +68,11 @@ struct request {
     struct buf              body;       /* the answer */
     struct buf              parameters; /* requestParameters for the audit */
     struct buf              event;      /* the audit record */
-    struct change           change;
+    struct buf    explanation; /* of a denial, JSON                                       */
+    bool          tells_why;   /* ... and its header goes to the client                    */
+    struct form   form;        /* Query protocol */
+    struct xml    xml;
+    struct change change;
     struct key_name
          keys[2]; /* for what comes after the step `run`: copies, the snapshot may be gone */
     char arn_text[2][KEY_ARN_MAX + 1];
@@ -120,6 +133,27 @@ struct server {
 
 /* request.c: takes it from where it stands; ends in request_finished or comes back later. */
 void request_run(struct request *rq);
+/* The value of a header that is there once; empty otherwise. */
+struct bytes request_header(const struct http_request *in, const char *name);
+
+/* request_caller.c: who signed the request, and does its address guess? Fills rq->caller, call.caller
+ * (NULL: unsigned, of the Query protocol), region and service. */
+KMS_MUST_CHECK enum kms_status request_signature(struct request *rq);
+/* Has the caller used up its rate? */
+KMS_MUST_CHECK enum kms_status request_rate(struct request *rq);
+KMS_MUST_CHECK enum kms_status request_too_often(struct kms_error *reterr);
+/* Looks the caller up again, if that has not been done in this epoch section. */
+KMS_MUST_CHECK enum kms_status request_caller_again(struct request *rq);
+/* The caller with what its own side says, in this epoch section. */
+const struct authz_caller *request_rights(struct request *rq);
+
+/* request_query.c: reads a form, finds its row; writes the answer around the row's `finish`. */
+KMS_MUST_CHECK enum kms_status request_query_read(struct request *rq);
+KMS_MUST_CHECK enum kms_status request_query_finish(struct request *rq);
+
+/* request_authz.c: may the caller do this? Of a denial rq->explanation says why. */
+KMS_MUST_CHECK enum kms_status request_authorize(struct request *rq);
+
 /* request_conditions.c: what the conditions of policies ask about a request; `ctx` is a struct
  * asked. */
 enum asked_names { NAMES_CONTEXT, NAMES_REQUEST_TAGS, NAMES_RESOURCE_TAGS };
@@ -132,7 +166,6 @@ struct name_index { /* sorted, so that a policy with many conditions costs littl
 };
 struct asked {
     struct request          *rq;
-    struct authz_caller      caller;
     char                     action[ACTION_ROOM]; /* "kms:Encrypt" */
     const struct key_record *key;                 /* the resource; may be NULL */
     bool                     destination;         /* ReEncrypt: it is the second key */
@@ -144,7 +177,8 @@ struct asked {
     size_t                     n_aliases;
     struct name_index         *names; /* NAME_INDEXES of them, filled when first asked for */
     bool                       indexed[NAME_INDEXES];
-    int                        what[NAME_INDEXES]; /* enum asked_names */
+    int                        what[NAME_INDEXES];       /* enum asked_names */
+    uint8_t                    text[CALLER_ARN_MAX + 1]; /* of an answer that is made up here */
 };
 enum condition_answer request_condition(void *ctx, const struct condition_key *key, size_t i,
                                         char room[CONDITION_ROOM], struct bytes *ret);
@@ -158,6 +192,8 @@ void request_to_pool(struct request *rq);
 void request_event_write(struct request *rq, struct buf *out);
 /* Which row of the counters; the last for requests without an operation. */
 size_t operation_number(const struct operation *op);
+/* The row of a number; NULL from the last on. */
+const struct operation *operation_numbered(size_t i);
 
 /* regions.c: on the loop's thread. Logs a Region that it does not answer for. */
 bool server_answers_for(struct server *s, unsigned loop, struct bytes region);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "commit/event.h"
 #include "crypto/crypto.h"
+#include "iam/iam.h"
 #include "request_internal.h"
 #include "sigv4/sigv4.h"
 
@@ -121,7 +122,10 @@ static void request_put(struct request *rq)
     rq->pool_task.takes_long = false;
     rq->on_pool = rq->committed = rq->authenticated = false;
     rq->job.done = NULL;
-    rq->account[0] = rq->caller_arn[0] = rq->principal_id[0] = rq->access_key_id[0] = '\0';
+    form_release(&rq->form);
+    buf_release(&rq->explanation);
+    rq->tells_why = false;
+    rq->service = NULL;
     rq->region = (struct bytes){ NULL, 0 };
     rq->keys[0] = rq->keys[1] = (struct key_name){ 0 };
     rq->ex = NULL;
@@ -130,12 +134,26 @@ static void request_put(struct request *rq)
     l->n_free++;
 }
 
+/* Rows of KMS first, then those of IAM and STS, then what is no operation at all. */
+const struct operation *operation_numbered(size_t i)
+{
+    size_t                  n;
+    const struct operation *rows = operation_rows(&n);
+
+    return i < n ? &rows[i] : iam_row(i - n);
+}
+
 size_t operation_number(const struct operation *op)
 {
     size_t                  n;
     const struct operation *rows = operation_rows(&n);
 
-    return op == NULL ? n : (size_t)(op - rows);
+    if (op != NULL && op->service == NULL)
+        return (size_t)(op - rows);
+    size_t i = 0;
+    while (iam_row(i) != NULL && iam_row(i) != op)
+        i++;
+    return n + i;
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -151,30 +169,57 @@ const char *server_date(struct loop *l)
     return l->date;
 }
 
-static void answer(struct request *rq)
+static void error_body(struct request *rq)
 {
-    struct loop       *l = &rq->server->loops[rq->loop];
-    struct exchange   *ex = rq->ex;
-    struct http_answer a = {
-        .status = kms_status_http(rq->status),
-        .content_type = "application/x-amz-json-1.1",
-        .close = ex->close,
-        .cors = true,
-    };
-
-    if (rq->status != KMS_OK) {
-        buf_wipe(&rq->body);
+    buf_wipe(&rq->body);
+    if (rq->service == NULL)
         http_error_body(&rq->body, &rq->error);
-    }
-    memcpy(a.request_id, rq->id, sizeof a.request_id);
-    a.body = buf_bytes(&rq->body);
-    http_answer_add(ex->out, &a, server_date(l));
+    else
+        query_error_body(&rq->body, rq->service, &rq->error, rq->id);
+}
 
+/* The header that explains a denial; empty if there is none. */
+static void explanation_header(const struct request *rq, struct buf *out)
+{
+    if (!rq->tells_why || rq->status != KMS_E_ACCESS_DENIED)
+        return;
+    buf_add_str(out, EXPLANATION_HEADER ": ");
+    base64_add(out, buf_bytes(&rq->explanation));
+    buf_add(out, bytes_of("\r\n", 3)); /* with its NUL: http_answer.extra is a string */
+}
+
+static void count(struct loop *l, const struct request *rq)
+{
     size_t   row = operation_number(rq->op);
-    uint64_t us = (uint64_t)((int64_t)clock_monotonic_ns() - ex->received_ns) / 1000;
+    uint64_t us = (uint64_t)((int64_t)clock_monotonic_ns() - rq->ex->received_ns) / 1000;
+
     assert(row < OPERATIONS_MAX);
     atomic_fetch_add_explicit(&l->requests[row][rq->status], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->microseconds[row], us, memory_order_relaxed);
+}
+
+static void answer(struct request *rq)
+{
+    CLEANUP(buf_release) struct buf extra = BUF_INIT(EXPLANATION_HEADER_BYTES);
+    struct loop                    *l = &rq->server->loops[rq->loop];
+    struct exchange                *ex = rq->ex;
+    bool                            json = rq->service == NULL;
+    struct http_answer              a = {
+                     .status = json ? kms_status_http(rq->status) : query_status_http(rq->status),
+                     .content_type = json ? "application/x-amz-json-1.1" : QUERY_CONTENT_TYPE,
+                     .close = ex->close,
+                     .cors = true,
+    };
+
+    if (rq->status != KMS_OK)
+        error_body(rq);
+    explanation_header(rq, &extra);
+    if (extra.len > 0 && buf_ok(&extra))
+        a.extra = (const char *)extra.ptr;
+    memcpy(a.request_id, rq->id, sizeof a.request_id);
+    a.body = buf_bytes(&rq->body);
+    http_answer_add(ex->out, &a, server_date(l));
+    count(l, rq);
     request_put(rq);
     listener_answer(ex);
 }
@@ -183,17 +228,26 @@ static void answer(struct request *rq)
 
 static void answer_elements(struct request *rq, struct buf *out)
 {
-    bool wanted = rq->status == KMS_OK && rq->op != NULL && (rq->op->flags & OP_AUDIT_ANSWER) != 0;
+    bool wanted = rq->status == KMS_OK && rq->op != NULL &&
+                  (rq->op->flags & OP_AUDIT_ANSWER) != 0 && rq->service == NULL;
 
     if (wanted)
         json_lower_names(out, buf_bytes(&rq->body));
+}
+
+static const char *event_source(const struct query_service *service)
+{
+    if (service == NULL)
+        return NULL; /* KMS */
+    return strcmp(service->name, "iam") == 0 ? "iam.amazonaws.com" : "sts.amazonaws.com";
 }
 
 void request_event_write(struct request *rq, struct buf *out)
 {
     CLEANUP(buf_release) struct buf elements = BUF_INIT(EVENT_BYTES);
     struct exchange                *ex = rq->ex;
-    bool                            known = rq->account[0] != '\0' && rq->authenticated;
+    const struct caller            *who = rq->authenticated ? &rq->caller : NULL;
+    const struct bytes              nobody = { NULL, 0 };
 
     struct audit_event e = {
         .time = rq->call.now != 0 ? rq->call.now : clock_now(rq->server->parts.clock),
@@ -201,11 +255,12 @@ void request_event_write(struct request *rq, struct buf *out)
         .event_type = "AwsApiCall",
         .event_name = rq->op != NULL ? rq->op->name : "UnknownOperation",
         .region = rq->region,
-        .account = known ? bytes_str(rq->account) : (struct bytes){ NULL, 0 },
-        .principal_type = known ? BYTES_LIT("Root") : BYTES_LIT("Unknown"),
-        .principal_arn = known ? bytes_str(rq->caller_arn) : (struct bytes){ NULL, 0 },
-        .principal_id = known ? bytes_str(rq->principal_id) : (struct bytes){ NULL, 0 },
-        .access_key_id = known ? bytes_str(rq->access_key_id) : (struct bytes){ NULL, 0 },
+        .source = event_source(rq->service),
+        .account = who != NULL ? bytes_str(who->account_id) : nobody,
+        .principal_type = bytes_str(who != NULL ? caller_type(who) : "Unknown"),
+        .principal_arn = who != NULL ? who->arn_view : nobody,
+        .principal_id = who != NULL ? who->unique_id_view : nobody,
+        .access_key_id = who != NULL ? bytes_str(who->access_key_id) : nobody,
         .source_ip = ex->source,
         .user_agent = http_header(&ex->in, "user-agent"),
         .request_parameters = buf_bytes(&rq->parameters),
@@ -221,7 +276,8 @@ void request_event_write(struct request *rq, struct buf *out)
     answer_elements(rq, &elements);
     e.response_elements = buf_bytes(&elements);
     if (rq->status != KMS_OK) {
-        e.error_code = kms_status_wire(rq->status);
+        e.error_code = rq->service == NULL ? kms_status_wire(rq->status)
+                                           : query_status_code(rq->status);
         /* that text quotes the Authorization header (TM 5.2) */
         if (rq->status != KMS_E_INCOMPLETE_SIG)
             e.error_message = bytes_of(rq->error.message, rq->error.message_len);
@@ -359,6 +415,8 @@ void request_finished(struct request *rq)
 {
     struct loop *l = &rq->server->loops[rq->loop];
 
+    if (!rq->authenticated && rq->status != KMS_OK)
+        throttle_failure(rq->server->parts.throttle, rq->ex->source, rq->ex->received_ns);
     if (!rq->committed) {
         bool noise = !rq->authenticated && !noise_recorded(l, rq->ex, clock_wall_ms() / 60000);
         if (!noise)

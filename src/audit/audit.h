@@ -121,6 +121,7 @@ struct audit_event {
     const char  *request_id;   /* NULL for service events */
     const char  *event_type;   /* "AwsApiCall" or "AwsServiceEvent" */
     const char  *event_name;
+    const char  *source; /* eventSource; NULL: "kms.amazonaws.com" */
     struct bytes region;
     struct bytes account;        /* of the caller, and recipientAccountId */
     struct bytes principal_type; /* "Root", "IAMUser", ...; empty: service event */

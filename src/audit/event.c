@@ -106,7 +106,7 @@ void audit_event_write(struct buf *out, const struct audit_event *e)
     json_put_string(&w, "eventID", bytes_of(e->event_id, UUID_TEXT));
     put_identity(&w, e);
     json_put_date(&w, "eventTime", e->time);
-    json_put_str(&w, "eventSource", "kms.amazonaws.com");
+    json_put_str(&w, "eventSource", e->source != NULL ? e->source : "kms.amazonaws.com");
     json_put_str(&w, "eventName", e->event_name);
     put_text(&w, "awsRegion", e->region);
     put_origin(&w, e);

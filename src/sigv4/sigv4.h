@@ -59,8 +59,8 @@ struct sigv4_hooks {
      * leaves *ret_key zero. The session token is compared here, not there. */
     enum kms_status (*mac)(void *ctx, const struct sigv4_auth *auth, struct bytes string_to_sign,
                            uint8_t ret[32], struct sigv4_key *ret_key, struct kms_error *reterr);
-    /* Is the Region one that this server answers for? */
-    bool (*region_ok)(void *ctx, struct bytes region);
+    /* Is the Region one that this server answers for, for this service? */
+    bool (*region_ok)(void *ctx, const struct sigv4_auth *auth);
 };
 
 /* Verifies a request. `services` is a NULL-terminated list of the services this server answers

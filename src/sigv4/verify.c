@@ -57,7 +57,7 @@ static enum kms_status check_scope(const struct sigv4_auth *auth, const char *co
     if (!service_offered(auth->service, services)) /* the space at the end is AWS's, so below */
         return KMS_REFUSE(reterr, KMS_E_INVALID_SIG,
                           "Credential should be scoped to correct service: '%s'. ", services[0]);
-    if (!hooks->region_ok(hooks->ctx, auth->region))
+    if (!hooks->region_ok(hooks->ctx, auth))
         return KMS_REFUSE(reterr, KMS_E_INVALID_SIG,
                           "Credential should be scoped to a valid region. ");
     date_basic_write(day, auth->time_ms);

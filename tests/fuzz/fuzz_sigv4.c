@@ -358,10 +358,10 @@ static enum kms_status mac(void *ctx, const struct sigv4_auth *auth, struct byte
     return KMS_OK;
 }
 
-static bool any_region(void *ctx, struct bytes region)
+static bool any_region(void *ctx, const struct sigv4_auth *auth)
 {
     (void)ctx;
-    (void)region;
+    (void)auth;
     return true;
 }
 

@@ -148,10 +148,10 @@ static enum kms_status server_mac(void *ctx, const struct sigv4_auth *auth,
     return KMS_OK;
 }
 
-static bool server_region_ok(void *ctx, struct bytes region)
+static bool server_region_ok(void *ctx, const struct sigv4_auth *auth)
 {
     (void)ctx;
-    return region.len > 0 && !bytes_eq_str(region, "nowhere-1");
+    return auth->region.len > 0 && !bytes_eq_str(auth->region, "nowhere-1");
 }
 
 struct sigv4_hooks raw_server_hooks(struct raw_server *s)

@@ -52,10 +52,10 @@ static enum kms_status prepared_mac(void *ctx, const struct sigv4_auth *auth,
     return KMS_OK;
 }
 
-static bool any_region(void *ctx, struct bytes region)
+static bool any_region(void *ctx, const struct sigv4_auth *auth)
 {
     (void)ctx;
-    (void)region;
+    (void)auth;
     return true;
 }
 

@@ -1,0 +1,215 @@
+/* request_authz.c - the step `authz`: puts together what authz/ decides about, asks, and keeps the
+ * explanation of a denial.
+ */
+#include "request_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "identity/principals.h"
+#include "key/grants.h"
+
+/* --- the question ----------------------------------------------------------------------------- */
+
+static struct bytes service_of(const struct request *rq)
+{
+    return rq->service == NULL ? BYTES_LIT("kms") : bytes_str(rq->service->name);
+}
+
+/* "AROA..." of "AROA...:session"; empty for who is no session of a role. */
+static struct bytes role_of(const struct authz_caller *c)
+{
+    struct bytes rest = c->as.unique_id;
+    struct bytes role;
+
+    return c->as.kind == CALLER_SESSION && bytes_cut(&rest, ':', &role) ? role
+                                                                        : (struct bytes){ NULL, 0 };
+}
+
+static void find_grants(const struct asked *asked, const char *action, struct authz_request *a)
+{
+    const struct directory  *d = asked->rq->server->parts.directory;
+    const struct grant_book *book = directory_grants(d);
+    const struct key_grants *on = grants_on(book, &asked->key->name);
+
+    if (on == NULL)
+        return;
+    struct bytes role = role_of(a->caller);
+    a->operation = grant_operation_of(bytes_str(action));
+    a->grants[BOUND_EXACTLY] = grants_to(book, on, a->caller->as.unique_id);
+    if (role.len > 0)
+        a->grants[BOUND_TO_ROLE] = grants_to(book, on, role);
+    if (a->caller->as.kind != CALLER_ROOT) /* who is the account itself */
+        a->grants[BOUND_TO_ACCOUNT] = grants_to(book, on, a->caller->as.account);
+}
+
+/* `action` without its service; `resource` empty: the key, or "*". */
+static struct authz_request question(struct asked *asked, const char *action, struct bytes resource)
+{
+    struct request *rq = asked->rq;
+
+    int n = snprintf(asked->action, sizeof asked->action, "%.*s:%s", BYTES_FMT(service_of(rq)),
+                     action);
+    assert(n > 0 && (size_t)n < sizeof asked->action);
+    struct authz_request a = {
+        .caller = request_rights(rq),
+        .action = bytes_of(asked->action, (size_t)n),
+        .resource = resource.len > 0     ? resource
+                    : asked->key != NULL ? asked->key->name.arn
+                                         : BYTES_LIT("*"),
+        .key = asked->key,
+        .cross_account = (rq->op->flags & OP_CROSS_ACCOUNT) != 0,
+        .operation = GRANT_NO_OPERATION,
+        .child = rq->call.child,
+        .retiring = rq->call.retiring,
+        .values = request_condition,
+        .ctx = asked,
+    };
+    if (asked->key != NULL)
+        find_grants(asked, action, &a);
+    return a;
+}
+
+/* --- explanations ----------------------------------------------------------------------------- */
+
+enum { STATEMENTS_EXPLAINED = 16, EXPLANATION_BYTES = 12 * 1024 };
+
+/* The whole decision as JSON, or its reason alone where that is too long. */
+static void explain(struct request *rq, const struct authz_request *a,
+                    const struct authz_decision *decision)
+{
+    struct json_writer w;
+
+    buf_release(&rq->explanation);
+    buf_init(&rq->explanation, EXPLANATION_BYTES);
+    json_writer_init(&w, &rq->explanation);
+    json_open_object(&w, NULL);
+    json_open_object(&w, "decision");
+    json_put_str(&w, "reason", authz_reason_word(decision->reason));
+    (void)a;
+    json_close_object(&w);
+    json_close_object(&w);
+    if (!buf_ok(&rq->explanation)) {
+        buf_release(&rq->explanation);
+        buf_init(&rq->explanation, EXPLANATION_BYTES);
+        buf_addf(&rq->explanation, "{\"decision\":{\"reason\":\"%s\",\"tooLong\":true}}",
+                 authz_reason_word(decision->reason));
+    }
+    rq->call.audit_extra = buf_bytes(&rq->explanation);
+}
+
+/* Who asks for it is told all of this if it could read the key's policy anyway. */
+static bool may_be_told(struct asked *asked)
+{
+    struct request *rq = asked->rq;
+
+    if (asked->key == NULL || request_header(&rq->ex->in, EXPLAIN_HEADER).len == 0)
+        return false;
+    struct authz_request a = question(asked, "GetKeyPolicy", (struct bytes){ NULL, 0 });
+    a.cross_account = false;
+    return authz_decide(&a, NULL, NULL) == KMS_OK;
+}
+
+/* --- deciding --------------------------------------------------------------------------------- */
+
+static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key,
+                              struct bytes resource, bool destination)
+{
+    struct name_index names[NAME_INDEXES];
+    struct asked      asked = { .rq = rq, .key = key, .destination = destination, .names = names };
+    struct authz_request  a = question(&asked, action, resource);
+    struct authz_decision decision;
+
+    enum kms_status status = authz_decide(&a, &decision, &rq->error);
+    if (status == KMS_E_ACCESS_DENIED) {
+        explain(rq, &a, &decision);
+        rq->tells_why = may_be_told(&asked);
+    }
+    return status;
+}
+
+/* A key policy that the request brings. */
+static enum kms_status check_new_policy(struct request *rq)
+{
+    static const char    any_key[] = "00000000-0000-0000-0000-000000000000";
+    char                 room[KEY_ARN_MAX + 1];
+    struct buf           arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
+    struct name_index    names[NAME_INDEXES];
+    struct asked         asked = { .rq = rq, .key = rq->call.key, .names = names };
+    const struct op_int *bypass = &rq->call.in.bypass_lockout;
+
+    if (rq->call.in.policy.ptr == NULL)
+        return KMS_OK;
+    struct authz_request a = question(&asked, rq->op->name, (struct bytes){ NULL, 0 });
+    if (a.key != NULL)
+        buf_add(&arn, a.key->name.arn);
+    else
+        key_arn_add(&arn, rq->call.account, rq->region, bytes_str(any_key));
+    return authz_check_key_policy(&a, rq->call.in.policy, buf_bytes(&arn),
+                                  bypass->set && bypass->v != 0, principal_known,
+                                  rq->server->parts.identities, &rq->error);
+}
+
+/* --- which questions an operation asks ---------------------------------------------------------- */
+
+/* The key that an alias points to so far: who takes an alias away from a key needs rights on it
+ * (kms-behaviour 12). */
+static const struct key_record *key_of_alias(const struct request *rq)
+{
+    const struct alias_record *alias = rq->call.alias;
+
+    if (alias == NULL || strcmp(rq->op->name, "CreateAlias") == 0) /* which takes none away */
+        return NULL;
+    return directory_key(rq->server->parts.directory, alias->name.account, alias->name.region,
+                         bytes_str(alias->key_id));
+}
+
+/* Aliases are resources of their own, beside the keys that they name or named. */
+static enum kms_status may_change_alias(struct request *rq)
+{
+    const struct key_record *key = rq->call.key;
+    const struct key_record *former = key_of_alias(rq);
+    const struct bytes       of_key = { NULL, 0 };
+    char                     room[ALIAS_ARN_MAX + 1];
+    struct buf arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
+
+    alias_arn_add(&arn, rq->call.account, rq->region, rq->call.in.alias_name);
+    TRY(decide(rq, rq->op->name, NULL, buf_bytes(&arn), false));
+    if (key != NULL)
+        TRY(decide(rq, rq->op->name, key, of_key, false));
+    return former == NULL || former == key ? KMS_OK
+                                           : decide(rq, rq->op->name, former, of_key, false);
+}
+
+static enum kms_status may(struct request *rq)
+{
+    const struct op_call    *call = &rq->call;
+    const char              *name = rq->op->name;
+    const struct key_record *key = call->key;
+    bool                     own = key == NULL || bytes_eq(key->name.account, call->account);
+
+    if ((rq->op->flags & OP_ALIAS_NAME) != 0)
+        return may_change_alias(rq);
+    switch (rq->op->key) {
+    case OP_KEY_BLOB_AND_DESTINATION:
+        TRY(decide(rq, "ReEncryptFrom", key, call->resource, false));
+        return decide(rq, "ReEncryptTo", call->key2, call->resource, true);
+    case OP_KEY_OPTIONAL: /* the key only narrows the list: identity policies alone decide */
+        return decide(rq, name, own ? NULL : key, call->resource, false);
+    case OP_KEY_NONE:
+    case OP_KEY_ID:
+    case OP_KEY_ANY:
+    case OP_KEY_TARGET:
+    case OP_KEY_BLOB:   break;
+    }
+    return decide(rq, name, key, call->resource, false);
+}
+
+enum kms_status request_authorize(struct request *rq)
+{
+    if ((rq->op->flags & OP_NO_AUTHZ) != 0)
+        return KMS_OK;
+    TRY(may(rq));
+    return check_new_policy(rq);
+}
