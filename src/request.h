@@ -29,7 +29,6 @@ struct server_parts {
     struct throttle                *throttle;
     struct oidc_providers          *oidc;              /* NULL: none configured */
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
-    struct oidc_providers          *oidc;              /* NULL: none configured */
 };
 
 struct server;
