@@ -54,6 +54,7 @@ enum {
     LIMIT_CIPHERTEXT                  = 6144,
     LIMIT_PUBLIC_KEY                  = 8192,
     LIMIT_ATTESTATION                 = 256 * 1024,  /* real documents have 5 KiB; KB 16.1 */
+    LIMIT_IDENTITIES                  = 20000,       /* users, roles, policies: of each in an account */
     LIMIT_TAGS                        = 50,          /* KB 13.2 */
     LIMIT_POLICY_BYTES                = 32 * 1024,   /* of a key policy: KB 13.4 */
     LIMIT_ALIASES_PER_KEY             = 50,          /* KB 13.4 */

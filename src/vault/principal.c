@@ -61,6 +61,24 @@ enum kms_status vault_wrap_secret_key(struct vault *v, struct bytes access_key_i
                          ret_wrapped, reterr);
 }
 
+enum kms_status vault_new_secret_key(struct vault *v, struct bytes access_key_id,
+                                     struct buf *ret_secret, struct buf *ret_wrapped,
+                                     struct kms_error *reterr)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    CLEANUP(secret_freep) struct secret *secret = secret_new(SECRET_KEY_LEN);
+
+    if (secret == NULL || !buf_reserve(ret_secret, SECRET_KEY_LEN))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a secret access key");
+    crypto_random(secret_data(secret), SECRET_KEY_LEN);
+    for (size_t i = 0; i < SECRET_KEY_LEN; i++)
+        secret_data(secret)[i] = (uint8_t)alphabet[secret_data(secret)[i] % 64];
+    TRY(vault_wrap_secret_key(v, access_key_id, secret_view(secret), ret_wrapped, reterr));
+    buf_add(ret_secret, secret_view(secret));
+    return KMS_OK;
+}
+
 /* "AWS4" and the secret access key: the first key of the chain. */
 static enum kms_status unwrap(struct vault *v, struct bytes id, struct bytes wrapped,
                               struct secret **ret, struct kms_error *reterr)

@@ -261,6 +261,12 @@ KMS_MUST_CHECK enum kms_status vault_sweep(struct vault *v, enum slot_class slot
 /* MAC over a database row's canonical bytes, under the row key. */
 void vault_row_mac(void *vault, struct bytes row, uint8_t ret[32]);
 
+/* Makes a secret access key, 40 characters: appended to `ret_secret`, for the one answer that shows it,
+ * and wrapped for the store. Nothing is appended on failure. */
+enum { SECRET_KEY_LEN = 40 };
+KMS_MUST_CHECK enum kms_status vault_new_secret_key(struct vault *v, struct bytes access_key_id,
+                                                    struct buf *ret_secret, struct buf *ret_wrapped,
+                                                    struct kms_error *reterr);
 /* Wraps a principal's secret access key for the store. */
 KMS_MUST_CHECK enum kms_status vault_wrap_secret_key(struct vault *v, struct bytes access_key_id,
                                                      struct bytes secret, struct buf *ret_wrapped,

@@ -185,6 +185,41 @@ static void test_new_secret_of_the_same_id(void **state)
     fixture_close(&f);
 }
 
+/* A secret that the vault makes: 40 characters, another each time, and it signs. */
+static void test_a_secret_that_is_made_signs(void **state)
+{
+    CLEANUP(buf_release) struct buf secret = BUF_INIT(2 * SECRET_KEY_LEN + 1);
+    CLEANUP(buf_release) struct buf wrapped = BUF_INIT(512);
+    struct fixture                  f;
+    uint8_t                         mac[32], want[32];
+    struct sigv4_scope_text         s = scope_of("20261121", "us-east-1", "kms");
+
+    (void)state;
+    fixture_open(&f);
+    for (int i = 0; i < 2; i++) {
+        buf_reset(&wrapped);
+        assert_int_equal(vault_new_secret_key(f.v, BYTES_LIT("AKIDMADE"), &secret, &wrapped, NULL),
+                         KMS_OK);
+    }
+    assert_int_equal(secret.len, 2 * SECRET_KEY_LEN);
+    assert_memory_not_equal(secret.ptr, secret.ptr + SECRET_KEY_LEN, SECRET_KEY_LEN);
+    for (size_t i = 0; i < secret.len; i++)
+        assert_non_null(strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+                               secret.ptr[i]));
+    struct access_key_record *k = access_key_of("AKIDMADE", buf_bytes(&wrapped));
+    buf_add_byte(&secret, '\0');
+    assert_true(buf_ok(&secret));
+    assert_int_equal(sign(f.v, k, &s, BYTES_LIT("text"), mac), KMS_OK);
+    reference((const char *)secret.ptr + SECRET_KEY_LEN, &s, BYTES_LIT("text"), want);
+    assert_memory_equal(mac, want, 32);
+
+    CLEANUP(buf_release) struct buf small = BUF_INIT(SECRET_KEY_LEN - 1);
+    assert_int_equal(vault_new_secret_key(f.v, k->id, &small, &wrapped, NULL), KMS_E_INTERNAL);
+    assert_int_equal(small.len, 0);
+    access_key_record_free(k);
+    fixture_close(&f);
+}
+
 static void test_wrapping_is_bound(void **state)
 {
     struct fixture            f, g;
@@ -300,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_every_part_of_the_scope_counts),
         cmocka_unit_test(test_cache_is_bounded),
         cmocka_unit_test(test_new_secret_of_the_same_id),
+        cmocka_unit_test(test_a_secret_that_is_made_signs),
         cmocka_unit_test(test_wrapping_is_bound),
         cmocka_unit_test(test_unknown_access_key),
         cmocka_unit_test(test_forget_reaches_all_threads),
