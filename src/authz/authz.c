@@ -139,6 +139,11 @@ struct policy_result authz_ask(const struct authz_request *rq, const struct poli
     return policy_evaluate(p, &question);
 }
 
+struct bytes authz_name(const struct authz_policy *p)
+{
+    return p->name.len > 0 ? p->name : BYTES_LIT("the inline policy");
+}
+
 /* What several documents of one layer say together: the weightiest. */
 struct said {
     struct policy_result result;
@@ -153,7 +158,7 @@ static struct said ask_all(const struct authz_request *rq, const struct authz_po
     for (size_t i = 0; i < n && best.result.verdict != POLICY_DENIES; i++) {
         struct policy_result r = authz_ask(rq, list[i].policy);
         if (r.verdict > best.result.verdict)
-            best = (struct said){ r, list[i].name };
+            best = (struct said){ r, authz_name(&list[i]) };
     }
     return best;
 }

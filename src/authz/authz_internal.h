@@ -13,6 +13,9 @@ struct policy_request authz_question(const struct authz_request *rq);
 /* What one document says; a NULL one denies, unsure. */
 struct policy_result authz_ask(const struct authz_request *rq, const struct policy *p);
 
+/* Its name; inline session policies have none. */
+struct bytes authz_name(const struct authz_policy *p);
+
 /* --- grants.c --------------------------------------------------------------------------------- */
 
 /* The grants that count, one of each sort. */

@@ -96,7 +96,12 @@ struct condition_key condition_key_find(struct bytes name)
         return (struct condition_key){ (enum condition_key_id)i,
                                        bytes_of(name.ptr + known.len, name.len - known.len) };
     }
-    return (struct condition_key){ ASK_UNKNOWN, { NULL, 0 } };
+    return (struct condition_key){ ASK_UNKNOWN, name };
+}
+
+struct bytes condition_key_prefix(enum condition_key_id id)
+{
+    return id == ASK_UNKNOWN ? (struct bytes){ NULL, 0 } : bytes_str(keys[id].name);
 }
 
 bool condition_key_many(enum condition_key_id id)
@@ -240,6 +245,7 @@ static enum kms_status values_compile(struct arena *arena, bool variables, struc
                               "A condition with %s has a value that is no text, number or truth "
                               "value.",
                               c->op->name);
+        c->values[i].text = arena_copy(arena, text);
         TRY(value_compile(arena, variables, c, text, &c->values[i], reterr));
     }
     c->n_values = n;

@@ -22,6 +22,7 @@ static bool listed(struct evaluation *ev, const struct patterns *list, struct by
 static bool conditions_hold(struct evaluation *ev, const struct statement *s)
 {
     for (size_t i = 0; i < s->n_conditions; i++) {
+        ev->condition = &s->conditions[i];
         if (ev->rq->lasting && !s->deny && !condition_key_lasts(s->conditions[i].key.id))
             return false;
         if (!condition_holds(ev, &s->conditions[i]))
@@ -36,12 +37,20 @@ static enum cover apply(struct evaluation *ev, const struct policy *p, const str
 {
     bool has_resource = p->kind != POLICY_TRUST;
 
+    ev->missed = PART_ACTION;
     if (!spend(ev, NO_STATEMENT_COST + s->principals.n) || !listed(ev, &s->actions, action))
         return COVERS_NOT;
+    ev->missed = PART_PRINCIPAL;
     enum cover cover = principals_cover(&s->principals, s->deny, &ev->rq->caller);
-    if (cover == COVERS_NOT || (has_resource && !listed(ev, &s->resources, ev->rq->resource)) ||
-        !conditions_hold(ev, s))
+    if (cover == COVERS_NOT)
         return COVERS_NOT;
+    ev->missed = PART_RESOURCE;
+    if (has_resource && !listed(ev, &s->resources, ev->rq->resource))
+        return COVERS_NOT;
+    ev->missed = PART_CONDITION;
+    if (!conditions_hold(ev, s))
+        return COVERS_NOT;
+    ev->missed = PART_NONE;
     return cover;
 }
 
@@ -67,20 +76,27 @@ static bool outweighs(const struct policy_result *a, const struct policy_result 
     return a->verdict > b->verdict || (a->verdict == b->verdict && a->directly && !b->directly);
 }
 
+/* Begins an evaluation; the action in lower case lies in `room`. */
+static struct bytes begin(struct evaluation *ev, const struct policy_request *rq,
+                          uint8_t room[ACTION_MAX])
+{
+    ev->rq = rq;
+    ev->left = EVALUATION_STEPS;
+    ev->unsure = rq->action.len > ACTION_MAX;
+    for (size_t i = 0; i < rq->action.len && !ev->unsure; i++) {
+        uint8_t c = rq->action.ptr[i];
+        room[i] = c >= 'A' && c <= 'Z' ? (uint8_t)(c + 'a' - 'A') : c;
+    }
+    return bytes_of(room, rq->action.len);
+}
+
 struct policy_result policy_evaluate(const struct policy *p, const struct policy_request *rq)
 {
     struct policy_result best = { .statement = POLICY_NO_STATEMENT };
     struct evaluation    ev;
-    uint8_t              lowered[ACTION_MAX];
+    uint8_t              room[ACTION_MAX];
+    struct bytes         action = begin(&ev, rq, room);
 
-    ev.rq = rq;
-    ev.left = EVALUATION_STEPS;
-    ev.unsure = rq->action.len > sizeof lowered;
-    for (size_t i = 0; i < rq->action.len && !ev.unsure; i++) {
-        uint8_t c = rq->action.ptr[i];
-        lowered[i] = c >= 'A' && c <= 'Z' ? (uint8_t)(c + 'a' - 'A') : c;
-    }
-    struct bytes action = bytes_of(lowered, rq->action.len);
     for (size_t i = 0; i < p->n_statements && !ev.unsure && best.verdict != POLICY_DENIES; i++) {
         const struct statement *s = &p->statements[i];
         struct policy_result    r = result_of(s, i, apply(&ev, p, s, action));
@@ -92,4 +108,20 @@ struct policy_result policy_evaluate(const struct policy *p, const struct policy
                                        .statement = POLICY_NO_STATEMENT,
                                        .unsure = true };
     return best;
+}
+
+struct statement_trace statement_trace(const struct policy *p, size_t number,
+                                       const struct policy_request *rq)
+{
+    struct evaluation ev;
+    uint8_t           room[ACTION_MAX];
+    struct bytes      action = begin(&ev, rq, room);
+
+    (void)apply(&ev, p, &p->statements[number], action);
+    return (struct statement_trace){
+        .applies = ev.missed == PART_NONE && !ev.unsure,
+        .unsure = ev.unsure,
+        .missed = ev.missed,
+        .condition = ev.missed == PART_CONDITION ? ev.condition : NULL,
+    };
 }

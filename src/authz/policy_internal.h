@@ -73,6 +73,7 @@ struct operator
 };
 
 struct value {
+    struct bytes   text;    /* as the document has it: for explanations */
     struct pattern pattern; /* OPERAND_STRING, OPERAND_ARN */
     double         number;  /* OPERAND_NUMBER; OPERAND_DATE in milliseconds since the epoch */
     bool           truth;   /* OPERAND_BOOL, Null */
@@ -88,8 +89,11 @@ struct condition {
     size_t               n_values;
 };
 
-/* Finds the key with this name; id ASK_UNKNOWN for any other. `name` in the result is a view. */
+/* Finds the key with this name; id ASK_UNKNOWN, with all of it as its name, for any other. `name` in
+ * the result is a view. */
 struct condition_key condition_key_find(struct bytes name);
+/* What stands before the name of a key of this id; empty for ASK_UNKNOWN. */
+struct bytes condition_key_prefix(enum condition_key_id id);
 bool condition_key_many(enum condition_key_id id);
 /* Is its value the same in every request of this caller on this key? */
 bool condition_key_lasts(enum condition_key_id id);
@@ -156,12 +160,27 @@ enum {
     EXPANDED_MAX = 4096, /* a pattern with its variables filled in */
 };
 
+/* What of a statement did not match; the order in which it is looked at. */
+enum part { PART_NONE, PART_ACTION, PART_PRINCIPAL, PART_RESOURCE, PART_CONDITION };
+
 struct evaluation {
     const struct policy_request *rq;
-    uint32_t                     left;   /* steps */
-    bool                         unsure; /* sticky: the request is denied */
+    uint32_t                     left;      /* steps */
+    bool                         unsure;    /* sticky: the request is denied */
+    enum part                    missed;    /* of the last statement */
+    const struct condition      *condition; /* which, for PART_CONDITION */
     uint8_t                      expanded[EXPANDED_MAX];
 };
+
+/* What one statement says of a request, for explanations. */
+struct statement_trace {
+    bool                    applies;
+    bool                    unsure; /* it has no clear answer */
+    enum part               missed; /* where it does not apply */
+    const struct condition *condition;
+};
+struct statement_trace statement_trace(const struct policy *p, size_t number,
+                                       const struct policy_request *rq);
 
 /* Takes `steps` off what is left; false, and unsure, when there are not that many. */
 static inline bool spend(struct evaluation *ev, size_t steps)
