@@ -104,6 +104,7 @@ struct session {
     size_t                    n_policies;
     struct key_tag           *tags; /* of the session, above those of the role */
     size_t                    n_tags;
+    uint32_t n_transitive; /* the first so many of them go on to sessions that this one makes */
 };
 
 struct access_key_record {

@@ -494,6 +494,7 @@ static void access_key_columns(struct row_io *io, void *record)
     column_fixed(io, s->token_hash, sizeof s->token_hash);
     column_text(io, &s->source_identity);
     column_text(io, &s->provider);
+    column_u32(io, &s->n_transitive);
 }
 
 static void access_key_parts(struct row_io *io, void *record)

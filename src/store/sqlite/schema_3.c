@@ -88,6 +88,7 @@ const char schema_3[] =
     " token_hash BLOB NOT NULL,"
     " source_identity TEXT NOT NULL,"
     " provider TEXT NOT NULL,"
+    " transitive_tags INTEGER NOT NULL,"
     " mac BLOB NOT NULL"
     ") STRICT;"
 

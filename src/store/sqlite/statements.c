@@ -41,9 +41,9 @@
 #define DOCUMENT_BODY        "name, text, created, is_default"
 #define ACCESS_KEY_BODY                                                                            \
     "version, root, active, created, wrapped_secret, session, session_name, expires, token_hash,"  \
-    " source_identity, provider, mac"
+    " source_identity, provider, transitive_tags, mac"
 #define ACCESS_KEY_COLUMNS     "serial, id, account, principal_id, " ACCESS_KEY_BODY
-#define ACCESS_KEY_BODY_VALUES "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16"
+#define ACCESS_KEY_BODY_VALUES "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17"
 /* a part number of a record: put in its place, and those behind the last one taken away */
 #define PART_PUT(table, owner, body, values)                                                       \
     "INSERT INTO " table " (" owner ", position, " body ") VALUES (?1, ?2, " values ")"            \

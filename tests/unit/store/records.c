@@ -381,6 +381,7 @@ struct access_key_record *random_access_key(struct fixture *f, const struct acco
     s->provider = some_bytes(f, k->arena, 200);
     random_documents(f, k->arena, &s->policies, &s->n_policies, SESSION_POLICIES_MAX);
     random_tag_list(f, k->arena, &s->tags, &s->n_tags);
+    s->n_transitive = (uint32_t)random_below(f, 51);
     return k;
 }
 
@@ -598,6 +599,7 @@ void assert_access_keys_equal(const struct access_key_record *a, const struct ac
     assert_memory_equal(x->token_hash, y->token_hash, sizeof x->token_hash);
     same_bytes(x->source_identity, y->source_identity);
     same_bytes(x->provider, y->provider);
+    assert_int_equal(x->n_transitive, y->n_transitive);
     same_documents(x->policies, x->n_policies, y->policies, y->n_policies);
     same_tags(x->tags, x->n_tags, y->tags, y->n_tags);
 }

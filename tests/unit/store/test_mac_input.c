@@ -257,6 +257,7 @@ static void want_access_key(struct buf *out)
     same(out, 0, 32);
     field(out, "");
     field(out, "");
+    number(out, 0); /* tags that go on */
     number(out, 0); /* policies */
     number(out, 0); /* tags */
 }
@@ -309,7 +310,8 @@ static void add_identities(struct change *c)
                                    .policies = &document,
                                    .n_policies = 1,
                                    .tags = &tag,
-                                   .n_tags = 1 };
+                                   .n_tags = 1,
+                                   .n_transitive = 26 };
     memset(k->session.token_hash, 0xf2, sizeof k->session.token_hash);
     change_add(c, ROW_IDENTITY_INSERT)->identity = r;
     change_add(c, ROW_ACCESS_KEY_INSERT)->access_key = k;
@@ -375,6 +377,7 @@ static void want_session(struct buf *out)
     same(out, 0xf2, 32);
     field(out, "source");
     field(out, "issuer");
+    number(out, 26);
     want_document(out);
     want_tag(out);
 }
