@@ -393,27 +393,6 @@ size_t iam_attached_at(const struct identity_record *r, struct bytes arn)
     return i;
 }
 
-struct iam_uses iam_uses(const struct op_call *call, const struct identity_record *policy)
-{
-    const struct identity_record *chunk[128];
-    struct iam_uses               uses = { 0, 0 };
-
-    for (enum identity_kind kind = IDENTITY_USER; kind <= IDENTITY_ROLE; kind++) {
-        uint64_t after = 0;
-        size_t   n = ARRAY_LEN(chunk);
-        while (n == ARRAY_LEN(chunk)) {
-            n = book_list_identities(call->env->identities, call->account, kind, after, chunk,
-                                     ARRAY_LEN(chunk));
-            for (size_t i = 0; i < n; i++) {
-                uses.attached += iam_attached_at(chunk[i], policy->arn) < chunk[i]->n_attached;
-                uses.boundaries += bytes_eq(chunk[i]->boundary, policy->arn);
-                after = chunk[i]->serial;
-            }
-        }
-    }
-    return uses;
-}
-
 /* --- documents -------------------------------------------------------------------------------- */
 
 size_t iam_document_size(struct bytes text)

@@ -110,6 +110,25 @@ bool iam_bool(const struct op_call *call, const char *name, bool otherwise);
 #define IAM_END                     { .name = NULL }
 // clang-format on
 
+/* --- who has which managed policy (uses.c) ---------------------------------------------------- */
+
+/* Attachments and boundaries of a managed policy in the caller's account. */
+struct iam_uses {
+    size_t attached, boundaries;
+};
+/* One walk through all users and roles. */
+struct iam_uses iam_uses(const struct op_call *call, struct bytes policy_arn);
+
+/* All of them, for many questions: one walk, then a search for each. */
+struct iam_use_table {
+    struct iam_use *uses; /* sorted by ARN; owned */
+    size_t          n, room;
+};
+KMS_MUST_CHECK enum kms_status iam_use_table(const struct op_call *call, struct iam_use_table *ret,
+                                             struct kms_error *reterr);
+void iam_use_table_release(struct iam_use_table *t);
+struct iam_uses iam_use_table_find(const struct iam_use_table *t, struct bytes policy_arn);
+
 /* --- limits of IAM ----------------------------------------------------------------------------- */
 
 enum {
@@ -182,11 +201,6 @@ KMS_MUST_CHECK enum kms_status iam_check_quota(const struct op_call *call, enum 
                                                struct kms_error *reterr);
 size_t iam_count(const struct op_call *call, enum identity_kind kind);
 
-/* Attachments and boundaries of a managed policy in the caller's account. */
-struct iam_uses {
-    size_t attached, boundaries;
-};
-struct iam_uses iam_uses(const struct op_call *call, const struct identity_record *policy);
 /* Does the record have the policy attached? Its place, or n_attached. */
 size_t iam_attached_at(const struct identity_record *r, struct bytes arn);
 /* The tag with this key, whatever its case; NULL if there is none. */
@@ -222,8 +236,11 @@ struct iam_listing {
     const char        *name; /* of the list in the answer: "Users" */
     enum identity_kind kind;
     struct bytes       accounts[2]; /* one after the other; the second may be empty */
-    bool (*wanted)(const struct op_call *call, const struct identity_record *r); /* NULL: all */
-    void (*put)(struct op_call *call, const struct identity_record *r); /* members of one */
+    const void        *ctx;         /* for both functions */
+    /* NULL: all */
+    bool (*wanted)(const struct op_call *call, const struct identity_record *r, const void *ctx);
+    /* members of one */
+    void (*put)(struct op_call *call, const struct identity_record *r, const void *ctx);
 };
 /* Writes those below PathPrefix that are on this page, and the end of the listing. */
 KMS_MUST_CHECK enum kms_status iam_list(struct op_call *call, const struct iam_listing *listing,

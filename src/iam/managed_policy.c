@@ -44,9 +44,8 @@ const struct iam_param iam_policy_list_params[] = { POLICY_ARN, IAM_PAGE, IAM_EN
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void put_members(struct op_call *call, const struct identity_record *r)
+static void put_members(struct op_call *call, const struct identity_record *r, struct iam_uses uses)
 {
-    struct iam_uses                 uses = iam_uses(call, r);
     const struct identity_document *d = identity_default_version(r);
 
     xml_put(call->xml, "PolicyName", r->name);
@@ -65,7 +64,7 @@ static void put_members(struct op_call *call, const struct identity_record *r)
 static void put_policy(struct op_call *call, const struct identity_record *r)
 {
     xml_open(call->xml, "Policy");
-    put_members(call, r);
+    put_members(call, r, iam_uses(call, r->arn));
     if (r->description.len > 0)
         xml_put(call->xml, "Description", r->description);
     iam_put_tags(call->xml, r->tags, r->n_tags);
@@ -126,7 +125,13 @@ enum kms_status iam_get_policy(struct op_call *call, struct kms_error *reterr)
     return KMS_OK;
 }
 
-static bool is_wanted(const struct op_call *call, const struct identity_record *r)
+static void put_listed(struct op_call *call, const struct identity_record *r, const void *table)
+{
+    put_members(call, r, iam_use_table_find(table, r->arn));
+}
+
+static bool is_wanted(const struct op_call *call, const struct identity_record *r,
+                      const void *table)
 {
     struct bytes    usage = iam_arg(call, "PolicyUsageFilter");
     bool            only_attached = iam_bool(call, "OnlyAttached", false);
@@ -134,7 +139,7 @@ static bool is_wanted(const struct op_call *call, const struct identity_record *
 
     if (usage.ptr == NULL && !only_attached)
         return true;
-    uses = iam_uses(call, r);
+    uses = iam_use_table_find(table, r->arn);
     if (bytes_eq_str(usage, "PermissionsBoundary"))
         return uses.boundaries > 0;
     if (bytes_eq_str(usage, "PermissionsPolicy"))
@@ -144,25 +149,28 @@ static bool is_wanted(const struct op_call *call, const struct identity_record *
 
 enum kms_status iam_list_policies(struct op_call *call, struct kms_error *reterr)
 {
-    struct bytes       scope = iam_arg(call, "Scope");
-    struct bytes       nobody = { NULL, 0 };
-    bool               local = !bytes_eq_str(scope, "AWS");
-    bool               built_in = !bytes_eq_str(scope, "Local");
-    struct iam_listing policies = {
-        .name = "Policies",
-        .kind = IDENTITY_POLICY,
-        .accounts = { local ? call->account : nobody,
+    CLEANUP(iam_use_table_release) struct iam_use_table table = { .n = 0 };
+    struct bytes                                        scope = iam_arg(call, "Scope");
+    struct bytes                                        nobody = { NULL, 0 };
+    bool                                                local = !bytes_eq_str(scope, "AWS");
+    bool                                                built_in = !bytes_eq_str(scope, "Local");
+    const struct iam_listing                            policies = {
+                                   .name = "Policies",
+                                   .kind = IDENTITY_POLICY,
+                                   .accounts = { local ? call->account : nobody,
                       built_in ? bytes_str(MANAGED_ACCOUNT) : nobody },
-        .wanted = is_wanted,
-        .put = put_members,
+                                   .ctx = &table,
+                                   .wanted = is_wanted,
+                                   .put = put_listed,
     };
 
+    TRY(iam_use_table(call, &table, reterr));
     return iam_list(call, &policies, reterr);
 }
 
 enum kms_status iam_delete_policy(struct op_call *call, struct kms_error *reterr)
 {
-    struct iam_uses uses = iam_uses(call, call->identity);
+    struct iam_uses uses = iam_uses(call, call->identity->arn);
 
     if (uses.attached + uses.boundaries > 0)
         return KMS_REFUSE(reterr, KMS_E_CONFLICT, "Cannot delete a policy attached to entities.");

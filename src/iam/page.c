@@ -90,13 +90,13 @@ struct progress {
 static bool is_wanted(const struct progress *p, const struct identity_record *r)
 {
     return bytes_starts(r->path, iam_arg(p->call, "PathPrefix")) &&
-           (p->listing->wanted == NULL || p->listing->wanted(p->call, r));
+           (p->listing->wanted == NULL || p->listing->wanted(p->call, r, p->listing->ctx));
 }
 
 static void put(struct progress *p, const struct identity_record *r, uint64_t number)
 {
     xml_open(p->call->xml, "member");
-    p->listing->put(p->call, r);
+    p->listing->put(p->call, r, p->listing->ctx);
     xml_close(p->call->xml);
     p->left--;
     p->position = number << ACCOUNT_SHIFT | r->serial;

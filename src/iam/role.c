@@ -95,8 +95,9 @@ static void put_trust(struct op_call *call, const struct identity_record *r)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void put_members(struct op_call *call, const struct identity_record *r)
+static void put_members(struct op_call *call, const struct identity_record *r, const void *ctx)
 {
+    (void)ctx;
     xml_put(call->xml, "Path", r->path);
     xml_put(call->xml, "RoleName", r->name);
     xml_put(call->xml, "RoleId", r->unique_id);
@@ -111,7 +112,7 @@ static void put_members(struct op_call *call, const struct identity_record *r)
 static void put_role(struct op_call *call, const struct identity_record *r)
 {
     xml_open(call->xml, "Role");
-    put_members(call, r);
+    put_members(call, r, NULL);
     iam_put_boundary(call->xml, r);
     if (r->n_tags > 0)
         iam_put_tags(call->xml, r->tags, r->n_tags);

@@ -8,8 +8,9 @@ const struct iam_param iam_get_user_params[] = { IAM_USER_NAME_OR_CALLER, IAM_EN
 const struct iam_param iam_list_users_params[] = { IAM_PATH_PREFIX, IAM_PAGE, IAM_END };
 const struct iam_param iam_user_params[] = { IAM_USER_NAME, IAM_END };
 
-static void put_members(struct op_call *call, const struct identity_record *r)
+static void put_members(struct op_call *call, const struct identity_record *r, const void *ctx)
 {
+    (void)ctx;
     xml_put(call->xml, "Path", r->path);
     xml_put(call->xml, "UserName", r->name);
     xml_put(call->xml, "UserId", r->unique_id);
@@ -20,7 +21,7 @@ static void put_members(struct op_call *call, const struct identity_record *r)
 static void put_user(struct op_call *call, const struct identity_record *r)
 {
     xml_open(call->xml, "User");
-    put_members(call, r);
+    put_members(call, r, NULL);
     iam_put_boundary(call->xml, r);
     if (r->n_tags > 0)
         iam_put_tags(call->xml, r->tags, r->n_tags);
