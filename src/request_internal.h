@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "accounts.h"
 #include "authz/authz.h"
 #include "base/encode.h"
 #include "base/limits.h"
@@ -122,6 +123,7 @@ struct server {
     struct server_parts parts;
     struct op_env       env;
     struct listener    *listener;
+    struct accounts    *accounts;
     unsigned            n_loops;
     struct loop        *loops;
     int                *pool_readers;

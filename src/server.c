@@ -478,6 +478,8 @@ static void on_request(void *ctx, struct exchange *ex)
         listener_answer(ex);
         return;
     }
+    if (accounts_run(s->accounts, ex))
+        return;
     if (endpoint_run(s, ex, server_date(l))) {
         listener_answer(ex);
         return;
@@ -554,7 +556,8 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
     s->loops = calloc(loops, sizeof *s->loops);
     s->pool_readers = calloc(workers, sizeof *s->pool_readers);
     s->started_ms = clock_monotonic_ms();
-    bool readers = s->loops != NULL && s->pool_readers != NULL;
+    s->accounts = accounts_new(s);
+    bool readers = s->loops != NULL && s->pool_readers != NULL && s->accounts != NULL;
     for (unsigned i = 0; readers && i < loops; i++)
         readers = (s->loops[i].reader = epoch_register(parts->epoch)) >= 0;
     for (size_t i = 0; readers && i < workers; i++)
@@ -598,5 +601,6 @@ void server_free(struct server *s)
     }
     free(s->loops);
     free(s->pool_readers);
+    accounts_free(s->accounts);
     free(s);
 }

@@ -51,6 +51,10 @@ int ctl_receipts(struct ctl *c);
 int ctl_blob_inspect(struct ctl *c);
 int ctl_restore_accept(struct ctl *c);
 int ctl_clock_confirm(struct ctl *c);
+int ctl_account_create(struct ctl *c);
+int ctl_account_list(struct ctl *c);
+int ctl_account_update(struct ctl *c);
+int ctl_account_access_key(struct ctl *c);
 
 /* The whole program. */
 int ctl_main(int argc, char *const *argv, const struct ctl_world *world);
@@ -81,6 +85,11 @@ int ctl_local_connect(struct ctl *c, const struct instance_paths *p, int *ret_fd
 KMS_MUST_CHECK enum kms_status ctl_local_ask(int fd, const char *what, struct buf *answer,
                                              int *ret_status, struct bytes *ret_body,
                                              struct kms_error *reterr);
+
+/* The same with a body: a JSON object. */
+KMS_MUST_CHECK enum kms_status ctl_local_send(int fd, const char *what, struct bytes json,
+                                              struct buf *answer, int *ret_status,
+                                              struct bytes *ret_body, struct kms_error *reterr);
 
 /* --- saying things --------------------------------------------------------------------------------------- */
 

@@ -82,18 +82,27 @@ static int status_of(struct bytes answer, struct bytes *ret_body)
     return answer.ptr[at + 3] == ' ' ? status : 0;
 }
 
-enum kms_status ctl_local_ask(int fd, const char *what, struct buf *answer, int *ret_status,
-                              struct bytes *ret_body, struct kms_error *reterr)
+enum kms_status ctl_local_send(int fd, const char *what, struct bytes json, struct buf *answer,
+                               int *ret_status, struct bytes *ret_body, struct kms_error *reterr)
 {
-    CLEANUP(buf_release) struct buf request = BUF_INIT(4096);
+    CLEANUP(buf_release) struct buf request = BUF_INIT(64 * 1024);
 
-    buf_addf(&request,
-             "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-             what);
+    buf_addf(&request, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n", what, json.len);
+    if (json.len > 0)
+        buf_add_str(&request, "Content-Type: application/json\r\n");
+    buf_add_str(&request, "Connection: close\r\n\r\n");
+    buf_add(&request, json);
     if (!buf_ok(&request))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     TRY(file_append_all(fd, buf_bytes(&request), reterr));
     TRY(read_answer(fd, answer, reterr));
     *ret_status = status_of(buf_bytes(answer), ret_body);
     return KMS_OK;
+}
+
+enum kms_status ctl_local_ask(int fd, const char *what, struct buf *answer, int *ret_status,
+                              struct bytes *ret_body, struct kms_error *reterr)
+{
+    return ctl_local_send(fd, what, (struct bytes){ NULL, 0 }, answer, ret_status, ret_body,
+                          reterr);
 }

@@ -23,6 +23,38 @@ const struct ctl_command ctl_commands[] = {
       "running,\n"
       "shows what the files say; the exit code is then 3.\n",
       ctl_status },
+    { "account create", "[--id ID] [--name TEXT] [--organization ID]",
+      "make an account, with an access key of its root user",
+      "Asks the running server. The secret access key is shown once and is nowhere else in clear:\n"
+      "write it down. Users and roles of the account are made with it, by the IAM API.\n"
+      "\n"
+      "  --id ID            12 digits; without it, random ones\n"
+      "  --name TEXT        for people, at most 50 bytes\n"
+      "  --organization ID  aws:PrincipalOrgID of all its callers: o- and 10 to 30 of a-z0-9\n"
+      "\n"
+      "Exit code: 0 made, 1 not, 3 not running.\n",
+      ctl_account_create },
+    { "account list", "", "the accounts of the server",
+      "Asks the running server.\n"
+      "\n"
+      "Exit code: 0 good, 1 not, 3 not running.\n",
+      ctl_account_list },
+    { "account update", "--id ID [--name TEXT] [--organization ID]",
+      "another name or organization for an account",
+      "Asks the running server. What is not named stays as it is; --organization none takes the\n"
+      "organization away.\n"
+      "\n"
+      "Exit code: 0 changed, 1 not, 3 not running.\n",
+      ctl_account_update },
+    { "account access-key", "--id ID [--replace]", "a new access key of an account's root user",
+      "For credentials that were lost. Asks the running server. The secret access key is shown "
+      "once\n"
+      "and is nowhere else in clear. A root user has at most two access keys.\n"
+      "\n"
+      "  --replace        all other access keys of the root user are deleted\n"
+      "\n"
+      "Exit code: 0 made, 1 not, 3 not running.\n",
+      ctl_account_access_key },
     { "audit verify",
       "[--dir DIR] [--pubkey FILE] [--witness FILE] [--from N] [--to N] [--allow-tail]",
       "check that nobody has changed the audit log",
@@ -115,7 +147,7 @@ static int help(struct ctl *c)
                        "commands:\n");
     for (size_t i = 0; i < ctl_command_count; i++) {
         buf_add_str(&text, "  ");
-        add_padded(&text, ctl_commands[i].name, 16);
+        add_padded(&text, ctl_commands[i].name, 20);
         buf_add_str(&text, ctl_commands[i].summary);
         buf_add_byte(&text, '\n');
     }

@@ -63,48 +63,63 @@ static void random_text(char *out, size_t n, const char *alphabet)
     explicit_bzero(bytes, sizeof bytes);
 }
 
-static void choose_access_key(const struct instance_config *config, struct instance_result *ret)
+void instance_new_access_key(struct instance_result *ret)
 {
     char text[SECRET_KEY_CHARS + 1];
 
     *ret = (struct instance_result){ 0 };
     random_text(text, ACCESS_KEY_RANDOM, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");
-    if (config->access_key_id != NULL)
-        (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "%s", config->access_key_id);
-    else
-        (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "AKIA%s", text);
+    (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "AKIA%s", text);
     random_text(text, SECRET_KEY_CHARS,
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    (void)snprintf(ret->secret_access_key, sizeof ret->secret_access_key, "%s",
-                   config->secret_access_key != NULL ? config->secret_access_key : text);
+    (void)snprintf(ret->secret_access_key, sizeof ret->secret_access_key, "%s", text);
     explicit_bzero(text, sizeof text);
 }
 
-static enum kms_status add_account(struct vault *v, struct change *change, const char *account,
-                                   const struct instance_result *key, struct kms_error *reterr)
+static void choose_access_key(const struct instance_config *config, struct instance_result *ret)
 {
-    CLEANUP(buf_release) struct buf wrapped = BUF_INIT(1024);
+    instance_new_access_key(ret);
+    if (config->access_key_id != NULL)
+        (void)snprintf(ret->access_key_id, sizeof ret->access_key_id, "%s", config->access_key_id);
+    if (config->secret_access_key != NULL)
+        (void)snprintf(ret->secret_access_key, sizeof ret->secret_access_key, "%s",
+                       config->secret_access_key);
+}
 
+enum kms_status instance_add_root_key(struct vault *v, struct change *change, const char *account,
+                                      int64_t now, const struct instance_result *key,
+                                      struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf                            wrapped = BUF_INIT(1024);
+    CLEANUP(access_key_record_freep) struct access_key_record *k = access_key_record_new();
+
+    if (k == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     TRY(vault_wrap_secret_key(v, bytes_str(key->access_key_id), bytes_str(key->secret_access_key),
                               &wrapped, reterr));
-    CLEANUP(freep) struct account_record                      *a = calloc(1, sizeof *a);
-    CLEANUP(access_key_record_freep) struct access_key_record *k = access_key_record_new();
-    if (a == NULL || k == NULL)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
-    (void)snprintf(a->id, sizeof a->id, "%s", account);
-    a->created = clock_wall_ms();
-    a->version = 1;
     k->id = arena_copy(k->arena, bytes_str(key->access_key_id));
     k->account = arena_copy(k->arena, bytes_str(account));
     k->principal_id = k->account;
     k->wrapped_secret = arena_copy(k->arena, buf_bytes(&wrapped));
     k->root = true;
     k->active = true;
-    k->created = a->created;
+    k->created = now;
     k->version = 1;
-    change_add(change, ROW_ACCOUNT_INSERT)->account = TAKE(a);
     change_add(change, ROW_ACCESS_KEY_INSERT)->access_key = TAKE(k);
     return KMS_OK;
+}
+
+enum kms_status instance_add_account(struct vault *v, struct change *change,
+                                     const struct account_record  *account,
+                                     const struct instance_result *key, struct kms_error *reterr)
+{
+    struct account_record *a = malloc(sizeof *a);
+
+    if (a == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
+    *a = *account;
+    change_add(change, ROW_ACCOUNT_INSERT)->account = a;
+    return instance_add_root_key(v, change, account->id, account->created, key, reterr);
 }
 
 static enum kms_status fill_database(const char *path, struct vault *v, const char *account,
@@ -115,8 +130,10 @@ static enum kms_status fill_database(const char *path, struct vault *v, const ch
     enum kms_status                       result = KMS_OK;
     struct store_batch                    batch = { .changes = list, .results = &result, .n = 1 };
     struct store                         *store = NULL;
+    struct account_record                 first = { .created = clock_wall_ms(), .version = 1 };
 
-    TRY(add_account(v, &change, account, key, reterr));
+    (void)snprintf(first.id, sizeof first.id, "%s", account);
+    TRY(instance_add_account(v, &change, &first, key, reterr));
     TRY(store_sqlite_create(path, vault_instance_id(v), reterr));
     TRY(store_sqlite_open(path, vault_instance_id(v), vault_row_mac, v, &store, reterr));
     enum kms_status status = store->ops->apply(store, &batch, reterr);

@@ -16,6 +16,10 @@
 #include "base/error.h"
 #include "base/file.h"
 
+struct account_record;
+struct change;
+struct vault;
+
 struct instance_paths {
     char data[FILE_PATH_MAX];
     char root_key[FILE_PATH_MAX];
@@ -52,6 +56,21 @@ struct instance_result {
     char secret_access_key[129];
 };
 void instance_result_wipe(struct instance_result *r);
+
+/* --- accounts: the first one, and those that `trent account create` makes ------------------------ */
+
+/* A random access key: AKIA and 16 characters, with a secret of 40. */
+void instance_new_access_key(struct instance_result *ret);
+/* Adds to the change: the account, and an access key of its root user. */
+KMS_MUST_CHECK enum kms_status instance_add_account(struct vault *v, struct change *change,
+                                                    const struct account_record  *account,
+                                                    const struct instance_result *key,
+                                                    struct kms_error             *reterr);
+/* Adds an access key of the root user; `now` in milliseconds. */
+KMS_MUST_CHECK enum kms_status instance_add_root_key(struct vault *v, struct change *change,
+                                                     const char *account, int64_t now,
+                                                     const struct instance_result *key,
+                                                     struct kms_error             *reterr);
 
 /* Makes a data directory (mode 0700) with everything in it and the first account. Refuses a folder
  * that has any file of a data directory in it; nothing is overwritten. If it fails halfway, what it
