@@ -39,6 +39,7 @@ enum kms_text_member {
     X(KMS_E_IMPORT_TOKEN,       400, "InvalidImportTokenException",         KMS_TEXT_LOWER, "import-token")\
     X(KMS_E_EXPIRED_TOKEN,      400, "ExpiredImportTokenException",         KMS_TEXT_LOWER, "expired-import-token")\
     X(KMS_E_GRANT_TOKEN,        400, "InvalidGrantTokenException",          KMS_TEXT_LOWER, "grant-token")\
+    X(KMS_E_GRANT_ID,           400, "InvalidGrantIdException",             KMS_TEXT_LOWER, "grant-id") \
     X(KMS_E_ARN,                400, "InvalidArnException",                 KMS_TEXT_LOWER, "arn")      \
     X(KMS_E_ALIAS_NAME,         400, "InvalidAliasNameException",           KMS_TEXT_LOWER, "alias-name")\
     X(KMS_E_MARKER,             400, "InvalidMarkerException",              KMS_TEXT_LOWER, "marker")   \

@@ -1,5 +1,5 @@
 /* operation/common.c - what handlers share: encryption contexts, edits, tombstones, listings. */
-#include "operation/operation.h"
+#include "operation/handlers.h"
 
 #include <stdlib.h>
 
@@ -36,6 +36,23 @@ struct bytes op_alias_arn(struct op_call *call, struct bytes alias)
 
     alias_arn_add(s, call->account, call->region, alias);
     return buf_ok(s) ? bytes_of(s->ptr + start, s->len - start) : alias;
+}
+
+void op_note_grant(struct op_call *call, struct bytes id)
+{
+    struct buf *s = scratch_of(call);
+    size_t      start = s->len;
+
+    if (call->audit_extra.len > 0 && call->audit_extra.len <= start &&
+        call->audit_extra.ptr == s->ptr + start - call->audit_extra.len) {
+        start -= call->audit_extra.len; /* of an earlier try */
+        buf_truncate(s, start);
+    }
+    buf_add_str(s, "{\"grantId\":\"");
+    buf_add(s, id);
+    buf_add_str(s, "\"}");
+    if (buf_ok(s))
+        call->audit_extra = bytes_of(s->ptr + start, s->len - start);
 }
 
 /* --- encryption context ----------------------------------------------------------------------- */

@@ -6,8 +6,11 @@
 /* No grants yet, so no token can be one of ours (kms-behaviour 15: a bad token is refused). */
 enum kms_status op_check_grant_tokens(struct op_call *call, struct kms_error *reterr)
 {
-    if (call->in.grant_tokens.node != NULL && json_count(call->in.grant_tokens) > 0)
-        return KMS_FAIL(reterr, KMS_E_GRANT_TOKEN, "a grant token, but there are no grants");
+    struct grant_token unused;
+    struct json        token;
+
+    for (struct json_iter it = json_iterate(call->in.grant_tokens); json_next(&it, NULL, &token);)
+        TRY(vault_grant_token_open(call->env->vault, json_string(token), &unused, reterr));
     return KMS_OK;
 }
 

@@ -101,6 +101,61 @@ KMS_MUST_CHECK enum kms_status op_put_key_policy_finish(struct op_call   *call,
 KMS_MUST_CHECK enum kms_status op_list_key_policies_finish(struct op_call   *call,
                                                            struct kms_error *reterr);
 
+/* --- grants ----------------------------------------------------------------------------------- */
+
+/* create_grant.c */
+extern const struct shape_member op_create_grant_shape[];
+KMS_MUST_CHECK enum kms_status op_create_grant_prepare(struct op_call   *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_create_grant_resolve(struct op_call   *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_create_grant_begin(struct op_call   *call,
+                                                     struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_create_grant_finish(struct op_call   *call,
+                                                      struct kms_error *reterr);
+
+/* list_grants.c */
+extern const struct shape_member op_list_grants_shape[];
+extern const struct shape_member op_list_retirable_grants_shape[];
+KMS_MUST_CHECK enum kms_status op_list_grants_begin(struct op_call *call, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_list_grants_finish(struct op_call   *call,
+                                                     struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_list_retirable_grants_begin(struct op_call   *call,
+                                                              struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_list_retirable_grants_finish(struct op_call   *call,
+                                                               struct kms_error *reterr);
+
+/* remove_grant.c */
+extern const struct shape_member op_retire_grant_shape[];
+extern const struct shape_member op_revoke_grant_shape[];
+KMS_MUST_CHECK enum kms_status op_retire_grant_prepare(struct op_call   *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_retire_grant_resolve(struct op_call   *call,
+                                                       struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_retire_grant_begin(struct op_call   *call,
+                                                     struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_revoke_grant_begin(struct op_call   *call,
+                                                     struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_remove_grant_finish(struct op_call   *call,
+                                                      struct kms_error *reterr);
+
+/* grants.c */
+
+/* What a GranteePrincipal or RetiringPrincipal names, appended to `ret`. InvalidArnException with the
+ * texts of recorded-authz-multiregion 4.2 for an ARN that names nobody; `unknown` is the text for
+ * anything else that does. */
+KMS_MUST_CHECK enum kms_status op_grant_principal(const struct op_call *call, struct bytes text,
+                                                  const char *unknown, struct buf *ret,
+                                                  struct kms_error *reterr);
+/* KMS_E_GRANT_ID for what cannot be a GrantId (kms-behaviour 18 #26). */
+KMS_MUST_CHECK enum kms_status op_check_grant_id(struct bytes id, struct kms_error *reterr);
+/* The grant of call->key that GrantId names; NULL if there is none. */
+const struct grant_record *op_find_grant(const struct op_call *call);
+/* Notes the grant for the audit record, which has neither tokens nor answers (common.c). */
+void op_note_grant(struct op_call *call, struct bytes id);
+KMS_MUST_CHECK enum kms_status op_grant_not_found(const struct op_call *call,
+                                                  struct kms_error     *reterr);
+
 /* --- shared by several of the above ----------------------------------------------------------- */
 
 /* What a tag list must obey besides its shape (kms-behaviour 3.2, 13.2): KMS_E_TAG with the
@@ -278,7 +333,9 @@ KMS_MUST_CHECK enum kms_status op_get_public_key_finish(struct op_call   *call,
                                                         struct kms_error *reterr);
 
 bool op_is_dry_run(const struct op_call *call);
-/* A token when there are no grants: KMS_E_GRANT_TOKEN. The whole prepare of many operations. */
+/* KMS_E_GRANT_TOKEN for a token that this instance has not made. That is all: a grant counts without
+ * its token too, and one that is gone leaves a token that means nothing (docs/deviations.md). The whole
+ * prepare of many operations. */
 KMS_MUST_CHECK enum kms_status op_check_grant_tokens(struct op_call   *call,
                                                      struct kms_error *reterr);
 /* What a member that may be absent names: SYMMETRIC_DEFAULT then. */

@@ -80,6 +80,13 @@ struct op_input {
     struct bytes  shared_secret_ciphertext; /* Decapsulate */
     struct op_int number_of_bytes;
     struct op_int data_key_spec; /* 0 AES_256, 1 AES_128 */
+    struct bytes  grantee_principal, grantee_service;
+    struct bytes  retiring_principal, retiring_service;
+    struct bytes  grant_name, grant_id, grant_token;
+    struct json   grant_operations;           /* checked list of grant_operation_names */
+    struct json   constraints;                /* the structure that the next three are in */
+    struct json   grant_equals, grant_subset; /* maps */
+    struct bytes  grant_source_arn;
 };
 /* --- the call --------------------------------------------------------------------------------- */
 

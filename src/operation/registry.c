@@ -14,6 +14,7 @@
 /* Which states let an operation proceed (kms-behaviour 5.1). */
 #define ALL        STATES_ALL
 #define USABLE     STATES_USABLE
+#define GRANTING   (STATES_USABLE | KEY_IN(KEY_UNAVAILABLE))
 #define DELETING   STATES_PENDING_DELETION
 #define ALIVE      (STATES_ALL & ~(uint32_t)STATES_PENDING_DELETION)
 #define ON_OFF     (KEY_IN(KEY_ENABLED) | KEY_IN(KEY_DISABLED))
@@ -70,7 +71,11 @@ static const struct operation rows[] = {
       .shape = op_create_alias_shape, .prepare = op_create_alias_prepare,
       .begin = op_create_alias_begin, .finish = op_create_alias_finish },
     LATER("CreateCustomKeyStore"),
-    LATER("CreateGrant"),
+    /* no REPLY: grant tokens are in no record */
+    { "CreateGrant",           OP_KEY_ID,     LANE_SLOW, CHANGE | FOREIGN, GRANTING,  ANY_USE, ANY,
+      .shape = op_create_grant_shape, .prepare = op_create_grant_prepare,
+      .resolve = op_create_grant_resolve, .begin = op_create_grant_begin,
+      .finish = op_create_grant_finish },
     { "CreateKey",             OP_KEY_NONE,   LANE_SLOW, REPLY,           ALL,        ANY_USE, ANY,
       .shape = op_create_key_shape, .prepare = op_create_key_prepare,
       .finish = op_create_key_finish },
@@ -92,7 +97,8 @@ static const struct operation rows[] = {
       .begin = op_derive_shared_secret_begin, .finish = op_derive_shared_secret_finish },
     LATER("DescribeCustomKeyStores"),
     { "DescribeKey",           OP_KEY_ANY,    LANE_FAST, READ | FOREIGN,  ALL,        ANY_USE, ANY,
-      .shape = op_describe_key_shape, .finish = op_describe_key_finish },
+      .shape = op_describe_key_shape, .prepare = op_check_grant_tokens,
+      .finish = op_describe_key_finish },
     { "DisableKey",            OP_KEY_ID,     LANE_SLOW, SILENT | TAKES,  SWITCH,     ANY_USE, ANY,
       .shape = op_disable_key_shape, .finish = op_disable_key_finish },
     { "DisableKeyRotation",    OP_KEY_ID,     LANE_SLOW, SILENT,          USABLE,     ANY_USE, AWS_KMS,
@@ -150,7 +156,9 @@ static const struct operation rows[] = {
       .begin = op_import_key_material_begin, .finish = op_import_key_material_finish },
     { "ListAliases",           OP_KEY_OPTIONAL, LANE_SLOW, READ,          ALL,        ANY_USE, ANY,
       .shape = op_list_aliases_shape, .finish = op_list_aliases_finish },
-    LATER("ListGrants"),
+    { "ListGrants",            OP_KEY_ID,     LANE_SLOW, READ | FOREIGN,  ALL,        ANY_USE, ANY,
+      .shape = op_list_grants_shape, .begin = op_list_grants_begin,
+      .finish = op_list_grants_finish },
     { "ListKeyPolicies",       OP_KEY_ID,     LANE_FAST, READ,            ALL,        ANY_USE, ANY,
       .shape = op_list_key_policies_shape, .finish = op_list_key_policies_finish },
     { "ListKeyRotations",      OP_KEY_ID,     LANE_FAST, READ,            ALL,        ANY_USE, ANY,
@@ -160,7 +168,9 @@ static const struct operation rows[] = {
       .shape = op_list_keys_shape, .finish = op_list_keys_finish },
     { "ListResourceTags",      OP_KEY_ID,     LANE_FAST, READ,            ALL,        ANY_USE, ANY,
       .shape = op_list_resource_tags_shape, .finish = op_list_resource_tags_finish },
-    LATER("ListRetirableGrants"),
+    { "ListRetirableGrants",   OP_KEY_NONE,   LANE_SLOW, READ,            ALL,        ANY_USE, ANY,
+      .shape = op_list_retirable_grants_shape, .begin = op_list_retirable_grants_begin,
+      .finish = op_list_retirable_grants_finish },
     { "PutKeyPolicy",          OP_KEY_ID,     LANE_SLOW, SILENT | TAKES,  ALL,        ANY_USE, ANY,
       .shape = op_put_key_policy_shape, .begin = op_key_policy_begin,
       .finish = op_put_key_policy_finish },
@@ -168,8 +178,13 @@ static const struct operation rows[] = {
       .shape = op_re_encrypt_shape, .prepare = op_re_encrypt_prepare, .begin = op_re_encrypt_begin,
       .finish = op_re_encrypt_finish },
     LATER("ReplicateKey"),
-    LATER("RetireGrant"),
-    LATER("RevokeGrant"),
+    { "RetireGrant",           OP_KEY_NONE,   LANE_SLOW, SILENT | TAKES | FOREIGN, ALL, ANY_USE, ANY,
+      .shape = op_retire_grant_shape, .prepare = op_retire_grant_prepare,
+      .resolve = op_retire_grant_resolve, .begin = op_retire_grant_begin,
+      .finish = op_remove_grant_finish },
+    { "RevokeGrant",           OP_KEY_ID,     LANE_SLOW, SILENT | TAKES | FOREIGN, ALL, ANY_USE, ANY,
+      .shape = op_revoke_grant_shape, .begin = op_revoke_grant_begin,
+      .finish = op_remove_grant_finish },
     { "RotateKeyOnDemand",     OP_KEY_ID,     LANE_SLOW, REPLY,           ON_DEMAND,  ANY_USE, ANY,
       .shape = op_rotate_key_on_demand_shape, .begin = op_rotate_key_on_demand_begin,
       .finish = op_rotate_key_on_demand_finish },

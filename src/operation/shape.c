@@ -317,13 +317,13 @@ static enum kms_status read_enum(struct clauses *c, const struct place *at, stru
 /* --- lists and maps --------------------------------------------------------------------------- */
 
 /* False, with a clause, if there are more items than the member may have. */
-static bool check_items(struct clauses *c, const struct shape_member *m, struct json v)
+static bool check_items(struct clauses *c, const struct place *at, struct json v)
 {
-    struct place at = { .member = m };
+    const struct shape_member *m = at->member;
 
     if (m->max_items == 0 || json_count(v) <= m->max_items)
         return true;
-    if (open_clause(c, &at, SHOW_NOTHING, (struct bytes){ NULL, 0 }))
+    if (open_clause(c, at, SHOW_NOTHING, (struct bytes){ NULL, 0 }))
         buf_addf(&c->text, "have length less than or equal to %zu", m->max_items);
     return false;
 }
@@ -355,7 +355,7 @@ static enum kms_status read_tags(struct clauses *c, const struct shape_member *m
     if (json_type(v) != JSON_ARRAY)
         return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "Expected list or null");
     *ret = v;
-    if (!check_items(c, m, v))
+    if (!check_items(c, &at, v))
         return KMS_OK;
     for (struct json_iter it = json_iterate(v); json_next(&it, NULL, &item);) {
         at.item++;
@@ -382,7 +382,7 @@ static enum kms_status read_strings(struct clauses *c, const struct shape_member
     if (json_type(v) != JSON_ARRAY)
         return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "Expected list or null");
     *ret = v;
-    if (!check_items(c, m, v))
+    if (!check_items(c, &at, v))
         return KMS_OK;
     for (struct json_iter it = json_iterate(v); json_next(&it, NULL, &item);) {
         at.item++;
@@ -399,7 +399,7 @@ static enum kms_status read_strings(struct clauses *c, const struct shape_member
 }
 
 /* Values are strings; null is left to whoever uses the map (op_context refuses it). */
-static enum kms_status read_map(struct clauses *c, const struct shape_member *m, struct json v,
+static enum kms_status read_map(struct clauses *c, const struct place *at, struct json v,
                                 struct json *ret, struct kms_error *reterr)
 {
     struct json  item;
@@ -409,7 +409,7 @@ static enum kms_status read_map(struct clauses *c, const struct shape_member *m,
     if (json_type(v) != JSON_OBJECT)
         return KMS_REFUSE(reterr, KMS_E_SERIALIZATION, "Expected map or null");
     *ret = v;
-    if (!check_items(c, m, v))
+    if (!check_items(c, at, v))
         return KMS_OK;
     for (struct json_iter it = json_iterate(v); json_next(&it, &name, &item);) {
         if (!absent(item))
@@ -442,7 +442,7 @@ static enum kms_status read_value(struct clauses *c, const struct place *at, str
     return KMS_E_INTERNAL;
 }
 
-/* A structure of single values; they go into the input as those of the request do. */
+/* A structure of single values and maps; they go into the input as those of the request do. */
 static enum kms_status read_object(struct clauses *c, const struct shape_member *m, struct json v,
                                    struct op_input *in, struct kms_error *reterr)
 {
@@ -454,9 +454,12 @@ static enum kms_status read_object(struct clauses *c, const struct shape_member 
     *whole = v;
     for (at.member = m->members; at.member->name != NULL; at.member++) {
         struct json inner = json_member(v, at.member->name);
+        void       *field = (uint8_t *)in + at.member->offset;
 
-        if (!absent(inner))
-            TRY(read_value(c, &at, inner, (uint8_t *)in + at.member->offset, reterr));
+        if (!absent(inner) && at.member->type == SHAPE_MAP)
+            TRY(read_map(c, &at, inner, field, reterr));
+        else if (!absent(inner))
+            TRY(read_value(c, &at, inner, field, reterr));
         else if ((at.member->flags & SHAPE_REQUIRED) != 0)
             missing(c, &at);
     }
@@ -474,7 +477,7 @@ static enum kms_status read_member(struct clauses *c, const struct shape_member 
     if (m->type == SHAPE_STRINGS)
         return read_strings(c, m, v, field, reterr);
     if (m->type == SHAPE_MAP)
-        return read_map(c, m, v, field, reterr);
+        return read_map(c, &at, v, field, reterr);
     if (m->type == SHAPE_OBJECT)
         return read_object(c, m, v, in, reterr);
     return read_value(c, &at, v, field, reterr);

@@ -21,7 +21,7 @@ enum shape_type {
     SHAPE_TAGS,    /* list of {TagKey, TagValue} */
     SHAPE_STRINGS, /* list of strings */
     SHAPE_MAP,     /* string -> string */
-    SHAPE_OBJECT,  /* a structure of single values */
+    SHAPE_OBJECT,  /* a structure of single values and maps */
 };
 
 enum shape_flags {
@@ -88,6 +88,9 @@ bool shape_is_latin(struct bytes text);                /* [\u0020-\u00FF]* */
 bool shape_is_policy(struct bytes text);               /* [\u0009\u000A\u000D\u0020-\u00FF]+ */
 bool shape_is_word(struct bytes text);                 /* [\w]+ */
 bool shape_is_xks_key_id(struct bytes text);           /* ^[a-zA-Z0-9-_.]+$ */
+bool shape_is_principal(struct bytes text);            /* ^[\w+=,.@:/-]+$ */
+/* ^([A-Za-z0-9\-]+)\.([A-Za-z0-9\-]+)(\.[A-Za-z0-9\-]+)+$ */
+bool shape_is_service(struct bytes text);
 
 /* Characters (code points) of a UTF-8 text: what length constraints count. */
 size_t shape_characters(struct bytes text);
@@ -142,6 +145,16 @@ extern const struct shape_member shape_recipient_members[];
 #define SHAPE_RECIPIENT                                                                            \
     { .name = "Recipient", .type = SHAPE_OBJECT, .flags = SHAPE_NO_AUDIT,                          \
       .members = shape_recipient_members, SHAPE_AT(recipient) }
+#define SHAPE_PRINCIPAL(NAME, FIELD, FLAGS)                                                        \
+    { .name = (NAME), .type = SHAPE_STRING, .flags = (FLAGS), .min = 1, .max = 256,                \
+      .pattern = "^[\\w+=,.@:/-]+$", .matches = shape_is_principal, SHAPE_AT(FIELD) }
+#define SHAPE_SERVICE(NAME, FIELD)                                                                 \
+    { .name = (NAME), .type = SHAPE_STRING, .min = 1, .max = 128,                                  \
+      .pattern = "^([A-Za-z0-9\\-]+)\\.([A-Za-z0-9\\-]+)(\\.[A-Za-z0-9\\-]+)+$",                  \
+      .matches = shape_is_service, SHAPE_AT(FIELD) }
+#define SHAPE_GRANT_ID(FLAGS)                                                                      \
+    { .name = "GrantId", .type = SHAPE_STRING, .flags = (FLAGS), .min = 1, .max = 128,             \
+      SHAPE_AT(grant_id) }
 #define SHAPE_MESSAGE                                                                              \
     SHAPE_BYTES("Message", message, SHAPE_REQUIRED | SHAPE_SENSITIVE, LIMIT_PLAINTEXT)
 // clang-format on

@@ -106,6 +106,7 @@ static void put_time(struct json_writer *w, const char *name, struct json v)
         json_put_time(w, name, (int64_t)ms);
 }
 
+/* One value, or a map. */
 static void put_member(struct json_writer *w, const struct shape_member *m, struct json v)
 {
     int64_t number = 0;
@@ -126,9 +127,23 @@ static void put_member(struct json_writer *w, const struct shape_member *m, stru
     case SHAPE_TAGS:    put_tags(w, m->name, v); return;
     case SHAPE_STRINGS: put_strings(w, m->name, v); return;
     case SHAPE_MAP:     put_map(w, m->name, v); return;
-    case SHAPE_BLOB:    /* never in a record, marked or not */
-    case SHAPE_OBJECT:  return;
+    case SHAPE_BLOB:           /* never in a record, marked or not */
+    case SHAPE_OBJECT:  return; /* a structure in a structure: there is none */
     }
+}
+
+static void put_object(struct json_writer *w, const struct shape_member *of, struct json v)
+{
+    if (json_type(v) != JSON_OBJECT)
+        return;
+    json_open_object(w, of->name);
+    for (const struct shape_member *m = of->members; m->name != NULL; m++) {
+        struct json inner = json_member(v, m->name);
+
+        if (inner.node != NULL && (m->flags & SHAPE_NO_AUDIT) == 0)
+            put_member(w, m, inner);
+    }
+    json_close_object(w);
 }
 
 void operation_audit_parameters(const struct operation *op, struct json root, struct buf *out)
@@ -141,7 +156,11 @@ void operation_audit_parameters(const struct operation *op, struct json root, st
     for (const struct shape_member *m = op->shape; m != NULL && m->name != NULL; m++) {
         struct json v = json_member(root, m->name);
 
-        if (v.node != NULL && (m->flags & SHAPE_NO_AUDIT) == 0)
+        if (v.node == NULL || (m->flags & SHAPE_NO_AUDIT) != 0)
+            continue;
+        if (m->type == SHAPE_OBJECT)
+            put_object(&w, m, v);
+        else
             put_member(&w, m, v);
     }
     json_close_object(&w);

@@ -214,6 +214,23 @@ bool shape_is_xks_key_id(struct bytes text)
     return only_letters_digits_and(text, "-_.");
 }
 
+bool shape_is_principal(struct bytes text)
+{
+    return only_letters_digits_and(text, "_+=,.@:/-");
+}
+
+bool shape_is_service(struct bytes text)
+{
+    struct bytes label;
+    size_t       n = 1;
+
+    for (; bytes_cut(&text, '.', &label); n++) {
+        if (!only_letters_digits_and(label, "-"))
+            return false;
+    }
+    return n >= 3 && only_letters_digits_and(text, "-");
+}
+
 size_t shape_characters(struct bytes text)
 {
     size_t n = 0;

@@ -19,6 +19,7 @@
 #include "base/epoch.h"
 #include "base/file.h"
 #include "base/secret.h"
+#include "key/grant.h"
 #include "key/record.h"
 
 struct vault;
@@ -298,3 +299,20 @@ KMS_MUST_CHECK enum kms_status vault_marker_seal(struct vault *v, struct bytes p
 KMS_MUST_CHECK enum kms_status vault_marker_open(struct vault *v, struct bytes purpose,
                                                  struct bytes text, struct buf *ret_content,
                                                  struct kms_error *reterr);
+
+/* Grant tokens: base64url text that says which grant, and that only this instance can have made. Every
+ * call seals another text. Open: KMS_E_GRANT_TOKEN (no message) for anything else; whether the grant is
+ * still there is not asked. */
+enum { GRANT_TOKEN_MAX = 8192 }; /* kms-behaviour 16.1; ours have about 280 characters */
+struct grant_token {
+    char account[ACCOUNT_LEN + 1]; /* of the key */
+    char region[REGION_MAX + 1];
+    char key_id[KEY_ID_MAX + 1];
+    char grant_id[GRANT_ID_LEN + 1];
+};
+KMS_MUST_CHECK enum kms_status vault_grant_token_seal(struct vault *v, const struct grant_record *g,
+                                                      struct buf       *ret_text,
+                                                      struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status vault_grant_token_open(struct vault *v, struct bytes text,
+                                                      struct grant_token *ret,
+                                                      struct kms_error   *reterr);

@@ -35,7 +35,7 @@ enum purpose {
     PURPOSE_SLOT,      /* wraps shred keys in the slot files     */
     PURPOSE_SLOT_MAC,  /* authenticates slots and their files    */
     PURPOSE_DIGEST,    /* wraps the digest key                   */
-    PURPOSE_TOKEN,     /* seals import tokens                    */
+    PURPOSE_TOKEN,     /* seals import tokens and grant tokens   */
     PURPOSE_ROWMAC,    /* MACs database rows                     */
     PURPOSE_PRINCIPAL, /* wraps secret access keys               */
     PURPOSE_AUDIT,     /* wraps the audit signing key            */

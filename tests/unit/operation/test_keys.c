@@ -242,8 +242,10 @@ static void test_describe(void **state)
         world_ok(w, "DescribeKey", "{\"KeyId\":\"arn:aws:kms:us-east-1:111122223333:key/%s\"}", id),
         created);
     (void)world_ok(w, "CreateAlias", "{\"AliasName\":\"alias/a\",\"TargetKeyId\":\"%s\"}", id);
-    assert_string_equal(
-        world_ok(w, "DescribeKey", "{\"KeyId\":\"alias/a\",\"GrantTokens\":[\"t\"]}"), created);
+    assert_string_equal(world_ok(w, "DescribeKey", "{\"KeyId\":\"alias/a\",\"GrantTokens\":[]}"),
+                        created);
+    world_refused(w, "DescribeKey", "{\"KeyId\":\"alias/a\",\"GrantTokens\":[\"t\"]}",
+                  KMS_E_GRANT_TOKEN, "");
     assert_string_equal(
         world_ok(w, "DescribeKey", "{\"KeyId\":\"arn:aws:kms:us-east-1:111122223333:alias/a\"}"),
         created);
