@@ -458,11 +458,8 @@ static enum step_result wait_for_key(struct request *rq)
 static enum step_result step_run(struct request *rq)
 {
     struct op_call *call = &rq->call;
-    enum kms_status status = KMS_OK;
-
     call->command = (struct vault_command){ .kind = VAULT_NOTHING };
-    if (rq->op->begin != NULL)
-        status = rq->op->begin(call, &rq->error);
+    enum kms_status status = request_begin(rq);
     if (status == KMS_OK && !rq->on_pool && too_slow(&call->command)) {
         rq->pool_task.takes_long = true;
         rq->step = STEP_KEY;

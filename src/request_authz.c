@@ -213,3 +213,23 @@ enum kms_status request_authorize(struct request *rq)
     TRY(may(rq));
     return check_new_policy(rq);
 }
+
+enum kms_status request_begin(struct request *rq)
+{
+    struct name_index names[NAME_INDEXES];
+    struct asked      asked = { .rq = rq, .names = names };
+    struct op_call   *call = &rq->call;
+
+    if (rq->op->begin == NULL)
+        return KMS_OK;
+    if ((rq->op->flags & OP_NO_AUTHZ) != 0) {
+        call->rights = call->caller != NULL ? request_rights(rq) : NULL;
+        call->values = request_condition;
+        call->values_ctx = &asked;
+    }
+    enum kms_status status = rq->op->begin(call, &rq->error);
+    call->rights = NULL;
+    call->values = NULL;
+    call->values_ctx = NULL;
+    return status;
+}

@@ -155,6 +155,8 @@ KMS_MUST_CHECK enum kms_status request_query_finish(struct request *rq);
 
 /* request_authz.c: may the caller do this? Of a denial rq->explanation says why. */
 KMS_MUST_CHECK enum kms_status request_authorize(struct request *rq);
+/* The row's `begin`; one that decides about rights itself gets what it needs for that. */
+KMS_MUST_CHECK enum kms_status request_begin(struct request *rq);
 
 /* request_conditions.c: what the conditions of policies ask about a request; `ctx` is a struct
  * asked. */

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "attestation/attestation.h"
+#include "authz/authz.h"
 #include "base/clock.h"
 #include "json/read.h"
 #include "json/write.h"
@@ -119,6 +120,12 @@ struct op_call {
     struct bytes            region; /* of the credential scope */
     const char             *request_id;
     const struct caller    *caller; /* identity/caller.h; NULL: the request is not signed */
+
+    /* of rows with OP_NO_AUTHZ, during begin: the caller with what its own side says (NULL: not
+     * signed), and what conditions may ask about the request */
+    const struct authz_caller *rights;
+    condition_source          *values;
+    void                      *values_ctx;
 
     /* Query protocol: the parameters, and what `resolve` makes of them */
     const struct form            *form;     /* query/form.h */
