@@ -48,3 +48,9 @@ KMS_MUST_CHECK enum kms_status audit_receipts(const char *dir, const char *publi
                                               void (*visit)(void *ctx, struct bytes line,
                                                             bool signature_ok),
                                               void *ctx, struct kms_error *reterr);
+
+/* Calls `visit` for every line of every file, oldest first, until it says false. Nothing is checked:
+ * what matters is what audit_verify says. */
+typedef bool audit_line_fn(void *ctx, struct bytes line);
+KMS_MUST_CHECK enum kms_status audit_each_line(const char *dir, audit_line_fn *visit, void *ctx,
+                                               struct kms_error *reterr);

@@ -48,6 +48,7 @@ int ctl_init(struct ctl *c);
 int ctl_status(struct ctl *c);
 int ctl_audit_verify(struct ctl *c);
 int ctl_receipts(struct ctl *c);
+int ctl_explain(struct ctl *c);
 int ctl_blob_inspect(struct ctl *c);
 int ctl_restore_accept(struct ctl *c);
 int ctl_clock_confirm(struct ctl *c);

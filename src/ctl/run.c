@@ -88,6 +88,17 @@ const struct ctl_command ctl_commands[] = {
       "\n"
       "Exit code: 0 all signatures good, 1 one is bad, 2 there are no receipts.\n",
       ctl_receipts },
+    { "explain", "REQUEST-ID [--dir DIR]", "why a request was denied",
+      "Shows the audit record of a request and, if it was denied, the whole decision: what the "
+      "key\n"
+      "policy, the identity policies, permissions boundary, session policies and grants said, and\n"
+      "which part of each statement did not match. The request id is in the header\n"
+      "x-amzn-RequestId of the answer; AWS clients show it with the error.\n"
+      "\n"
+      "  --dir DIR        the folder with the audit files; without it, that of the data directory\n"
+      "\n"
+      "Exit code: 0 found, 2 there is no such request in the audit log.\n",
+      ctl_explain },
     { "blob inspect", "[FILE | BASE64 | -]", "what a ciphertext blob says about itself",
       "Shows the header of a CiphertextBlob, raw or in base64, from a file, the argument itself, "
       "or\n"
