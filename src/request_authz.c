@@ -86,8 +86,7 @@ static void explain(struct request *rq, const struct authz_request *a,
     json_writer_init(&w, &rq->explanation);
     json_open_object(&w, NULL);
     json_open_object(&w, "decision");
-    json_put_str(&w, "reason", authz_reason_word(decision->reason));
-    (void)a;
+    authz_explain(a, STATEMENTS_EXPLAINED, &w);
     json_close_object(&w);
     json_close_object(&w);
     if (!buf_ok(&rq->explanation)) {
