@@ -15,13 +15,16 @@ enum { NONE_FOUND = 2 };
 
 struct finding {
     struct bytes     id;
-    struct buf       line;
+    struct buf       line;   /* as it is in the file; empty: not found */
+    struct buf       parsed; /* the same, where `root` lies */
     struct json_doc *doc;
+    struct json      root;
 };
 
 static void finding_release(struct finding *f)
 {
     buf_release(&f->line);
+    buf_release(&f->parsed);
     json_doc_free(f->doc);
 }
 
@@ -34,18 +37,16 @@ static bool mentions(struct bytes line, struct bytes id)
 static bool find(void *ctx, struct bytes line)
 {
     struct finding *f = ctx;
-    struct json     root;
 
     if (!mentions(line, f->id))
         return true;
-    buf_reset(&f->line);
-    buf_add(&f->line, line);
-    if (!buf_reserve(&f->line, JSON_PADDING) ||
-        json_parse(f->doc, f->line.ptr, f->line.len, &root, NULL) != KMS_OK ||
-        !bytes_eq(json_string(json_member(root, "requestID")), f->id)) {
-        buf_reset(&f->line);
+    buf_reset(&f->parsed);
+    buf_add(&f->parsed, line);
+    if (!buf_reserve(&f->parsed, JSON_PADDING) ||
+        json_parse(f->doc, f->parsed.ptr, f->parsed.len, &f->root, NULL) != KMS_OK ||
+        !bytes_eq(json_string(json_member(f->root, "requestID")), f->id))
         return true;
-    }
+    buf_add(&f->line, line);
     return false;
 }
 
@@ -85,13 +86,13 @@ static void say_text(struct json record, struct buf *out)
 
 int ctl_explain(struct ctl *c)
 {
-    CLEANUP(finding_release) struct finding f = { .line = BUF_INIT(CTL_OUTPUT_MAX) };
+    CLEANUP(finding_release) struct finding f = { .line = BUF_INIT(CTL_OUTPUT_MAX),
+                                                  .parsed = BUF_INIT(CTL_OUTPUT_MAX) };
     CLEANUP(buf_release) struct buf         text = BUF_INIT(CTL_OUTPUT_MAX);
     char                                    dir[FILE_PATH_MAX];
     const char                             *own_dir = NULL;
     const char                             *id = NULL;
     struct kms_error                        err;
-    struct json                             root;
     const struct ctl_option                 options[] = { { .name = "--dir", .value = &own_dir } };
 
     if (!ctl_arguments(c, options, ARRAY_LEN(options), &id, 1) || !ctl_audit_dir(c, own_dir, dir))
@@ -112,8 +113,8 @@ int ctl_explain(struct ctl *c)
     if (c->json) {
         buf_add(&text, buf_bytes(&f.line));
         buf_add_byte(&text, '\n');
-    } else if (json_parse(f.doc, f.line.ptr, f.line.len, &root, &err) == KMS_OK) {
-        say_text(root, &text);
+    } else {
+        say_text(f.root, &text);
     }
     return ctl_print(c, &text, EX_OK);
 }
