@@ -154,6 +154,18 @@ static void metric_oidc(struct server *s, struct buf *out)
                    "Age of the keys of an OIDC issuer; -1: there are none.", issuer_age);
 }
 
+static void metric_identities(struct server *s, struct buf *out)
+{
+    struct book_counts n = book_counts(s->parts.identities);
+
+    metric(out, "trent_accounts", "gauge", "Accounts.", n.accounts);
+    metric(out, "trent_users", "gauge", "Users, all accounts.", n.users);
+    metric(out, "trent_roles", "gauge", "Roles, all accounts.", n.roles);
+    metric(out, "trent_access_keys", "gauge", "Long-term access keys.", n.access_keys);
+    metric(out, "trent_sessions", "gauge",
+           "Sessions, those that have ended less than 15 minutes ago among them.", n.sessions);
+}
+
 static void metric_parts(struct server *s, struct buf *out)
 {
     struct directory_counts d = directory_counts(s->parts.directory);
@@ -228,6 +240,7 @@ static void metrics(struct server *s, struct exchange *ex, const char date[29])
 
     metric_requests(s, &body);
     metric_parts(s, &body);
+    metric_identities(s, &body);
     give(ex, 200, "text/plain; version=0.0.4", &body, date);
 }
 

@@ -286,6 +286,7 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
 {
     const int64_t          rotation_delay = d->config.rotation_delay_s * 1000;
     struct jobs_parts      jobs = { .directory = d->directory,
+                                    .identities = d->identities,
                                     .vault = d->vault,
                                     .epoch = d->epoch,
                                     .clock = d->clock,
@@ -305,6 +306,7 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     parts.changed = jobs_key_changed;
     parts.import_key_added = jobs_import_key_added;
+    parts.session_added = jobs_session_added;
     parts.changed_ctx = d->jobs;
     if ((d->committer = committer_new(&parts)) == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");

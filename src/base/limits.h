@@ -65,6 +65,9 @@ enum {
     LIMIT_CONTEXT_PAIRS               = 256,         /* in one context: each costs a sort step */
     LIMIT_LIST_ITEMS                  = 256,         /* elements of any list or map in a request */
 
+    /* identities */
+    LIMIT_SESSIONS                    = 100 * 1000,  /* of one account: each holds a row and 1 KiB */
+
     /* signature (KB 2) */
     LIMIT_SKEW_S                      = 5 * 60,
     LIMIT_PRESIGN_S                   = 604800,

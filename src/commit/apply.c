@@ -99,9 +99,13 @@ static void publish_domain(struct committer *c, const struct row *row)
 /* An access key that signs no more leaves nothing in the vault's caches. */
 static void publish_access_key(struct committer *c, struct row *row)
 {
-    if (!row->access_key->active)
-        vault_forget_access_key(c->parts.vault, row->access_key->id);
+    const struct access_key_record *k = row->access_key;
+
+    if (!k->active)
+        vault_forget_access_key(c->parts.vault, k->id);
     book_put_access_key(c->parts.identities, TAKE(row->access_key));
+    if (k->session.kind != SESSION_NONE && c->parts.session_added != NULL)
+        c->parts.session_added(c->parts.changed_ctx, k);
 }
 
 static void remove_access_key(struct committer *c, const struct row *row)

@@ -36,6 +36,7 @@ struct committer_parts {
     /* called on the committer thread after a key was published or removed (jobs: next expiry) */
     void (*changed)(void *ctx, const struct key_record *key);
     void (*import_key_added)(void *ctx, const struct import_key_record *key);
+    void (*session_added)(void *ctx, const struct access_key_record *key);
     void *changed_ctx;
 };
 

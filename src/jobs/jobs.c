@@ -10,10 +10,11 @@
 #include "crypto/crypto.h"
 
 enum {
-    OVERDUE_MS = 1000,        /* how often waiting requests are looked at */
-    IDLE_SWEEP_MS = 5 * 1000, /* how often opened materials are looked at for idleness */
-    RETRY_MS = 10 * 1000,     /* after a failure, or while the time is in doubt */
-    HEAP_SLACK = 256,         /* entries beyond twice the needed ones, before the heap is tidied */
+    OVERDUE_MS = 1000,                /* how often waiting requests are looked at */
+    IDLE_SWEEP_MS = 5 * 1000,         /* how often opened materials are looked at for idleness */
+    RETRY_MS = 10 * 1000,             /* after a failure, or while the time is in doubt */
+    SESSION_KEPT_MS = 15 * 60 * 1000, /* after its end */
+    HEAP_SLACK = 256, /* entries beyond twice the needed ones, before the heap is tidied */
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts)
@@ -129,9 +130,20 @@ static void add_key(struct jobs *j, const struct key_record *key)
 
 static void add_import_key(struct jobs *j, const struct import_key_record *key)
 {
-    struct due d = { .when = key->valid_to, .is_import_key = true };
+    struct due d = { .when = key->valid_to, .kind = DUE_IMPORT_KEY };
 
     memcpy(d.import_key, key->id, sizeof d.import_key);
+    push(j, &d);
+}
+
+/* Its access key says for a while that it has ended; then it is one that nobody knows. */
+static void add_session(struct jobs *j, const struct access_key_record *key)
+{
+    struct due d = { .when = key->session.expires + SESSION_KEPT_MS, .kind = DUE_SESSION };
+
+    if (key->session.kind == SESSION_NONE)
+        return;
+    name_copy(d.key_id, sizeof d.key_id, key->id);
     push(j, &d);
 }
 
@@ -145,8 +157,14 @@ static void load_import_key(const struct import_key_record *key, void *ctx)
     add_import_key(ctx, key);
 }
 
+static void load_session(const struct access_key_record *key, void *ctx)
+{
+    add_session(ctx, key);
+}
+
 void jobs_load(struct jobs *j)
 {
+    book_each_access_key(j->parts.identities, load_session, j);
     directory_each_key(j->parts.directory, load_key, j);
     directory_each_import_key(j->parts.directory, load_import_key, j);
     pthread_mutex_lock(&j->lock);
@@ -180,6 +198,12 @@ void jobs_import_key_added(void *jobs, const struct import_key_record *key)
     tidy(jobs);
 }
 
+void jobs_session_added(void *jobs, const struct access_key_record *key)
+{
+    add_session(jobs, key);
+    tidy(jobs);
+}
+
 /* --- serving it ------------------------------------------------------------------------------- */
 
 /* The earliest entry if it is due; false otherwise. */
@@ -195,37 +219,68 @@ static bool pop_due(struct jobs *j, struct due *ret)
     return due;
 }
 
-static void try_again_later(struct jobs *j, struct due *d, bool in_doubt)
+static void try_again_later(struct jobs *j, const struct due *list, size_t n, bool in_doubt)
 {
-    d->when = clock_now(j->parts.clock) + RETRY_MS;
-    push(j, d);
+    for (size_t i = 0; i < n; i++) {
+        struct due d = list[i];
+        d.when = clock_now(j->parts.clock) + RETRY_MS;
+        push(j, &d);
+    }
     pthread_mutex_lock(&j->lock);
-    j->counts.put_off += in_doubt;
+    j->counts.put_off += in_doubt ? n : 0;
     pthread_mutex_unlock(&j->lock);
+}
+
+/* Sessions that are due besides the first: they end in droves, and share one change. */
+static size_t pop_sessions(struct jobs *j, struct due list[SESSIONS_AT_ONCE])
+{
+    int64_t now = clock_now(j->parts.clock);
+    size_t  n = 1;
+
+    pthread_mutex_lock(&j->lock);
+    while (n < SESSIONS_AT_ONCE && j->n > 0 && j->heap[0].when <= now &&
+           j->heap[0].kind == DUE_SESSION)
+        list[n++] = heap_pop(j);
+    pthread_mutex_unlock(&j->lock);
+    return n;
+}
+
+static enum kms_status run_one(struct jobs *j, struct due list[SESSIONS_AT_ONCE], size_t *ret_n,
+                               struct kms_error *reterr)
+{
+    *ret_n = 1;
+    switch (list[0].kind) {
+    case DUE_KEY:        return job_key(j, list, reterr);
+    case DUE_IMPORT_KEY: return job_import_key(j, list, reterr);
+    case DUE_SESSION:    break;
+    }
+    *ret_n = pop_sessions(j, list);
+    return job_sessions(j, list, *ret_n, reterr);
 }
 
 enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error *reterr)
 {
-    struct due       d;
-    struct kms_error err;
-    enum kms_status  first = KMS_OK;
+    static const char *const what[] = { "key", "import token", "session" };
+    struct due               list[SESSIONS_AT_ONCE];
+    struct kms_error         err;
+    enum kms_status          first = KMS_OK;
 
     *ret_done = 0;
-    while (pop_due(j, &d)) {
-        enum kms_status status = d.is_import_key ? job_import_key(j, &d, &err)
-                                                 : job_key(j, &d, &err);
+    while (pop_due(j, list)) {
+        size_t          n = 0;
+        enum kms_status status = run_one(j, list, &n, &err);
         if (status == KMS_OK) {
-            (*ret_done)++;
+            *ret_done += n;
             continue;
         }
         if (status == KMS_E_CHANGED) {
-            push(j, &d); /* somebody was faster: look again */
+            for (size_t i = 0; i < n; i++)
+                push(j, &list[i]); /* somebody was faster: look again */
             continue;
         }
-        try_again_later(j, &d, status == KMS_E_TIMEOUT);
+        try_again_later(j, list, n, status == KMS_E_TIMEOUT);
         if (status != KMS_E_TIMEOUT)
-            log_error("jobs: %s%s: %s", d.is_import_key ? "import token" : "key ", d.key_id,
-                      err.detail);
+            log_error("jobs: %s %s: %s", what[list[0].kind], list[0].key_id, err.detail);
         if (first == KMS_OK && status != KMS_E_TIMEOUT) {
             first = status;
             *reterr = err;

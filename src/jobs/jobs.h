@@ -1,6 +1,6 @@
 /* jobs/jobs.h - what happens by itself: expiry of imported material, the end of deletion windows,
- * delayed rotations, the end of import tokens, idle opened material, storing what keys were last
- * used for.
+ * delayed rotations, the end of import tokens and of sessions, idle opened material, storing what
+ * keys were last used for.
  *
  * One thread, a heap of due times. Correctness never depends on it (key_state_at and key_gone judge
  * at use); it makes erasing follow within a second.
@@ -12,12 +12,13 @@
 struct jobs;
 
 struct jobs_parts {
-    struct directory *directory;
-    struct vault     *vault;
-    struct epoch     *epoch;
-    struct clock     *clock;
-    int64_t           rotation_delay; /* ms */
-    int64_t           usage_flush;    /* ms; last uses of keys are stored that often */
+    struct directory     *directory;
+    struct identity_book *identities;
+    struct vault         *vault;
+    struct epoch         *epoch;
+    struct clock         *clock;
+    int64_t               rotation_delay; /* ms */
+    int64_t               usage_flush;    /* ms; last uses of keys are stored that often */
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts);
@@ -34,6 +35,7 @@ KMS_MUST_CHECK enum kms_status jobs_start(struct jobs *j, struct kms_error *rete
 /* For struct committer_parts. */
 void jobs_key_changed(void *jobs, const struct key_record *key);
 void jobs_import_key_added(void *jobs, const struct import_key_record *key);
+void jobs_session_added(void *jobs, const struct access_key_record *key);
 /* The clock was moved (development): look again now. */
 void jobs_wake(struct jobs *j);
 /* Ends the thread; last uses of keys are stored before. The committer must be running. */
@@ -41,7 +43,7 @@ void jobs_stop(struct jobs *j);
 void jobs_free(struct jobs *j);
 
 struct jobs_counts {
-    uint64_t expired, deleted, rotated, import_keys, timers;
+    uint64_t expired, deleted, rotated, import_keys, sessions, timers;
     uint64_t put_off; /* times that something due was not erased because the time is in doubt */
     int64_t  next_due;
 };

@@ -1,4 +1,5 @@
 /* jobs/work.c - what a due time means: one change per key, handed to the committer. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -158,6 +159,50 @@ enum kms_status job_import_key(struct jobs *j, const struct due *d, struct kms_e
     TRY(commit_wait(j->committer, &change, true, NULL, reterr));
     pthread_mutex_lock(&j->lock);
     j->counts.import_keys++;
+    pthread_mutex_unlock(&j->lock);
+    return KMS_OK;
+}
+
+/* One event for all: that a session has ended was said when it was made. */
+static enum kms_status plan_sessions(struct jobs *j, const struct due *list, size_t n,
+                                     struct change *change, struct kms_error *reterr)
+{
+    char extra[48];
+
+    for (size_t i = 0; i < n; i++) {
+        const struct access_key_record *k = book_access_key(j->parts.identities,
+                                                            bytes_str(list[i].key_id));
+        if (k == NULL || k->session.kind == SESSION_NONE)
+            continue;
+        struct row *gone = change_add(change, ROW_ACCESS_KEY_DELETE);
+        gone->access_key = access_key_record_clone(k);
+        gone->expected_version = k->version;
+        if (gone->access_key == NULL)
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a session");
+    }
+    int len = snprintf(extra, sizeof extra, "{\"sessions\":%zu}", change->n_rows);
+    service_event_text(&change->event, clock_now(j->parts.clock), "TrentSessionsRemoved",
+                       (struct bytes){ NULL, 0 }, bytes_of(extra, (size_t)len));
+    return KMS_OK;
+}
+
+enum kms_status job_sessions(struct jobs *j, const struct due *list, size_t n,
+                             struct kms_error *reterr)
+{
+    CLEANUP(change_release) struct change change = { .event = BUF_INIT(EVENT_BYTES) };
+
+    epoch_enter(j->parts.epoch, j->reader);
+    enum kms_status status = plan_sessions(j, list, n, &change, reterr);
+    epoch_leave(j->parts.epoch, j->reader);
+    TRY(status);
+    size_t removed = change.n_rows;
+    if (removed == 0)
+        return KMS_OK;
+    if (!clock_certain(j->parts.clock))
+        return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
+    TRY(commit_wait(j->committer, &change, true, NULL, reterr));
+    pthread_mutex_lock(&j->lock);
+    j->counts.sessions += removed;
     pthread_mutex_unlock(&j->lock);
     return KMS_OK;
 }
