@@ -1,5 +1,9 @@
 """IAM: who may call it, what its changes mean for the next request, and simulations."""
-from identities import ACCOUNT, ALLOW_ALL, ALLOW_KMS, pages, signed_as, text
+import threading
+
+from botocore.exceptions import ClientError
+
+from identities import ACCOUNT, ALLOW_ALL, ALLOW_KMS, NUMBERS, pages, signed_as, text
 from identities import iam, name, policy, user  # noqa: F401 - fixtures
 from trent_server import error_of
 
@@ -151,3 +155,60 @@ def test_simulating_a_resource_policy(iam, user):
 def test_documents_that_are_none_are_refused(iam):
     assert error_of(iam.simulate_custom_policy, PolicyInputList=["{"], ActionNames=["kms:Encrypt"]) == (
         "InvalidInput", "PolicyInputList.1: Syntax errors in policy.")
+
+
+# --- requests that meet each other --------------------------------------------------------------------------
+
+
+def race(*calls):
+    """Runs the calls at the same moment; the codes of those that were refused, None for those that were not."""
+    barrier = threading.Barrier(len(calls))
+    codes = [None] * len(calls)
+
+    def run(i):
+        barrier.wait()
+        try:
+            calls[i]()
+        except ClientError as e:
+            codes[i] = e.response["Error"]["Code"]
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return codes
+
+
+def test_a_policy_is_not_deleted_while_it_is_attached(iam, user):
+    for _ in range(30):
+        arn = iam.create_policy(PolicyName="race%d" % next(NUMBERS), PolicyDocument=text(ALLOW_KMS))["Policy"]["Arn"]
+        attach, delete = race(lambda: iam.attach_user_policy(UserName=user["UserName"], PolicyArn=arn),
+                              lambda: iam.delete_policy(PolicyArn=arn))
+        attached = [p["PolicyArn"] for p in iam.list_attached_user_policies(UserName=user["UserName"])["AttachedPolicies"]]
+        assert (attach, delete, attached) in [(None, "DeleteConflict", [arn]), ("NoSuchEntity", None, [])]
+        if attached:
+            iam.detach_user_policy(UserName=user["UserName"], PolicyArn=arn)
+
+
+def test_a_user_is_not_deleted_while_it_gets_a_key(iam):
+    for _ in range(30):
+        name = "race%d" % next(NUMBERS)
+        iam.create_user(UserName=name)
+        made, deleted = race(lambda: iam.create_access_key(UserName=name), lambda: iam.delete_user(UserName=name))
+        assert (made, deleted) in [(None, "DeleteConflict"), ("NoSuchEntity", None)]
+
+
+def test_a_name_is_given_once(iam):
+    for _ in range(20):
+        name = "race%d" % next(NUMBERS)
+        codes = race(*[lambda n=n: iam.create_user(UserName=n) for n in (name, name.upper(), name)])
+        assert sorted(c or "" for c in codes) == ["", "EntityAlreadyExists", "EntityAlreadyExists"]
+
+
+def test_no_change_of_a_user_is_lost(iam, user):
+    """All of them change one record: each runs again until it has changed the newest."""
+    name = user["UserName"]
+    codes = race(*[lambda i=i: iam.tag_user(UserName=name, Tags=[{"Key": "k%d" % i, "Value": "v"}]) for i in range(12)])
+    assert codes == [None] * 12
+    assert len(iam.list_user_tags(UserName=name)["Tags"]) == 12
