@@ -205,8 +205,20 @@ static enum kms_status may(struct request *rq)
     return decide(rq, name, key, call->resource, false);
 }
 
+static enum kms_status ask_row(struct request *rq)
+{
+    struct name_index names[NAME_INDEXES];
+    struct asked      asked = { .rq = rq, .names = names };
+
+    if (rq->call.caller != NULL)
+        (void)request_rights(rq);
+    return rq->op->authorize(&rq->call, request_condition, &asked, &rq->error);
+}
+
 enum kms_status request_authorize(struct request *rq)
 {
+    if (rq->op->authorize != NULL)
+        return ask_row(rq);
     if ((rq->op->flags & OP_NO_AUTHZ) != 0)
         return KMS_OK;
     TRY(may(rq));

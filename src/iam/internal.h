@@ -63,6 +63,7 @@ bool iam_is_path(struct bytes text);        /* (\u002F)|(\u002F[\u0021-\u007E]+\
 bool iam_is_path_prefix(struct bytes text); /* \u002F[\u0021-\u007F]* */
 bool iam_is_policy_path(struct bytes text); /* ((/[A-Za-z0-9\.,\+@=_-]+)*)/ */
 bool iam_is_word(struct bytes text);        /* [\w]+ */
+bool iam_is_external_id(struct bytes text); /* [\w+=,.@:\/-]+ */
 bool iam_is_latin(struct bytes text);       /* [\u0020-\u00FF]+ */
 bool iam_is_document(struct bytes text);    /* [\u0009\u000A\u000D\u0020-\u00FF]+ */
 bool iam_is_version(struct bytes text);     /* v[1-9][0-9]*(\.[A-Za-z0-9-]*)? */

@@ -38,6 +38,11 @@ bool iam_is_word(struct bytes text)
     return consists_of(text, "_");
 }
 
+bool iam_is_external_id(struct bytes text)
+{
+    return consists_of(text, "_+=,.@:/-");
+}
+
 static bool within(struct bytes text, uint8_t low, uint8_t high)
 {
     for (size_t i = 0; i < text.len; i++) {

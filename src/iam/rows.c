@@ -3,6 +3,7 @@
  * Sorted by service and name; tests/unit/iam/test_rows.c checks that.
  */
 #include "iam/handlers.h"
+#include "iam/sts.h"
 
 /* flags that go together */
 #define READ  OP_READ_ONLY
@@ -23,6 +24,21 @@
                 .finish = (FINISH),                                                                \
                 .service = "iam" },                                                                \
         .params = (PARAMS), .target = (TARGET),                                                    \
+    }
+
+#define STS_ROW(NAME, FLAGS, PARAMS, PREPARE, RESOLVE, AUTHORIZE, FINISH)                          \
+    {                                                                                              \
+        .op = { .name = (NAME),                                                                    \
+                .key = OP_KEY_NONE,                                                                \
+                .lane = LANE_SLOW,                                                                 \
+                .flags = OP_NO_AUTHZ | (FLAGS),                                                    \
+                .states = STATES_ALL,                                                              \
+                .prepare = (PREPARE),                                                              \
+                .resolve = (RESOLVE),                                                              \
+                .authorize = (AUTHORIZE),                                                          \
+                .finish = (FINISH),                                                                \
+                .service = "sts" },                                                                \
+        .params = (PARAMS), .target = IAM_NOTHING,                                                 \
     }
 
 // clang-format off
@@ -104,6 +120,13 @@ static const struct iam_row rows[] = {
     IAM_ROW("UpdateRole",         REPLY, IAM_ROLE, iam_update_role_params, iam_update_role),
     IAM_ROW("UpdateRoleDescription", REPLY, IAM_ROLE, iam_update_role_description_params,
             iam_update_role_description),
+    STS_ROW("AssumeRole",         REPLY | OP_SECRET_REPLY, sts_assume_role_params,
+            sts_prepare_assume_role, sts_find_role, sts_authorize_assume_role, sts_assume_role),
+    STS_ROW("AssumeRoleWithWebIdentity", REPLY | OP_SECRET_REPLY | OP_UNSIGNED, sts_web_params,
+            sts_prepare_web, sts_find_role, sts_authorize_web, sts_assume_role_with_web_identity),
+    STS_ROW("GetCallerIdentity",  READ, NULL, iam_prepare, NULL, NULL, sts_get_caller_identity),
+    STS_ROW("GetSessionToken",    REPLY | OP_SECRET_REPLY, sts_get_session_token_params,
+            iam_prepare, NULL, NULL, sts_get_session_token),
 };
 // clang-format on
 

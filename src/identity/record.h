@@ -98,7 +98,7 @@ struct session {
     int64_t           expires;
     uint8_t           token_hash[32]; /* SHA-256 of the session token, which nobody keeps */
     struct bytes      source_identity;
-    struct bytes      provider; /* web identity: the issuer, else empty */
+    struct bytes      provider; /* web identity: ARN of its provider, else empty */
     /* session policies: the inline one has an empty name, managed ones their ARN and no text */
     struct identity_document *policies;
     size_t                    n_policies;

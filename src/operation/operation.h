@@ -218,6 +218,10 @@ struct operation {
      * an identity); it may fill call->key. Nothing may be said of what is not there before authorization: a name that leads
      * nowhere is refused by `begin`. */
     enum kms_status (*resolve)(struct op_call *call, struct kms_error *reterr);
+    /* instead of authorization by the path (NULL): rows that decide about rights themselves. `values`
+     * answers the condition keys of the request, with `ctx`; the caller's rights are filled in. */
+    enum kms_status (*authorize)(struct op_call *call, condition_source *values, void *ctx,
+                                 struct kms_error *reterr);
     enum kms_status (*begin)(struct op_call *call, struct kms_error *reterr);
     enum kms_status (*finish)(struct op_call *call, struct kms_error *reterr);
     const char *service; /* NULL: "kms". "iam", "sts": the Query protocol */
