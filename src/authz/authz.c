@@ -176,14 +176,6 @@ enum layer { LAYER_IDENTITY, LAYER_RESOURCE, LAYER_SESSION, LAYER_BOUNDARY, LAYE
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
-/* A root user needs none, and a service has none: keys alone say what it may do. */
-static bool needs_no_identity_policy(const struct authz_request *rq)
-{
-    enum caller_kind kind = rq->caller->as.kind;
-
-    return kind == CALLER_ROOT || (kind == CALLER_SERVICE && rq->key != NULL);
-}
-
 /* `by` NULL: no statement decided. */
 static enum authz_reason decided(struct authz_decision *d, enum authz_reason reason,
                                  const struct said *by)
@@ -267,7 +259,7 @@ static enum authz_reason weigh(const struct authz_request *rq, const struct said
     const struct authz_caller *c = rq->caller;
     const struct said         *resource = given->grant == NULL ? &said[LAYER_RESOURCE] : NULL;
     const struct said         *identity = &said[LAYER_IDENTITY];
-    bool                       needs_identity = !given->by_itself && !needs_no_identity_policy(rq);
+    bool                       needs_identity = !given->by_itself && c->as.kind != CALLER_ROOT;
     bool lacks_identity = needs_identity && identity->result.verdict != POLICY_ALLOWS;
 
     d->grant = given->grant;

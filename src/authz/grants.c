@@ -228,7 +228,7 @@ static void look_at_retiring(const struct authz_request *rq, struct authz_grante
         note(rq, g, retires, ret);
     if (uses != AUTHZ_BINDINGS && (g->operations & 1u << GRANT_RETIRE_GRANT) != 0)
         note(rq, g, uses, ret);
-    if (c->account.len > 0 && bytes_eq(c->account, g->issuing_account))
+    if (c->kind != CALLER_SERVICE && bytes_eq(c->account, g->issuing_account))
         note(rq, g, BOUND_TO_ACCOUNT, ret);
 }
 

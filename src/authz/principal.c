@@ -190,21 +190,21 @@ enum kms_status principals_compile(struct arena *arena, struct bytes bound, stru
 
 static bool names_account(const struct policy_principal *p, const struct policy_caller *c)
 {
-    return p->kind == PRINCIPAL_ACCOUNT && c->account.len > 0 && bytes_eq(p->text, c->account);
+    return p->kind == PRINCIPAL_ACCOUNT && bytes_eq(p->text, c->account);
 }
 
 /* The unique id of a session is that of its role, a colon, and its name. */
 static bool names_role(const struct policy_principal *p, const struct policy_caller *c)
 {
     if (p->kind == PRINCIPAL_ARN)
-        return c->role_arn.len > 0 && bytes_eq(p->text, c->role_arn);
+        return bytes_eq(p->text, c->role_arn);
     return p->kind == PRINCIPAL_UNIQUE_ID && bytes_starts(c->unique_id, p->text) &&
            c->unique_id.len > p->text.len && c->unique_id.ptr[p->text.len] == ':';
 }
 
 static bool names_itself(const struct policy_principal *p, const struct policy_caller *c)
 {
-    bool has_arn = c->kind != CALLER_SERVICE && c->kind != CALLER_WEB && c->arn.len > 0;
+    bool has_arn = c->kind != CALLER_SERVICE && c->kind != CALLER_WEB;
 
     switch (p->kind) {
     case PRINCIPAL_ARN:            return has_arn && bytes_eq(p->text, c->arn);

@@ -1,9 +1,8 @@
-/* Unit tests of authz/: the decision, its texts (recorded-authz-multiregion section 3), and what it
- * costs. */
+/* Unit tests of authz/: key policies and their texts (recorded-authz-multiregion section 3), and what may
+ * become one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -261,70 +260,12 @@ static void size_of_policies(void **state)
                      KMS_E_LIMIT);
 }
 
-/* CPU time of this thread: other work on the machine does not count. */
-static uint64_t cpu_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* The least of five runs, in nanoseconds a decision. */
-static uint64_t cost_of(const char *policy)
-{
-    enum { ROUNDS = 50 * 1000 };
-    CLEANUP(fixture_release) struct fixture f;
-    struct kms_error                        err;
-    uint64_t                                best = UINT64_MAX;
-
-    fixture_init(&f, policy);
-    for (int run = 0; run < 5; run++) {
-        uint64_t begin = cpu_ns();
-        for (int i = 0; i < ROUNDS; i++)
-            assert_true(decide(&f, &root, false, &err) == KMS_OK);
-        uint64_t each = (cpu_ns() - begin) / ROUNDS;
-        best = each < best ? each : best;
-    }
-    return best;
-}
-
-/* Prints what one decision costs, under the default policy and under one of 4 KiB: thirty statements
- * on other callers and actions. The bounds are ten times what the design allows, so that they fail
- * for a wrong algorithm and not for a busy machine. */
-static void cost(void **state)
-{
-    CLEANUP(buf_release) struct buf text = BUF_INIT(8192);
-
-    (void)state;
-    uint64_t plain = cost_of(DEFAULT_POLICY);
-    buf_add_str(&text, "{\"Version\":\"2012-10-17\",\"Statement\":[");
-    for (int i = 0; i < 30; i++)
-        buf_addf(&text,
-                 "{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::" MINE
-                 ":role/role-%d\"},\"Action\":[\"kms:Decrypt\",\"kms:Enc*\"],\"Resource\":\"*\"},",
-                 i);
-    buf_add_str(&text, STATEMENT("Allow", ROOT(MINE), "kms:*") "]}");
-    buf_add_byte(&text, 0);
-    assert_true(text.len > 4000);
-    uint64_t large = cost_of((const char *)text.ptr);
-    print_message("# default policy: %llu ns a decision; %zu bytes: %llu ns\n",
-                  (unsigned long long)plain, text.len, (unsigned long long)large);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these take what they like */
-    assert_true(plain < 1500 && large < 20000);
-#endif
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decisions),
-        cmocka_unit_test(without_a_key),
-        cmocka_unit_test(unpublished_key),
-        cmocka_unit_test(operator_is_told),
-        cmocka_unit_test(new_policies),
-        cmocka_unit_test(size_of_policies),
-        cmocka_unit_test(cost),
+        cmocka_unit_test(decisions),       cmocka_unit_test(without_a_key),
+        cmocka_unit_test(unpublished_key), cmocka_unit_test(operator_is_told),
+        cmocka_unit_test(new_policies),    cmocka_unit_test(size_of_policies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,6 +159,14 @@ static const struct row rows[] = {
     { "5.2 I", ONE("StringEqualsIgnoreCase", "'\xC3\x89'"), "aws:userid=\xC3\xA9", true },
     { "5.2 I", ONE("StringEqualsIgnoreCase", "'\xC3\x97'"), "aws:userid=\xC3\xB7", false },
     { "5.2 I", ONE("StringEqualsIgnoreCase", "'pro'"),   "aws:userid=prod", false },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'prod'"),  "aws:userid=brod", false },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'azAZ'"),  "aws:userid=AZaz", true },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'@[`{'"),  "aws:userid=`{@[", false },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'\xC3\x80'"), "aws:userid=\xC3\xA0", true },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'\xC3\x9E'"), "aws:userid=\xC3\xBE", true },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'\xC3\x9F'"), "aws:userid=\xC3\xBF", false },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'\xC4\x80'"), "aws:userid=\xC4\xA0", false },
+    { "5.2 I", ONE("StringEqualsIgnoreCase", "'${aws:PrincipalType}'"), "aws:userid=", false },
     { "5.2 I", ONE("StringNotEqualsIgnoreCase", "'PROD'"), "aws:userid=prod", false },
     { "5.2 I", ONE("StringNotEqualsIgnoreCase", "'PROD'"), "aws:userid=test", true },
     { "5.2 I", ONE("StringEquals", "'PrOd'"),            "aws:userid=prod", false },
@@ -288,6 +296,8 @@ static const struct row rows[] = {
     { "5.2 I", ONE("StringEqualsIgnoreCase", "'${aws:PrincipalType}'"), "aws:userid=ACCOUNT|aws:PrincipalType=Account", true },
     { "5.2 I", ONE("StringEquals", "'${aws:UserAgent}'"), "aws:userid=x|aws:UserAgent=\xFF", false },
     { "5.2 I", ONE("StringEquals", "'${aws:UserAgent}'"), "aws:userid=\xFE|aws:UserAgent=\xFE", false },
+    { "5.2 I", ONE("StringEquals", "'${aws:UserAgent}'"), "aws:userid=\xFD|aws:UserAgent=\xFD", false },
+    { "5.2 I", ONE("StringEquals", "'${aws:UserAgent}'"), "aws:userid=\xFC|aws:UserAgent=\xFC", true },
     /* several conditions, several keys: all of them */
     { "I", "{'StringEquals':{'aws:userid':'a','aws:UserAgent':'b'}}", "aws:userid=a|aws:UserAgent=b", true },
     { "I", "{'StringEquals':{'aws:userid':'a','aws:UserAgent':'b'}}", "aws:userid=a|aws:UserAgent=c", false },
@@ -424,6 +434,10 @@ static void names_of_keys(void **state)
     } others[] = {
         { "id.example/pool:sub", ASK_TOKEN_CLAIM },
         { "id.example:AUD", ASK_TOKEN_CLAIM },
+        { "id.example:AZP", ASK_TOKEN_CLAIM },
+        { "i:sub", ASK_TOKEN_CLAIM },
+        { "xws:userid", ASK_UNKNOWN },
+        { "aws:useri", ASK_UNKNOWN },
         { "id.example:amr", ASK_TOKEN_CLAIM },
         { "id.example:azp", ASK_TOKEN_CLAIM },
         { "id.example:email", ASK_TOKEN_CLAIM },
@@ -456,6 +470,10 @@ static void names_of_keys(void **state)
     }
     struct bytes claim = BYTES_LIT("id.example/pool:sub");
     assert_true(bytes_eq(condition_key_find(claim).name, claim));
+    assert_true(bytes_eq_str(condition_key_find(BYTES_LIT("own:key")).name, "own:key"));
+    assert_true(bytes_eq_str(condition_key_prefix(ASK_USER_ID), "aws:userid"));
+    assert_int_equal(condition_key_prefix(ASK_UNKNOWN).len, 0);
+    assert_false(condition_key_many(ASK_UNKNOWN));
 }
 
 int main(void)

@@ -103,6 +103,7 @@ static const struct grant_record their_nobody = GRANTEE(THEIRS, "AIDANOBODYNOBOD
 static const struct grant_record of_service = { .issuing_account = TEXT(MINE),
                                                 .retiring = TEXT("sqs.amazonaws.com"),
                                                 .retiring_is_service = true };
+static const struct grant_record by_nobody = { .operations = BIT(GRANT_DESCRIBE_KEY) };
 static const struct grant_record of_prefix = RETIRING(MINE, "AROAEXAMPLE");
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -246,6 +247,7 @@ static const struct row rows[] = {
     { "a retiring account", &their_user, RETIRE, SHARED, .retiring = &by_account, .text = CANNOT(USER(THEIRS), "RetireGrant", ACROSS) NO_IDENTITY("RetireGrant") },
     { "a retiring account", &their_user, RETIRE, SHARED, .identity = ADMIN, .retiring = &by_account },
     { "a retiring service", &service, RETIRE, OWNER, .retiring = &of_service },
+    { "a grant of nobody", &service, RETIRE, OWNER, .retiring = &by_nobody, .text = CANNOT("sqs.amazonaws.com", "RetireGrant", ACROSS) NO_RESOURCE("RetireGrant") },
     { "a name like a service's", &target, RETIRE, OWNER, .retiring = &of_service, .text = R_HERE NO_IDENTITY("RetireGrant") },
     { "a service", &service, RETIRE, OWNER, .retiring = &by_session, .text = CANNOT("sqs.amazonaws.com", "RetireGrant", ACROSS) NO_RESOURCE("RetireGrant") },
 
@@ -327,7 +329,7 @@ static void world_make(struct world *w, const struct row *r)
         if (texts[i] != NULL)
             w->documents[i] = authz_identity_compiler.compile(bytes_str(texts[i]),
                                                               (struct bytes){ NULL, 0 });
-        w->named[i] = (struct authz_policy){ w->documents[i], BYTES_LIT("the document") };
+        w->named[i] = (struct authz_policy){ w->documents[i], BYTES_LIT("d") };
     }
     w->caller = (struct authz_caller){
         .as = *r->caller,
@@ -430,7 +432,7 @@ static const struct {
                                      "{\"Sid\":\"Mine\",\"Effect\":\"Allow\",\"Action\":\"*\","
                                      "\"Resource\":\"*\"}") },
       AUTHZ_ALLOWED,
-      "the document",
+      "d",
       1,
       "Mine",
       false,
@@ -448,7 +450,7 @@ static const struct {
     { "a grant is not needed",
       { "", &target, ENCRYPT, OWNER, .identity = ADMIN, .grants = { &encrypt } },
       AUTHZ_ALLOWED,
-      "the document",
+      "d",
       0,
       "",
       false,
@@ -484,20 +486,20 @@ static const struct {
     { "denying document",
       { "", &user, ENCRYPT, OWNER, .identity = DENIED },
       AUTHZ_DENIED_BY_IDENTITY_POLICY,
-      "the document",
+      "d",
       1,
       "",
       false,
-      "statement 1 '' of the document decided",
+      "statement 1 '' of d decided",
       NULL },
     { "unreadable document",
       { "", &user, ENCRYPT, OWNER, .boundary = UNREADABLE },
       AUTHZ_DENIED_BY_BOUNDARY,
-      "the document",
+      "d",
       POLICY_NO_STATEMENT,
       "",
       true,
-      "the document has no clear answer for this request",
+      "d has no clear answer for this request",
       NULL },
     { "unreadable key policy",
       { "", &user, ENCRYPT, UNREADABLE, ALLOWED },
@@ -591,6 +593,9 @@ static void other_services(void **state)
         { "iam:CreateUser", USER(MINE),
           "User: " USER(MINE) " is not authorized to perform: iam:CreateUser on resource: " USER(
               MINE) " because no identity-based policy allows the iam:CreateUser action" },
+        { "sts:X", "x",
+          "User: " USER(MINE) " is not authorized to perform: sts:X on resource: x because no "
+                              "identity-based policy allows the sts:X action" },
         { "sts:GetSessionToken", "*",
           "User: " USER(MINE) " is not authorized to perform: sts:GetSessionToken because no "
                               "identity-based policy allows the sts:GetSessionToken action" },
@@ -612,6 +617,22 @@ static void other_services(void **state)
     }
 }
 
+/* Session policies of a request have no name when they came with it. */
+static void inline_policies(void **state)
+{
+    const struct row r = { "", &user, ENCRYPT, OWNER, .identity = ADMIN, .session = DENIED };
+    CLEANUP(world_release) struct world w;
+    struct authz_decision               d;
+    struct kms_error                    err;
+
+    (void)state;
+    world_make(&w, &r);
+    w.named[1].name = (struct bytes){ NULL, 0 };
+    assert_int_equal(run(&w, &r, &d, &err), KMS_E_ACCESS_DENIED);
+    assert_true(bytes_eq_str(d.policy, "the inline policy"));
+    assert_string_equal(err.detail, "statement 1 '' of the inline policy decided");
+}
+
 static void words(void **state)
 {
     (void)state;
@@ -627,11 +648,9 @@ static void words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decisions),
-        cmocka_unit_test(decision_says_why),
-        cmocka_unit_test(several_documents),
-        cmocka_unit_test(other_services),
-        cmocka_unit_test(words),
+        cmocka_unit_test(decisions),         cmocka_unit_test(decision_says_why),
+        cmocka_unit_test(several_documents), cmocka_unit_test(other_services),
+        cmocka_unit_test(inline_policies),   cmocka_unit_test(words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

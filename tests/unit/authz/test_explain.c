@@ -185,7 +185,7 @@ static void layers(void **state)
 
     (void)state;
     world_make(&w, "{'Statement':[" OWNER "]}",
-               "{'Statement':{'Sid':'All','Effect':'Allow','Action':'*','Resource':'*'}}");
+               "{'Statement':{'Sid':'A','Effect':'Allow','Action':'*','Resource':'*'}}");
     w.session = compile(&authz_identity_compiler,
                         "{'Statement':{'Effect':'Allow','Action':'s3:*','Resource':'*'}}");
     w.documents[1] = (struct authz_policy){ w.session, BYTES_LIT("") };
@@ -203,7 +203,7 @@ static void layers(void **state)
            "'keyPolicy':{'says':'allows the account','statements':[{'statement':0,"
            "'sid':'Owner','effect':'Allow','applies':true}]},"
            "'identityPolicies':[{'name':'mine','says':'allows','statements':[{'statement':0,"
-           "'sid':'All','effect':'Allow','applies':true}]}],"
+           "'sid':'A','effect':'Allow','applies':true}]}],"
            "'sessionPolicies':[{'name':'the inline "
            "policy','says':'nothing','statements':[{'statement':0,"
            "'effect':'Allow','applies':false,'differs':'action'}]}],"

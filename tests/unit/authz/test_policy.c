@@ -74,8 +74,8 @@ static const struct document documents[] = {
     { "3.2", POLICY_KEY, S(GOOD ",'Effect':'Deny'"), KMS_E_POLICY, NO_MESSAGE },
     /* not a policy */
     { "own", POLICY_KEY, "[]", KMS_E_POLICY, NULL },
-    { "own", POLICY_KEY, "{}", KMS_E_POLICY, NULL },
-    { "own", POLICY_KEY, "{'Statement':[]}", KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, "{}", KMS_E_POLICY, "The policy has no statement." },
+    { "own", POLICY_KEY, "{'Statement':[]}", KMS_E_POLICY, "The policy has no statement." },
     { "own", POLICY_KEY, "{'Statement':'x'}", KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, "{'Statement':[null]}", KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, "{'Version':'2020-01-01','Statement':{" GOOD "}}", KMS_E_POLICY, NULL },
@@ -83,6 +83,16 @@ static const struct document documents[] = {
     { "own", POLICY_KEY, "{'version':'2012-10-17','Statement':{" GOOD "}}", KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, "{'Id':1,'Statement':{" GOOD "}}", KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, S(GOOD ",'Principals':'*'"), KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, "{'Statement':{" GOOD "},'Own':1}", KMS_E_POLICY, "Unknown element 'Own' in the policy." },
+    { "own", POLICY_KEY, S("'Effect':'Allow','Principal':'*','Action':'k','Resource':'*'"), KMS_E_POLICY, "The policy has an invalid action: 'k'." },
+    { "own", POLICY_KEY, S("'Effect':'Allow','Principal':'*','Action':['kms:*','Sign'],'Resource':'*'"), KMS_E_POLICY, "The policy has an invalid action: 'Sign'." },
+    { "own", POLICY_KEY, S("'Effect':'Allow','Principal':'*','Action':['*'],'Resource':['*','a']"), KMS_OK, NULL },
+    { "own", POLICY_KEY, S("'Effect':'Allow','Principal':'*','Action':'kms:*','Resource':[]"), KMS_E_POLICY, "Resource in a statement of the policy is empty." },
+    { "own", POLICY_KEY, S("'Effect':'Allow','Principal':'*','Action':'kms:*','Resource':['']"), KMS_E_POLICY, "Resource in a statement of the policy is not a list of texts." },
+    { "own", POLICY_KEY, S("'NotAction':'kms:Sign'," GOOD), KMS_E_POLICY, "A statement of the policy has both Action and NotAction." },
+    { "own", POLICY_KEY, S("'NotResource':'a'," GOOD), KMS_E_POLICY, "A statement of the policy has both Resource and NotResource." },
+    { "own", POLICY_KEY, S("'NotPrincipal':'*'," GOOD), KMS_E_POLICY, "A statement of the policy has both Principal and NotPrincipal." },
+    { "own", POLICY_KEY, S("'Principal':'*','Action':'a:b'"), KMS_E_POLICY, "A statement of the policy has no Effect of Allow or Deny." },
     { "own", POLICY_KEY, S(GOOD ",'Sid':7"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, S("'Principal':'*','Action':'kms:*','Resource':'*'"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, S("'Effect':'allow','Principal':'*','Action':'kms:*'"), KMS_E_POLICY, NULL },
@@ -107,12 +117,31 @@ static const struct document documents[] = {
     { "3.2", POLICY_KEY, AWS("7"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'11111111111'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'AIDAshort'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'11111111111x'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'aliceisalice'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'1111111111111'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'11111/111111'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'AIDAEXAMPLEEXAM'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'AIDAEXAMPLEEXA['"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'AIDAEXAMPLEEXA@'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'AIDAEXAMPLEEXAMPL['"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'AIDAEXAMPLEEXAMPL@'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'AIDAEXAMPLEEXAMPL:'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'AIDAEXAMPLEEXAMPL/'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'BIDAEXAMPLEEXAMPLE12'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("['AIDAEXAMPLEEXAMZ','AZ09EXAMPLEEXAMP','999999999999','000000000000']"), KMS_OK, NULL },
+    { "3.2", POLICY_KEY, S("'Effect':'Allow','Principal':{'AWS':['*',7]},'Action':'kms:*'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, S("'Effect':'Allow','Principal':{'AWS':'*','Service':''},'Action':'kms:*'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'alice'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'arn:aws:iam::" ME ":group/g'"), KMS_E_ARN, BAD_ARN },
     { "3.2", POLICY_KEY, AWS("'arn:aws:iam::" ME ":user/'"), KMS_E_ARN, BAD_ARN },
     { "3.2", POLICY_KEY, AWS("'arn:aws:iam::" ME ":user/*'"), KMS_E_ARN, BAD_ARN },
     { "3.2", POLICY_KEY, AWS("'arn:aws:iam::" ME ":user/a?'"), KMS_E_ARN, BAD_ARN },
     { "3.2", POLICY_KEY, AWS("'arn:aws:iam::*:root'"), KMS_E_ARN, BAD_ARN },
+    { "3.2", POLICY_KEY, AWS("'arn:aws:iam::" ME ":role/'"), KMS_E_ARN, BAD_ARN },
+    { "3.2", POLICY_KEY, AWS("'arn:aws:sts::" ME ":root'"), KMS_E_ARN, BAD_ARN },
+    { "3.2", POLICY_KEY, AWS("'arn:aws:iam::" ME ":assumed-role/r/s'"), KMS_E_ARN, BAD_ARN },
+    { "3.2", POLICY_KEY, AWS("'arn:aws:iam::11111111111:root'"), KMS_E_ARN, BAD_ARN },
     { "3.2", POLICY_KEY, AWS("'arn:aws:iam:us-east-1:" ME ":root'"), KMS_E_ARN, BAD_ARN },
     { "3.2", POLICY_KEY, AWS("'arn:aws:s3::" ME ":root'"), KMS_E_ARN, BAD_ARN },
     { "3.2", POLICY_KEY, AWS("'arn:aws:sts::" ME ":user/a'"), KMS_E_ARN, BAD_ARN },
@@ -122,6 +151,7 @@ static const struct document documents[] = {
     { "12", POLICY_KEY, AWS("['arn:aws:iam::" ME ":role/r','arn:aws:sts::" ME ":assumed-role/r/s']"), KMS_OK, NULL },
     { "12", POLICY_KEY, AWS("['arn:aws:sts::" ME ":federated-user/f','AROAEXAMPLEEXAMPLE12']"), KMS_OK, NULL },
     { "12", POLICY_KEY, AWS("'arn:aws-us-gov:iam::" ME ":root'"), KMS_OK, NULL },
+    { "12", POLICY_KEY, S("'Effect':'Allow','NotPrincipal':{'AWS':'" ME "'},'Action':'kms:*'"), KMS_OK, NULL },
     /* conditions */
     { "own", POLICY_KEY, COND("[]"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, COND("{'StringSame':{'aws:userid':'x'}}"), KMS_E_POLICY, NULL },
@@ -141,6 +171,16 @@ static const struct document documents[] = {
     { "own", POLICY_KEY, COND("{'NumericEquals':{'aws:userid':''}}"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, COND("{'NumericEquals':{'aws:userid':'1e999'}}"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, COND("{'DateEquals':{'aws:userid':'2023-02-29'}}"), KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, COND("{'StringEquals':{'aws:userid':['a',[]]}}"), KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, COND("{'StringEquals':{'aws:userid':{}}}"), KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, COND("{'StringEquals':{}}"), KMS_OK, NULL },
+    { "own", POLICY_KEY, COND("{'Own':{}}"), KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, COND("{'NumericEquals':{'aws:userid':[1,2.5,true]}}"), KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, COND("{'NumericEquals':{'aws:userid':[1,2.5]}}"), KMS_OK, NULL },
+    { "own", POLICY_KEY, COND("{'Bool':{'aws:userid':[true,'false']}}"), KMS_OK, NULL },
+    { "own", POLICY_KEY, COND("{'ArnLike':{'aws:PrincipalArn':'arn:aws:x:y:z'}}"), KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, COND("{'ArnLike':{'aws:PrincipalArn':['arn:aws:x:y:z:a','*','${aws:userid}']}}"), KMS_OK, NULL },
+    { "own", POLICY_KEY, COND("{'ArnLike':{'aws:PrincipalArn':'arn:*'}}"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, COND("{'DateEquals':{'aws:userid':'2023-01-01T00:00:00'}}"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, COND("{'DateEquals':{'aws:userid':'2023-01-01T24:00:00Z'}}"), KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, COND("{'Bool':{'aws:userid':'yes'}}"), KMS_E_POLICY, NULL },
@@ -313,6 +353,63 @@ static void bound_principals(void **state)
         if (ask(p, &callers[A_USER], "kms:Encrypt", KEY) != bound[i].user ||
             ask(p, &callers[A_SESSION], "kms:Encrypt", KEY) != bound[i].session)
             fail_msg("row %zu", i);
+    }
+}
+
+/* The unique id ends where its bytes end. */
+static void unique_ids_end(void **state)
+{
+    static const char                    id[] = "AROAEXAMPLEEXAMPLE12:s";
+    struct policy_caller                 caller = callers[A_SESSION];
+    CLEANUP(policy_freep) struct policy *but = with_principal(
+        "Deny", NP("{'AWS':['" ME "','AROAEXAMPLEEXAMPLE12']}"));
+    CLEANUP(policy_freep) struct policy *allow = with_principal("Allow",
+                                                                P("{'AWS':'AROAEXAMPLEEXAMPLE1'}"));
+
+    (void)state;
+    caller.unique_id = bytes_of(id, 20);
+    assert_int_equal(ask(but, &caller, "kms:Encrypt", KEY), POLICY_DENIES);
+    assert_int_equal(ask(allow, &caller, "kms:Encrypt", KEY), POLICY_NOTHING);
+}
+
+static void freed_policies_are_gone(void **state)
+{
+    struct policy *p = must_compile(POLICY_KEY, S(GOOD));
+
+    (void)state;
+    policy_freep(&p);
+    assert_null(p);
+    policy_free(NULL);
+}
+
+/* Under its own name, or as everybody: not through role or account. */
+static void directly(void **state)
+{
+    static const struct {
+        const char *element;
+        bool        directly[CALLERS]; /* root, other root, user, session, service */
+    } rows[] = {
+        { P("'*'"), { true, true, true, true, true } },
+        { P("{'AWS':'" ME "'}"), { true, false, false, false, false } },
+        { P("{'AWS':'arn:aws:iam::" ME ":user/u'}"), { false, false, true, false, false } },
+        { P("{'AWS':'AIDAEXAMPLEEXAMPLE12'}"), { false, false, true, false, false } },
+        { P("{'AWS':'arn:aws:iam::" ME ":role/team/r'}"), { false } },
+        { P("{'AWS':'AROAEXAMPLEEXAMPLE12'}"), { false } },
+        { P("{'AWS':'arn:aws:sts::" ME ":assumed-role/r/s'}"),
+          { false, false, false, true, false } },
+        { NP("{'AWS':'" OTHER "'}"), { true, false, true, true, true } },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP(policy_freep) struct policy *allow = with_principal("Allow", rows[i].element);
+        CLEANUP(policy_freep) struct policy *deny = with_principal("Deny", rows[i].element);
+        for (size_t c = 0; c < CALLERS; c++) {
+            struct policy_request rq = { .caller = callers[c], .action = BYTES_LIT("kms:Sign") };
+            assert_false(policy_evaluate(deny, &rq).directly);
+            if (policy_evaluate(allow, &rq).directly != rows[i].directly[c])
+                fail_msg("%s, caller %zu", rows[i].element, c);
+        }
     }
 }
 
@@ -507,10 +604,17 @@ static void attached_documents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(documents_are_checked),      cmocka_unit_test(principals_are_covered),
-        cmocka_unit_test(bound_principals),           cmocka_unit_test(web_identities),
-        cmocka_unit_test(principals_are_asked_about), cmocka_unit_test(targets_are_matched),
-        cmocka_unit_test(weightiest_decides),         cmocka_unit_test(attached_documents),
+        cmocka_unit_test(documents_are_checked),
+        cmocka_unit_test(principals_are_covered),
+        cmocka_unit_test(bound_principals),
+        cmocka_unit_test(web_identities),
+        cmocka_unit_test(unique_ids_end),
+        cmocka_unit_test(freed_policies_are_gone),
+        cmocka_unit_test(directly),
+        cmocka_unit_test(principals_are_asked_about),
+        cmocka_unit_test(targets_are_matched),
+        cmocka_unit_test(weightiest_decides),
+        cmocka_unit_test(attached_documents),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
