@@ -132,8 +132,6 @@ KMS_MUST_CHECK enum kms_status op_retire_grant_prepare(struct op_call   *call,
                                                        struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status op_retire_grant_resolve(struct op_call   *call,
                                                        struct kms_error *reterr);
-KMS_MUST_CHECK enum kms_status op_retire_grant_begin(struct op_call   *call,
-                                                     struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status op_revoke_grant_begin(struct op_call   *call,
                                                      struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status op_remove_grant_finish(struct op_call   *call,

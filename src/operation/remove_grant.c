@@ -2,7 +2,8 @@
  * who may, and how the grant is named.
  *
  * RetireGrant's KeyId must be an ARN (recorded-authz-multiregion 4.8 row 9). A grant token names key
- * and grant by itself; one whose grant is gone is no grant token any more.
+ * and grant by itself; one whose grant is gone is no grant token any more. It is the grant that allows to
+ * retire it, so that it is not there is said to everybody: nobody can guess the id of one that is.
  */
 #include <stdio.h>
 
@@ -77,11 +78,6 @@ enum kms_status op_retire_grant_resolve(struct op_call *call, struct kms_error *
         return resolve_token(call, reterr);
     TRY(resolve_key(&from, call->in.key_id, &call->key, reterr));
     call->retiring = op_find_grant(call);
-    return KMS_OK;
-}
-
-enum kms_status op_retire_grant_begin(struct op_call *call, struct kms_error *reterr)
-{
     return call->retiring != NULL ? KMS_OK : op_grant_not_found(call, reterr);
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "base/cleanup.h"
@@ -290,6 +291,46 @@ static void test_a_key_takes_them_along(void **state)
     directory_free(d);
 }
 
+/* --- many ------------------------------------------------------------------------------------- */
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The worst case: all of a key's grants are to one grantee, so that each one more copies their set. */
+static void test_a_full_key(void **state)
+{
+    struct world         *w = *state;
+    struct grant_record **list = calloc(GRANTS_PER_KEY, sizeof(struct grant_record *));
+    struct key_name       name = name_of(0);
+    enum { MORE = 200 };
+
+    assert_non_null(list);
+    for (size_t i = 0; i < GRANTS_PER_KEY; i++)
+        list[i] = grant(0, i + 1, 0, "retirer");
+    double start = seconds();
+    grants_put(w->book, list, GRANTS_PER_KEY);
+    double loaded = seconds();
+    for (uint64_t i = 1; i <= MORE; i++)
+        put(w, grant(0, GRANTS_PER_KEY + i, 0, "retirer"));
+    double added = seconds();
+    for (size_t i = 0; i < MORE; i++)
+        grants_remove(w->book, list[i * 100]->id);
+    double removed = seconds();
+    assert_int_equal(grants_count_on(w->book, &name), GRANTS_PER_KEY);
+    print_message("# loading %d grants: %.0f ms; one more: %.0f us; one less: %.0f us\n",
+                  GRANTS_PER_KEY, (loaded - start) * 1e3, (added - loaded) * 1e6 / MORE,
+                  (removed - added) * 1e6 / MORE);
+    /* copying 400 kB, not 50,000 times that */
+    if (!FIXTURE_OWN_MALLOC) /* sanitizers are slow */
+        assert_true((added - loaded) / MORE < 0.02 && (removed - added) / MORE < 0.02);
+    free(list);
+}
+
 /* --- readers beside the writer ---------------------------------------------------------------- */
 
 struct reading {
@@ -446,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_that_are_too_long, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_key_takes_them_along, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_full_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readers, setup, teardown),
         cmocka_unit_test(test_operations),
         cmocka_unit_test(test_pairs),

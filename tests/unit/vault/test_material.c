@@ -665,6 +665,79 @@ static void test_markers(void **state)
     fixture_close(&f);
 }
 
+/* --- grant tokens -------------------------------------------------------------------------------------------- */
+
+static const char grant_id[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+static struct grant_record *a_grant(void)
+{
+    struct grant_record *g = grant_record_new();
+
+    assert_non_null(g);
+    grant_record_set_key(g, BYTES_LIT("111122223333"), BYTES_LIT("us-east-1"),
+                         BYTES_LIT("1234abcd-12ab-34cd-56ef-1234567890ab"));
+    g->id = bytes_str(grant_id);
+    return g;
+}
+
+static void test_grant_tokens(void **state)
+{
+    struct fixture                                   f, other;
+    CLEANUP(buf_release) struct buf                  text = BUF_INIT(GRANT_TOKEN_MAX);
+    CLEANUP(buf_release) struct buf                  again = BUF_INIT(GRANT_TOKEN_MAX);
+    CLEANUP(grant_record_freep) struct grant_record *g = a_grant();
+    struct grant_token                               t = { .grant_id = "untouched" };
+
+    (void)state;
+    fixture_open(&f);
+    assert_int_equal(vault_grant_token_seal(f.v, g, &text, NULL), KMS_OK);
+    fixture_reopen(&f); /* it holds as long as the instance */
+    fixture_open(&other);
+    assert_int_equal(vault_grant_token_seal(f.v, g, &again, NULL), KMS_OK);
+    assert_false(bytes_eq(buf_bytes(&text), buf_bytes(&again)));
+    assert_int_equal(vault_grant_token_open(other.v, buf_bytes(&text), &t, NULL),
+                     KMS_E_GRANT_TOKEN);
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t keep = text.ptr[i];
+        for (unsigned c = 1; c < 256; c <<= 1) {
+            text.ptr[i] = keep ^ (uint8_t)c;
+            assert_int_equal(vault_grant_token_open(f.v, buf_bytes(&text), &t, NULL),
+                             KMS_E_GRANT_TOKEN);
+        }
+        text.ptr[i] = keep;
+        assert_int_equal(vault_grant_token_open(f.v, bytes_of(text.ptr, i), &t, NULL),
+                         KMS_E_GRANT_TOKEN);
+    }
+    assert_string_equal(t.grant_id, "untouched");
+    assert_int_equal(vault_grant_token_open(f.v, buf_bytes(&text), &t, NULL), KMS_OK);
+    assert_string_equal(t.account, "111122223333");
+    assert_string_equal(t.region, "us-east-1");
+    assert_string_equal(t.key_id, "1234abcd-12ab-34cd-56ef-1234567890ab");
+    assert_string_equal(t.grant_id, grant_id);
+    fixture_close(&other);
+    fixture_close(&f);
+}
+
+/* Neither opens as the other, although both are text of the same form. */
+static void test_tokens_are_no_markers(void **state)
+{
+    struct fixture                                   f;
+    CLEANUP(buf_release) struct buf                  text = BUF_INIT(GRANT_TOKEN_MAX);
+    CLEANUP(buf_release) struct buf                  back = BUF_INIT(GRANT_TOKEN_MAX);
+    CLEANUP(grant_record_freep) struct grant_record *g = a_grant();
+    struct bytes                                     none = { NULL, 0 };
+    struct grant_token                               t;
+
+    (void)state;
+    fixture_open(&f);
+    assert_int_equal(vault_grant_token_seal(f.v, g, &text, NULL), KMS_OK);
+    assert_int_equal(vault_marker_open(f.v, none, buf_bytes(&text), &back, NULL), KMS_E_MARKER);
+    buf_reset(&text);
+    assert_int_equal(vault_marker_seal(f.v, none, BYTES_LIT("\1"), &text, NULL), KMS_OK);
+    assert_int_equal(vault_grant_token_open(f.v, buf_bytes(&text), &t, NULL), KMS_E_GRANT_TOKEN);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -687,6 +760,8 @@ int main(void)
         cmocka_unit_test(test_use_leaves_no_secrets),
         cmocka_unit_test(test_domain_keys),
         cmocka_unit_test(test_markers),
+        cmocka_unit_test(test_grant_tokens),
+        cmocka_unit_test(test_tokens_are_no_markers),
     };
 
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
