@@ -1,5 +1,5 @@
 """Grants: CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant. Rows are those of
-recorded-authz-multiregion section 4; what needs sessions of roles is in test_grants_sessions.py."""
+recorded-authz-multiregion section 4; what needs sessions of roles is in test_recorded_authz.py."""
 import concurrent.futures
 import datetime
 import json
