@@ -375,6 +375,21 @@ static void settle(struct server *s, struct loop *l)
     }
 }
 
+/* Every request with a good signature counts as use of its access key (GetAccessKeyLastUsed). */
+static void mark_access_key(struct server *s, const struct request *rq)
+{
+    struct access_key_use use = { .at = clock_now(s->parts.clock), .service = USED_KMS };
+
+    if (!rq->authenticated)
+        return;
+    if (rq->service != NULL)
+        use.service = strcmp(rq->service->name, "sts") == 0 ? USED_STS : USED_IAM;
+    size_t n = rq->region.len < sizeof use.region ? rq->region.len : 0;
+    if (n > 0)
+        memcpy(use.region, rq->region.ptr, n);
+    book_mark_used(s->parts.identities, bytes_str(rq->caller.access_key_id), &use);
+}
+
 /* What succeeded and is on record counts as use of its keys (GetKeyLastUsage), before the answer says
  * so. */
 static void mark_used(struct server *s, struct loop *l, size_t n)
@@ -382,6 +397,7 @@ static void mark_used(struct server *s, struct loop *l, size_t n)
     epoch_enter(s->parts.epoch, l->reader);
     for (size_t i = 0; i < n; i++) {
         const struct request *rq = l->batch[i];
+        mark_access_key(s, rq);
         struct key_usage_mark mark = {
             .operation = s->tracked[operation_number(rq->op)],
             .at = rq->call.now,

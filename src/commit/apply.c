@@ -70,11 +70,30 @@ static enum kms_status store_usage(struct committer *c, struct kms_error *reterr
     return status;
 }
 
+static enum kms_status store_access_key_uses(struct committer *c, struct kms_error *reterr)
+{
+    CLEANUP(freep) struct access_key_use *list = NULL;
+    struct identity_book                 *b = c->parts.identities;
+    struct store                         *store = c->parts.store;
+    size_t                                n = 0;
+
+    TRY(book_take_used(b, &list, &n, reterr));
+    if (n == 0)
+        return KMS_OK;
+    enum kms_status status = store->ops->put_access_key_uses(store, list, n, reterr);
+    if (status != KMS_OK)
+        book_give_back_used(b);
+    return status;
+}
+
 void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (jobs[i]->stores_usage)
-            jobs[i]->status = store_usage(c, &jobs[i]->error);
+        if (!jobs[i]->stores_usage)
+            continue;
+        jobs[i]->status = store_usage(c, &jobs[i]->error);
+        if (jobs[i]->status == KMS_OK)
+            jobs[i]->status = store_access_key_uses(c, &jobs[i]->error);
     }
 }
 

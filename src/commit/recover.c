@@ -157,6 +157,17 @@ static enum kms_status load_access_key(void *ctx, struct access_key_record *k,
     return KMS_OK;
 }
 
+static enum kms_status load_access_key_use(void *ctx, struct bytes id,
+                                           const struct access_key_use *use,
+                                           struct kms_error            *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)reterr;
+    book_load_used(l->c->parts.identities, id, use);
+    return KMS_OK;
+}
+
 static enum kms_status load_tombstone(void *ctx, const struct tombstone *t,
                                       struct kms_error *reterr)
 {
@@ -362,6 +373,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
         .account = load_account,
         .identity = load_identity,
         .access_key = load_access_key,
+        .access_key_use = load_access_key_use,
         .tombstone = load_tombstone,
         .outbox = load_outbox,
     };

@@ -197,3 +197,20 @@ enum kms_status iam_delete_access_key(struct op_call *call, struct kms_error *re
     row->expected_version = k->version;
     return KMS_OK;
 }
+
+enum kms_status iam_get_access_key_last_used(struct op_call *call, struct kms_error *reterr)
+{
+    static const char *const services[USED_SERVICE_COUNT] = { "N/A", "kms", "iam", "sts" };
+    struct access_key_use    use = { .service = USED_NONE };
+    bool used = book_last_used(call->env->identities, iam_arg(call, "AccessKeyId"), &use);
+
+    (void)reterr;
+    put_owner(call);
+    xml_open(call->xml, "AccessKeyLastUsed");
+    if (used)
+        xml_put_time(call->xml, "LastUsedDate", use.at);
+    xml_put_str(call->xml, "ServiceName", services[used ? use.service : USED_NONE]);
+    xml_put_str(call->xml, "Region", used ? use.region : "N/A");
+    xml_close(call->xml);
+    return KMS_OK;
+}

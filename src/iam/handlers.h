@@ -41,6 +41,8 @@ KMS_MUST_CHECK enum kms_status iam_create_access_key(struct op_call   *call,
 KMS_MUST_CHECK enum kms_status iam_list_access_keys(struct op_call *call, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status iam_update_access_key(struct op_call   *call,
                                                      struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status iam_get_access_key_last_used(struct op_call   *call,
+                                                            struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status iam_delete_access_key(struct op_call   *call,
                                                      struct kms_error *reterr);
 

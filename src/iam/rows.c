@@ -65,6 +65,8 @@ static const struct iam_row rows[] = {
     IAM_ROW("DeleteUserPolicy",   AWAY, IAM_USER, iam_user_policy_params, iam_delete_inline_policy),
     IAM_ROW("DetachRolePolicy",   AWAY, IAM_ROLE, iam_attach_role_params, iam_detach_policy),
     IAM_ROW("DetachUserPolicy",   AWAY, IAM_USER, iam_attach_user_params, iam_detach_policy),
+    IAM_ROW("GetAccessKeyLastUsed", READ, IAM_KEY_OWNER, iam_access_key_params,
+            iam_get_access_key_last_used),
     IAM_ROW("GetAccountSummary",  READ, IAM_NOTHING, NULL, iam_get_account_summary),
     IAM_ROW("GetPolicy",          READ, IAM_POLICY, iam_policy_params, iam_get_policy),
     IAM_ROW("GetPolicyVersion",   READ, IAM_POLICY, iam_policy_version_params,

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/index.h"
 #include "base/retired.h"
+#include "identity/internal.h"
 #include "identity/managed.h"
 #include "key/series.h"
 
@@ -38,6 +39,7 @@ struct identity_entry {
 struct access_key_entry {
     struct index_node node; /* access key id */
     const struct access_key_record *_Atomic record;
+    struct use_slot use; /* there as long as the entry is, whatever the record */
 };
 
 /* Whose long-term access keys: users by unique id, root users by account. */
@@ -62,6 +64,8 @@ struct identity_book {
     _Atomic size_t      counts[IDENTITY_KIND_COUNT];
     _Atomic size_t      long_term;
     _Atomic size_t      sessions;
+    struct region_names regions;
+    _Atomic bool        used; /* some access key, since book_take_used */
 };
 
 static void *must(void *memory)
@@ -345,53 +349,6 @@ size_t book_sessions_of(const struct identity_book *b, struct bytes account)
     return e == NULL ? 0 : load_count(&e->sessions);
 }
 
-/* --- policies --------------------------------------------------------------------------------- */
-
-static const struct policy *policy_of(const struct key_rights *rights)
-{
-    return rights == NULL ? NULL : rights->policy;
-}
-
-static struct authz_policy managed_of(const struct identity_book *b, struct bytes arn)
-{
-    const struct identity_record   *r = book_identity_by_arn(b, arn);
-    const struct identity_document *doc = NULL;
-
-    if (r != NULL && r->kind == IDENTITY_POLICY)
-        doc = identity_default_version(r);
-    return (struct authz_policy){ doc == NULL ? NULL : policy_of(doc->rights), arn };
-}
-
-size_t book_policies(const struct identity_book *b, const struct identity_record *r,
-                     struct authz_policy *ret)
-{
-    size_t n = 0;
-
-    assert(r->n_documents <= INLINE_MAX && r->n_attached <= ATTACHED_MAX);
-    for (size_t i = 0; i < r->n_documents; i++)
-        ret[n++] = (struct authz_policy){ policy_of(r->documents[i].rights), r->documents[i].name };
-    for (size_t i = 0; i < r->n_attached; i++)
-        ret[n++] = managed_of(b, r->attached[i]);
-    return n;
-}
-
-size_t book_session_policies(const struct identity_book *b, const struct session *s,
-                             struct authz_policy *ret)
-{
-    assert(s->n_policies <= SESSION_POLICIES_MAX);
-    for (size_t i = 0; i < s->n_policies; i++) {
-        const struct identity_document *doc = &s->policies[i];
-        ret[i] = doc->name.len == 0 ? (struct authz_policy){ policy_of(doc->rights), doc->name }
-                                    : managed_of(b, doc->name);
-    }
-    return s->n_policies;
-}
-
-struct authz_policy book_boundary(const struct identity_book *b, const struct identity_record *r)
-{
-    return managed_of(b, r->boundary);
-}
-
 /* --- writing: accounts ------------------------------------------------------------------------ */
 
 static struct account_entry *account_for(struct identity_book *b, struct bytes id)
@@ -607,6 +564,95 @@ void book_remove_access_key(struct identity_book *b, struct bytes id)
         remove_access_key(b, e);
 }
 
+/* --- last uses of access keys ----------------------------------------------------------------- */
+
+void book_mark_used(struct identity_book *b, struct bytes access_key_id,
+                    const struct access_key_use *use)
+{
+    struct access_key_entry *e = (void *)index_find(b->access_keys, access_key_id);
+
+    if (e != NULL && !is_session(access_key_of(e)) && use_slot_mark(&e->use, &b->regions, use))
+        atomic_store_explicit(&b->used, true, memory_order_release);
+}
+
+bool book_last_used(const struct identity_book *b, struct bytes access_key_id,
+                    struct access_key_use *ret)
+{
+    const struct access_key_entry *e = (void *)index_find(b->access_keys, access_key_id);
+
+    if (e == NULL)
+        return false;
+    ret->access_key = access_key_of(e)->serial;
+    return use_slot_read(&e->use, &b->regions, ret);
+}
+
+bool book_has_used(const struct identity_book *b)
+{
+    return atomic_load_explicit(&b->used, memory_order_acquire);
+}
+
+struct taking {
+    struct identity_book  *b;
+    struct access_key_use *list;
+    size_t                 n, room;
+};
+
+static void take_used(struct index_node *node, void *ctx)
+{
+    struct taking           *t = ctx;
+    struct access_key_entry *e = (void *)node;
+
+    if (t->n == t->room || !atomic_exchange(&e->use.changed, false))
+        return;
+    struct access_key_use *use = &t->list[t->n];
+    use->access_key = access_key_of(e)->serial;
+    t->n += use_slot_read(&e->use, &t->b->regions, use);
+}
+
+enum kms_status book_take_used(struct identity_book *b, struct access_key_use **ret, size_t *ret_n,
+                               struct kms_error *reterr)
+{
+    struct taking t = { .b = b, .room = index_count(b->access_keys) };
+
+    *ret = NULL;
+    *ret_n = 0;
+    if (t.room == 0 || !atomic_exchange(&b->used, false))
+        return KMS_OK;
+    t.list = calloc(t.room, sizeof *t.list);
+    if (t.list == NULL) {
+        atomic_store(&b->used, true);
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for last uses of access keys");
+    }
+    index_each(b->access_keys, take_used, &t);
+    *ret = t.list;
+    *ret_n = t.n;
+    return KMS_OK;
+}
+
+static void give_back_used(struct index_node *node, void *ctx)
+{
+    struct access_key_entry *e = (void *)node;
+
+    (void)ctx;
+    if (atomic_load(&e->use.word) != 0)
+        atomic_store(&e->use.changed, true);
+}
+
+void book_give_back_used(struct identity_book *b)
+{
+    index_each(b->access_keys, give_back_used, NULL);
+    atomic_store(&b->used, true);
+}
+
+void book_load_used(struct identity_book *b, struct bytes access_key_id,
+                    const struct access_key_use *use)
+{
+    struct access_key_entry *e = (void *)index_find(b->access_keys, access_key_id);
+
+    if (e != NULL && use_slot_mark(&e->use, &b->regions, use))
+        atomic_store(&e->use.changed, false);
+}
+
 struct visit {
     void (*visit)(const struct access_key_record *, void *);
     void *ctx;
@@ -678,6 +724,7 @@ struct identity_book *identity_book_new(struct epoch *epoch, uint64_t seed,
     struct index **tables[] = { &b->accounts, &b->by_id, &b->by_name, &b->access_keys, &b->owners };
     bool           ok = true;
 
+    region_names_init(&b->regions);
     b->epoch = epoch;
     b->trash.epoch = epoch;
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
@@ -714,5 +761,6 @@ void identity_book_free(struct identity_book *b)
     series_free(b->account_list);
     rights_book_free(b->identity_rights);
     rights_book_free(b->trust_rights);
+    region_names_release(&b->regions);
     free(b);
 }

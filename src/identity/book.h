@@ -65,6 +65,27 @@ size_t book_session_policies(const struct identity_book *b, const struct session
 /* The permissions boundary; `policy` NULL if it cannot be found. Only if r->boundary is set. */
 struct authz_policy book_boundary(const struct identity_book *b, const struct identity_record *r);
 
+/* --- last uses of long-term access keys ---------------------------------------------------------- */
+
+/* Readers, any thread, without a lock: nothing happens if there is no such key (any more), it is a
+ * session's, or a use of this second is marked already. `use->access_key` does not matter. */
+void book_mark_used(struct identity_book *b, struct bytes access_key_id,
+                    const struct access_key_use *use);
+/* False if there is no such key or it was never used. */
+bool book_last_used(const struct identity_book *b, struct bytes access_key_id,
+                    struct access_key_use *ret);
+/* True if there may be something for book_take_used. Any thread. */
+bool book_has_used(const struct identity_book *b);
+/* The writer: those marked since the last call. *ret is released by free(), NULL if there are none.
+ * KMS_E_INTERNAL: no memory, nothing is taken. */
+KMS_MUST_CHECK enum kms_status book_take_used(struct identity_book *b, struct access_key_use **ret,
+                                              size_t *ret_n, struct kms_error *reterr);
+/* The writer: what was taken could not be stored, the next call takes all of it again. */
+void book_give_back_used(struct identity_book *b);
+/* The writer, while loading, after the access key. */
+void book_load_used(struct identity_book *b, struct bytes access_key_id,
+                    const struct access_key_use *use);
+
 /* --- principals named in documents and grants (recorded-authz-multiregion 4.10, rules 1 to 6) ---- */
 
 enum principal_found {

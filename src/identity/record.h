@@ -121,6 +121,17 @@ struct access_key_record {
     struct arena  *arena;
 };
 
+/* Stored; append only. */
+enum used_service { USED_NONE, USED_KMS, USED_IAM, USED_STS, USED_SERVICE_COUNT };
+
+/* What a long-term access key was used for last: GetAccessKeyLastUsed. */
+struct access_key_use {
+    uint64_t          access_key; /* serial of its record */
+    int64_t           at;         /* whole seconds in ms */
+    enum used_service service;
+    char              region[REGION_MAX + 1];
+};
+
 /* Empty ones, each in an arena of its own; NULL when out of memory. */
 struct identity_record *identity_record_new(void);
 struct access_key_record *access_key_record_new(void);

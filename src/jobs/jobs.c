@@ -301,7 +301,9 @@ static void store_usage(struct jobs *j)
 {
     struct kms_error err;
 
-    if (directory_has_used(j->parts.directory) && commit_usage(j->committer, &err) != KMS_OK)
+    bool used = directory_has_used(j->parts.directory) || book_has_used(j->parts.identities);
+
+    if (used && commit_usage(j->committer, &err) != KMS_OK)
         log_error("jobs: last uses of keys were not stored, this is tried again: %s", err.detail);
 }
 

@@ -118,6 +118,9 @@ struct store_visitor {
     enum kms_status (*account)(void *ctx, struct account_record *a, struct kms_error *reterr);
     enum kms_status (*identity)(void *ctx, struct identity_record *r, struct kms_error *reterr);
     enum kms_status (*access_key)(void *ctx, struct access_key_record *k, struct kms_error *reterr);
+    /* what an access key was last used for, after all of them; `id` is valid during the call */
+    enum kms_status (*access_key_use)(void *ctx, struct bytes id, const struct access_key_use *use,
+                                      struct kms_error *reterr);
     enum kms_status (*tombstone)(void *ctx, const struct tombstone *t, struct kms_error *reterr);
     /* what a key was last used for, after all keys; `name` and `u` are valid during the call */
     enum kms_status (*usage)(void *ctx, const struct key_name *name,
@@ -150,6 +153,9 @@ struct store_ops {
      * nothing that anybody may do. On failure nothing is recorded; as for apply. */
     enum kms_status (*put_usage)(struct store *s, struct key_usage_record *list, size_t n,
                                  struct kms_error *reterr);
+    /* Likewise what access keys were last used for. */
+    enum kms_status (*put_access_key_uses)(struct store *s, struct access_key_use *list, size_t n,
+                                           struct kms_error *reterr);
     /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if
      * it could not be completed now (busy). A write or sync that fails ends the store as in apply. */
     enum kms_status (*scrub)(struct store *s, bool *ret_clean, struct kms_error *reterr);

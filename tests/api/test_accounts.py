@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import subprocess
+import time
 import urllib.error
 
 import pytest
@@ -138,3 +139,29 @@ def test_they_are_there_after_a_restart(tmp_path):
         assert client_of(server, made).describe_key(KeyId=key)["KeyMetadata"]["AWSAccountId"] == "333344445555"
         assert [a["name"] for a in trent_json(server, "list")] == ["", "kept"]
         assert trent(server, "create", "--id", "333344445555").returncode == 1
+
+
+def test_last_used(tmp_path):
+    """GetAccessKeyLastUsed: any signed request counts, refused ones too, and it is kept over a restart."""
+    server = Server(tmp_path / "data")
+    with server:
+        iam = server.client("iam")
+        iam.create_user(UserName="ann")
+        key = iam.create_access_key(UserName="ann")["AccessKey"]
+        never = iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])
+        assert never["UserName"] == "ann"
+        assert never["AccessKeyLastUsed"] == {"ServiceName": "N/A", "Region": "N/A"}
+        with pytest.raises(ClientError):  # she may do nothing
+            server.client(key=key["AccessKeyId"], secret=key["SecretAccessKey"], region="eu-west-1").list_keys()
+        used = iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"]
+        assert used["ServiceName"] == "kms" and used["Region"] == "eu-west-1"
+        assert abs(used["LastUsedDate"].timestamp() - time.time()) < 10
+        with pytest.raises(ClientError):  # a bad signature does not count
+            server.client("iam", key=key["AccessKeyId"], secret="wrong").list_users()
+        assert iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"] == used
+    with server:
+        iam = server.client("iam")
+        assert iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"] == used
+        with pytest.raises(ClientError) as e:
+            iam.get_access_key_last_used(AccessKeyId="AKIA2222222222222222")
+        assert e.value.response["Error"]["Code"] == "NoSuchEntity"

@@ -429,3 +429,28 @@ enum kms_status sqlite_put_usage(struct store *store, struct key_usage_record *l
         roll_back(s);
     return status;
 }
+
+static enum kms_status put_access_key_uses(struct sqlite_store *s, struct access_key_use *list,
+                                           size_t n, struct kms_error *reterr)
+{
+    TRY(statement_run(s, STMT_BEGIN, NULL, reterr));
+    for (size_t i = 0; i < n; i++) {
+        enum kms_status status = row_put(s, STMT_ACCESS_KEY_USE_PUT, &row_access_key_uses, &list[i],
+                                         reterr);
+        if (status != KMS_OK && status != KMS_E_CHANGED) /* there is no such key: left out */
+            return status;
+    }
+    return commit(s, reterr);
+}
+
+enum kms_status sqlite_put_access_key_uses(struct store *store, struct access_key_use *list,
+                                           size_t n, struct kms_error *reterr)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+
+    TRY(sqlite_usable(s, reterr));
+    enum kms_status status = put_access_key_uses(s, list, n, reterr);
+    if (status != KMS_OK)
+        roll_back(s);
+    return status;
+}

@@ -86,6 +86,8 @@ enum statement {
     STMT_ACCESS_KEY_INSERT,
     STMT_ACCESS_KEY_UPDATE,
     STMT_ACCESS_KEY_DELETE,
+    STMT_ACCESS_KEY_USES,
+    STMT_ACCESS_KEY_USE_PUT,
     STMT_SESSION_POLICIES,
     STMT_SESSION_POLICY_PUT,
     STMT_SESSION_TAGS,
@@ -210,22 +212,23 @@ struct outbox_row {
     struct bytes event;
 };
 
-extern const struct row_type row_meta;        /* struct meta_row            */
-extern const struct row_type row_keys;        /* struct key_record          */
-extern const struct row_type row_materials;   /* struct key_material; no MAC */
-extern const struct row_type row_tags;        /* struct key_tag; no MAC     */
-extern const struct row_type row_usages;      /* struct key_usage_record    */
-extern const struct row_type row_aliases;     /* struct alias_record        */
-extern const struct row_type row_import_keys; /* struct import_key_record   */
-extern const struct row_type row_grants;      /* struct grant_row           */
-extern const struct row_type row_domains;     /* struct domain_key_record   */
-extern const struct row_type row_accounts;    /* struct account_record      */
-extern const struct row_type row_identities;  /* struct identity_record     */
-extern const struct row_type row_documents;   /* struct identity_document; no MAC */
-extern const struct row_type row_attachments; /* struct bytes; no MAC       */
-extern const struct row_type row_access_keys; /* struct access_key_record   */
-extern const struct row_type row_tombstones;  /* struct tombstone           */
-extern const struct row_type row_outbox;      /* struct outbox_row          */
+extern const struct row_type row_meta;            /* struct meta_row            */
+extern const struct row_type row_keys;            /* struct key_record          */
+extern const struct row_type row_materials;       /* struct key_material; no MAC */
+extern const struct row_type row_tags;            /* struct key_tag; no MAC     */
+extern const struct row_type row_usages;          /* struct key_usage_record    */
+extern const struct row_type row_aliases;         /* struct alias_record        */
+extern const struct row_type row_import_keys;     /* struct import_key_record   */
+extern const struct row_type row_grants;          /* struct grant_row           */
+extern const struct row_type row_domains;         /* struct domain_key_record   */
+extern const struct row_type row_accounts;        /* struct account_record      */
+extern const struct row_type row_identities;      /* struct identity_record     */
+extern const struct row_type row_documents;       /* struct identity_document; no MAC */
+extern const struct row_type row_attachments;     /* struct bytes; no MAC       */
+extern const struct row_type row_access_keys;     /* struct access_key_record   */
+extern const struct row_type row_access_key_uses; /* struct access_key_use  */
+extern const struct row_type row_tombstones;      /* struct tombstone           */
+extern const struct row_type row_outbox;          /* struct outbox_row          */
 
 /* As versions 1 and 2 had them: only schema_3.c reads these. */
 struct access_key_2 {
@@ -287,6 +290,9 @@ KMS_MUST_CHECK enum kms_status sqlite_apply(struct store *store, struct store_ba
                                             struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_put_usage(struct store *store, struct key_usage_record *list,
                                                 size_t n, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_put_access_key_uses(struct store          *store,
+                                                          struct access_key_use *list, size_t n,
+                                                          struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_scrub(struct store *store, bool *ret_clean,
                                             struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_set_clock_floor(struct store *store, int64_t ms,

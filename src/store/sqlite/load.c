@@ -329,6 +329,25 @@ static enum kms_status load_access_keys(struct loading *l, struct kms_error *ret
     return parts_end(l, &tags, reterr);
 }
 
+static enum kms_status load_access_key_uses(struct loading *l, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_ACCESS_KEY_USES];
+
+    for (bool more = l->visitor->access_key_use != NULL || l->verify; more;) {
+        struct access_key_use row = { 0 };
+        TRY(row_step(l->s, stmt, &more, reterr));
+        if (!more)
+            continue;
+        TRY(row_read(l->s, stmt, 1, &row_access_key_uses, &row, NULL, reterr));
+        TRY(row_verify(l->s, stmt, &row_access_key_uses, &row, reterr));
+        if (sqlite3_column_type(stmt, 0) == SQLITE_NULL)
+            return row_damaged(l->s, stmt, &row_access_key_uses, "belongs to no key", reterr);
+        if (l->visitor->access_key_use != NULL)
+            TRY(l->visitor->access_key_use(l->visitor->ctx, text_view(stmt, 0), &row, reterr));
+    }
+    return KMS_OK;
+}
+
 static enum kms_status load_aliases(struct loading *l, struct kms_error *reterr)
 {
     CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_ALIASES];
@@ -451,6 +470,7 @@ static enum kms_status load_all(struct loading *l, struct kms_error *reterr)
     TRY(load_accounts(l, reterr));
     TRY(load_identities(l, reterr));
     TRY(load_access_keys(l, reterr));
+    TRY(load_access_key_uses(l, reterr));
     TRY(load_keys(l, reterr));
     TRY(load_usages(l, reterr));
     TRY(load_aliases(l, reterr));

@@ -243,6 +243,7 @@ static const struct store_ops sqlite_ops = {
     .load = sqlite_load,
     .apply = sqlite_apply,
     .put_usage = sqlite_put_usage,
+    .put_access_key_uses = sqlite_put_access_key_uses,
     .scrub = sqlite_scrub,
     .set_clock_floor = sqlite_set_clock_floor,
     .check = sqlite_check,

@@ -505,6 +505,16 @@ static void access_key_parts(struct row_io *io, void *record)
     encode_tags(io, k->session.tags, k->session.n_tags);
 }
 
+static void access_key_use_columns(struct row_io *io, void *record)
+{
+    struct access_key_use *u = record;
+
+    column_u64(io, &u->access_key);
+    column_i64(io, &u->at);
+    column_enum(io, u->service, USED_SERVICE_COUNT - 1);
+    column_chars(io, u->region, sizeof u->region);
+}
+
 static void tombstone_columns(struct row_io *io, void *record)
 {
     struct tombstone *t = record;
@@ -547,6 +557,9 @@ const struct row_type row_attachments = { "attachments", 0, 2, attachment_column
 const struct row_type row_access_keys = { "access_keys",    0, 2, access_key_columns,
                                           access_key_parts, 2 };
 const struct row_type row_access_keys_2 = { "access_keys", 0, 1, access_key_columns_2, NULL, 1 };
+/* read behind the id of the access key */
+const struct row_type row_access_key_uses = { "access_key_usage",     1,    1,
+                                              access_key_use_columns, NULL, 1 };
 const struct row_type row_tombstones = { "tombstones", 0, 2, tombstone_columns, NULL, 1 };
 const struct row_type row_outbox = { "outbox", 0, 1, outbox_columns, NULL, 1 };
 

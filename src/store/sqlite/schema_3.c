@@ -92,6 +92,14 @@ const char schema_3[] =
     " mac BLOB NOT NULL"
     ") STRICT;"
 
+    "CREATE TABLE access_key_usage ("
+    " access_key INTEGER PRIMARY KEY REFERENCES access_keys (serial) ON DELETE CASCADE,"
+    " at INTEGER NOT NULL,"
+    " service INTEGER NOT NULL,"
+    " region TEXT NOT NULL,"
+    " mac BLOB NOT NULL"
+    ") STRICT;"
+
     "CREATE TABLE session_policies ("
     " access_key INTEGER NOT NULL REFERENCES access_keys (serial) ON DELETE CASCADE,"
     " position INTEGER NOT NULL,"

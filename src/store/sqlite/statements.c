@@ -156,6 +156,14 @@ const char *const statement_sql[STMT_COUNT] = {
                                ") = (" ACCESS_KEY_BODY_VALUES ") WHERE serial = ?1 AND id = ?2"
                                " AND account = ?3 AND principal_id = ?4 AND version = ?5 - 1",
     [STMT_ACCESS_KEY_DELETE] = "DELETE FROM access_keys WHERE id = ?1 AND version = ?2",
+    /* with the ids of the access keys, which are NULL if there is none */
+    [STMT_ACCESS_KEY_USES] = "SELECT id, access_key, at, service, region, access_key_usage.mac"
+                             " FROM access_key_usage LEFT JOIN access_keys ON serial = access_key"
+                             " ORDER BY access_key",
+    [STMT_ACCESS_KEY_USE_PUT] =
+        "INSERT INTO access_key_usage (access_key, at, service, region, mac)"
+        " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (access_key) DO UPDATE"
+        " SET (at, service, region, mac) = (?2, ?3, ?4, ?5)",
     /* a session's never change */
     [STMT_SESSION_POLICIES] = "SELECT access_key, position, " DOCUMENT_BODY
                               " FROM session_policies ORDER BY access_key, position",

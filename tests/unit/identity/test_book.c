@@ -267,6 +267,67 @@ static void test_session_policies(void **state)
     assert_true(got[1].policy != NULL && bytes_eq(got[1].name, docs[1].name));
 }
 
+static struct access_key_use use_at(int64_t at, enum used_service service, const char *region)
+{
+    struct access_key_use use = { .at = at, .service = service };
+
+    (void)snprintf(use.region, sizeof use.region, "%s", region);
+    return use;
+}
+
+static void mark(struct world *w, struct access_key_use use)
+{
+    book_mark_used(w->b, BYTES_LIT("AKIA1"), &use);
+}
+
+static void test_last_used(void **state)
+{
+    struct world             *w = *state;
+    struct access_key_record *s = make_access_key(w, "ASIA1", ACCOUNT, "AIDA1");
+    struct access_key_use     got, *list = NULL;
+    struct access_key_use     use = use_at(9000, USED_KMS, "eu-west-3");
+    size_t                    n = 9;
+
+    book_put_access_key(w->b, make_access_key(w, "AKIA1", ACCOUNT, "AIDA1"));
+    s->session.kind = SESSION_USER;
+    book_put_access_key(w->b, s);
+    assert_false(book_last_used(w->b, BYTES_LIT("AKIA1"), &got));
+    assert_false(book_has_used(w->b));
+    book_mark_used(w->b, BYTES_LIT("ASIA1"), &use); /* sessions do not count */
+    book_mark_used(w->b, BYTES_LIT("AKIA9"), &use);
+    assert_false(book_has_used(w->b));
+
+    mark(w, use);
+    mark(w, use_at(8000, USED_IAM, "us-east-1")); /* earlier: nothing happens */
+    assert_true(book_last_used(w->b, BYTES_LIT("AKIA1"), &got));
+    assert_true(got.at == 9000 && got.service == USED_KMS);
+    assert_string_equal(got.region, "eu-west-3");
+    assert_true(book_has_used(w->b));
+    assert_int_equal(book_take_used(w->b, &list, &n, NULL), KMS_OK);
+    assert_int_equal(n, 1);
+    assert_true(list[0].access_key == got.access_key && list[0].at == 9000);
+    free(list);
+    assert_int_equal(book_take_used(w->b, &list, &n, NULL), KMS_OK);
+    assert_true(n == 0 && list == NULL);
+    book_give_back_used(w->b); /* it could not be stored */
+    assert_int_equal(book_take_used(w->b, &list, &n, NULL), KMS_OK);
+    assert_int_equal(n, 1);
+    free(list);
+
+    mark(w, use_at(10999, USED_STS, "us-east-1"));
+    assert_true(book_last_used(w->b, BYTES_LIT("AKIA1"), &got));
+    assert_true(got.at == 10000 && got.service == USED_STS);
+    assert_string_equal(got.region, "us-east-1");
+    /* more Regions than there are numbers: the rest has no name, and nothing else suffers */
+    for (unsigned i = 0; i < 1100; i++) {
+        char region[24];
+        (void)snprintf(region, sizeof region, "xx-test-%u", i);
+        mark(w, use_at(20000 + 1000 * (int64_t)i, USED_KMS, region));
+        assert_true(book_last_used(w->b, BYTES_LIT("AKIA1"), &got));
+        assert_string_equal(got.region, i < 1021 ? region : "");
+    }
+}
+
 /* Every managed policy of the server's own says something. */
 static void test_managed(void **state)
 {
@@ -294,7 +355,7 @@ int main(void)
         IN_WORLD(test_made_again),  IN_WORLD(test_listing),
         IN_WORLD(test_policies),    IN_WORLD(test_attached_to),
         IN_WORLD(test_access_keys), IN_WORLD(test_session_policies),
-        IN_WORLD(test_managed),
+        IN_WORLD(test_managed),     IN_WORLD(test_last_used),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,6 +268,18 @@ static enum kms_status keep_access_key(void *ctx, struct access_key_record *k,
     return keep(&((struct loaded *)ctx)->access_keys, k);
 }
 
+static enum kms_status keep_access_key_use(void *ctx, struct bytes id,
+                                           const struct access_key_use *use,
+                                           struct kms_error            *reterr)
+{
+    struct access_key_use *copy = malloc(sizeof *copy);
+
+    (void)reterr;
+    assert_true(copy != NULL && id.len > 0);
+    *copy = *use;
+    return keep(&((struct loaded *)ctx)->access_key_uses, copy);
+}
+
 static enum kms_status keep_tombstone(void *ctx, const struct tombstone *t,
                                       struct kms_error *reterr)
 {
@@ -300,6 +312,7 @@ static const struct store_visitor keep_all = {
     .account = keep_account,
     .identity = keep_identity,
     .access_key = keep_access_key,
+    .access_key_use = keep_access_key_use,
     .tombstone = keep_tombstone,
     .outbox = keep_event,
 };
@@ -332,6 +345,7 @@ void loaded_release(struct loaded *l)
         grant_record_free(l->grants.at[i]);
     free(l->grants.at);
     release_list(&l->usages);
+    release_list(&l->access_key_uses);
     release_list(&l->aliases);
     release_list(&l->domains);
     release_list(&l->accounts);

@@ -109,7 +109,7 @@ struct loaded_usage {
 };
 struct loaded {
     struct list keys, usages, aliases, import_keys, domains, accounts, identities, access_keys;
-    struct list grants, tombstones, events;
+    struct list access_key_uses, grants, tombstones, events;
     uint64_t    last_event;
 };
 /* Loads everything; asserts. */

@@ -501,6 +501,19 @@ static void test_every_table(void **state)
     want_usage(&want);
     next_is(&got, &want);
     assert_int_equal(got.len, 0);
+
+    struct access_key_use use = { .access_key = 1, .at = 16, .service = USED_STS, .region = "r-1" };
+    buf_reset(&recorded);
+    assert_ok(f, f->store->ops->put_access_key_uses(f->store, &use, 1, &f->error));
+    got = buf_bytes(&recorded);
+    field(&want, "access_key_usage");
+    number(&want, 1); /* format */
+    number(&want, 1); /* serial of the access key */
+    number(&want, 16);
+    number(&want, 3);
+    field(&want, "r-1");
+    next_is(&got, &want);
+    assert_int_equal(got.len, 0);
     assert_true(buf_ok(&recorded) && buf_ok(&want));
 }
 

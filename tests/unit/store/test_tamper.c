@@ -54,6 +54,10 @@ static uint8_t *template_file(struct fixture *f, size_t *ret_len)
         assert_int_equal(fixture_apply(f, &c), KMS_OK);
         struct key_usage_record u = { .key = i + 1, .last = { TRACKED_SIGN, 7, { 8 }, { 9 } } };
         assert_ok(f, f->store->ops->put_usage(f->store, &u, 1, &f->error));
+        struct access_key_use use = {
+            .access_key = i + 1, .at = 5000, .service = USED_IAM, .region = "eu-west-3"
+        };
+        assert_ok(f, f->store->ops->put_access_key_uses(f->store, &use, 1, &f->error));
     }
     CLEANUP(change_release) struct change c = { 0 };
     change_add(&c, ROW_TOMBSTONE_ERASED)->tombstone = random_tombstone(f);
@@ -172,7 +176,7 @@ static void test_every_column_of_every_table(void **state)
                                           "access_keys",  "session_policies",
                                           "session_tags", "grants",
                                           "tombstones",   "outbox",
-                                          "key_usage" };
+                                          "key_usage",    "access_key_usage" };
     static const int         masks[] = { 1, 1 << 20 }; /* the next value, and one that no row has */
     struct fixture          *f = *state;
     char                     count[24];
@@ -279,6 +283,9 @@ static const struct {
       "changed by others, its MAC does not verify" },
     { "UPDATE keys SET principals = '' WHERE principals <> ''", "table keys, row " },
     { "UPDATE key_usage SET operation = 15", "impossible value of operation" },
+    { "UPDATE access_key_usage SET service = 4", "impossible value of service" },
+    { "UPDATE access_key_usage SET access_key = 1000000 WHERE access_key = 2",
+      "table access_key_usage, row " },
     { "UPDATE key_usage SET event_id = request_id, request_id = event_id WHERE key = 2",
       "table key_usage, row 2: changed by others" },
     /* meta */
