@@ -332,11 +332,16 @@ static enum condition_answer multi_region_type(const struct question *q)
     return key != NULL ? answer_word(q, bytes_str(types[key->multi_region])) : CONDITION_ABSENT;
 }
 
-static enum condition_answer key_account(const struct question *q)
+/* Of the key, of the user, role or policy, else the caller's: aliases and what is yet to be made are
+ * never another account's. */
+static enum condition_answer resource_account(const struct question *q)
 {
     const struct key_record *key = q->a->key;
+    const struct op_call    *call = question_call(q);
 
-    return key != NULL ? answer_word(q, key->name.account) : CONDITION_ABSENT;
+    if (key != NULL)
+        return answer_word(q, key->name.account);
+    return answer_word(q, call->identity != NULL ? call->identity->account : call->account);
 }
 
 /* --- the grant that is to be made --------------------------------------------------------------- */
@@ -593,7 +598,7 @@ static const struct {
     [ASK_RESOURCE_TAG]                = { resource_tag,         NAMES_RESOURCE_TAGS,           false },
     [ASK_REQUEST_TAG]                 = { request_tag,          NAMES_REQUEST_TAGS,            false },
     [ASK_TAG_KEYS]                    = { request_tag_key,      0,                             true  },
-    [ASK_RESOURCE_ACCOUNT]            = { key_account,          0,                             false },
+    [ASK_RESOURCE_ACCOUNT]            = { resource_account,     0,                             false },
     [ASK_PRINCIPAL_ARN]               = { asked_caller_arn,           0,                             false },
     [ASK_PRINCIPAL_ACCOUNT]           = { asked_caller_account,       0,                             false },
     [ASK_PRINCIPAL_TYPE]              = { asked_caller_type_word,     0,                             false },
