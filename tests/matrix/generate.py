@@ -5,6 +5,7 @@ import random
 
 from quick_client import Credentials
 from reference import Grant, decide
+from shapes import OWN_SHAPES
 from world import A, B, IT
 
 SEED = 20261122
@@ -30,7 +31,7 @@ class Ask:
     reached: tuple = (SUCCESS,)
     state: str = "live"              # or "ending"
     needs: tuple = ()                # actions, when not the operation's own
-    context: dict = None             # further condition keys
+    context: dict = dataclasses.field(default_factory=dict)  # further condition keys
     encryption: dict = None          # the encryption context sent
     names: str = "KeyId"             # the member that names the key
     aliases: bool = False            # may the key be named by an alias?
@@ -146,7 +147,7 @@ def grant_asks():
     for label, operations, constraint, pairs in (
             ("Encrypt", ("Encrypt",), "", ()), ("Decrypt Equals", ("Decrypt",), "Equals", IT),
             ("Encrypt Decrypt Subset", ("Encrypt", "Decrypt"), "Subset", IT),
-            ("Verify", ("DescribeKey", "GenerateDataKeyPair"), "", ())):
+            ("DescribeKey and pairs", ("DescribeKey", "GenerateDataKeyPair"), "", ())):
         constraints = {"Constraints": {"EncryptionContext" + constraint: dict(pairs)}} if constraint else {}
         said = {"kms:GrantOperations": list(operations)}
         if constraint:
@@ -195,6 +196,7 @@ class Generator:
         self.world = world
         self.random = random.Random(SEED)
         self.asks = asks()
+        self.decided = {}
 
     def fits(self, caller, ask, form):
         foreign = caller.startswith("b:")
@@ -209,9 +211,13 @@ class Generator:
         cell = Cell(shape, caller, ask, form)
         principal, credentials = self.world.callers[caller]
         cell.request = (credentials, ask.operation, self.parameters(key, ask, form))
-        context = self.context(key, ask, form)
-        cell.decisions = [self.decision(principal, key, ask, need, context)
-                          for need in ask.needs or (ask.operation,)]
+        # an alias is a condition key; the other ways to ask change nothing that a policy sees
+        seen = (shape, caller, ask.label, form in ("alias", "alias arn"))
+        if seen not in self.decided:
+            context = self.context(key, ask, form)
+            self.decided[seen] = [self.decision(principal, key, ask, need, context)
+                                  for need in ask.needs or (ask.operation,)]
+        cell.decisions = self.decided[seen]
         return cell
 
     def parameters(self, key, ask, form):
@@ -241,7 +247,7 @@ class Generator:
         context = {**BASE, "kms:KeySpec": "SYMMETRIC_DEFAULT", "kms:CustomerMasterKeySpec": "SYMMETRIC_DEFAULT",
                    "kms:KeyUsage": "ENCRYPT_DECRYPT", "kms:CustomerMasterKeyUsage": "ENCRYPT_DECRYPT",
                    "kms:KeyOrigin": "AWS_KMS", "kms:MultiRegion": "false", "aws:ResourceAccount": A,
-                   "aws:ResourceTag/team": "a", **(ask.context or {})}
+                   "aws:ResourceTag/team": "a", **ask.context}
         if key.alias:
             context["kms:ResourceAliases"] = [key.alias]
         if form in ("alias", "alias arn"):
@@ -260,6 +266,7 @@ class Generator:
         if where == "alias":
             alias = "arn:aws:kms:us-east-1:%s:%s" % (
                 principal.account, key.alias if ask.operation == "UpdateAlias" else ask.parameters["AliasName"])
+            context = {**BASE, **ask.context, "aws:ResourceAccount": principal.account}
             return action, alias, decide(principal, action, None, context, resource=alias)
         on = self.world.open if where == "open" else key
         if where == "open":
@@ -278,6 +285,7 @@ class Generator:
     def first(self, shapes):
         """One cell of each shape, principal and operation, the key named by its ARN."""
         return [self.cell(shape, caller, ask, "arn") for shape in shapes for caller in self.world.callers
+                if shape in OWN_SHAPES or not caller.startswith("own-")
                 for ask in self.asks if self.fits(caller, ask, "arn")]
 
     def again(self, cells, share):
@@ -307,13 +315,14 @@ def keyless(world):
             if "RetiringPrincipal" in parameters:
                 parameters = {"RetiringPrincipal": world.n.root_b if principal.account == B else world.n.root}
             cell = Cell("no key", caller, Ask(operation, parameters), "none", (credentials, operation, parameters))
-            cell.decisions = [("kms:" + operation, "*", decide(principal, "kms:" + operation, None, {**BASE, **more}))]
+            cell.decisions = [("kms:" + operation, "*", decide(
+                principal, "kms:" + operation, None, {**BASE, **more, "aws:ResourceAccount": principal.account}))]
             cells.append(cell)
     return cells
 
 
 def strangers(world):
-    """Credentials that are nobody's: name -> (credentials, code)."""
+    """Credentials that are nobody's, or no longer: name -> (credentials, code)."""
     known = world.callers["byid"][1]
     session = world.callers["full/plain"][1]
     unknown = "UnrecognizedClientException"
@@ -325,5 +334,6 @@ def strangers(world):
         "no token": (Credentials(session.access_key, session.secret), unknown),
         "other's token": (Credentials(session.access_key, session.secret, world.callers["bare/plain"][1].token), unknown),
         "token of a lasting key": (Credentials(known.access_key, known.secret, session.token), unknown),
+        "inactive key": (world.a.second_key("byid", "inactive"), unknown),
+        "deleted key": (world.a.second_key("named", "deleted"), unknown),
     }
-

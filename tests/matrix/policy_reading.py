@@ -5,6 +5,7 @@ nothing with the server, and it is slow and plain on purpose.
 """
 import base64
 import datetime
+import functools
 import ipaddress
 import json
 import re
@@ -21,22 +22,21 @@ def strongest(bindings):
 
 # --- patterns ---------------------------------------------------------------------------------------------------------
 
-ANY, ONE = object(), object()  # `*` and `?` in a pattern that is a list; all other elements are UTF-16 units
+ANY, ONE = object(), object()  # `*` and `?` in a pattern, a tuple; all other elements are UTF-16 units
 
 
 def units(text):
     raw = text.encode("utf-16-be", "surrogatepass")
-    return [raw[i:i + 2] for i in range(0, len(raw), 2)]
+    return tuple(raw[i:i + 2] for i in range(0, len(raw), 2))
 
 
+@functools.lru_cache(None)
 def wild(text):
     """A pattern of a policy, without variables."""
-    pattern = []
-    for unit in units(text):
-        pattern.append({b"\0*": ANY, b"\0?": ONE}.get(unit, unit))
-    return pattern
+    return tuple({b"\0*": ANY, b"\0?": ONE}.get(unit, unit) for unit in units(text))
 
 
+@functools.lru_cache(1 << 16)
 def matches_pattern(pattern, text):
     """Dynamic programming over the pattern: no backtracking to get wrong."""
     there = {0}
@@ -70,9 +70,9 @@ VARIABLE = re.compile(r"\$\{\s*([^},]*?)\s*(?:,\s*'([^']*)'\s*)?\}")
 
 
 def expand(text, context, wildcards):
-    """A value of a policy with its variables replaced, as a list of units; None if one has no value. What a variable
+    """A value of a policy with its variables replaced, as a tuple of units; None if one has no value. What a variable
     brings is never a wildcard."""
-    pattern, at = [], 0
+    pattern, at = (), 0
     for found in VARIABLE.finditer(text):
         pattern += wild(text[at:found.start()]) if wildcards else units(text[at:found.start()])
         name, default = found.group(1), found.group(2)

@@ -106,10 +106,11 @@ class Decision:
     whys: frozenset = frozenset()
 
     def texts(self, caller, action, resource):
-        """The texts that the answer may have; `resource` None: the caller is in another account."""
-        what = "this resource" if resource is None else "resource: %s" % resource
-        return {"User: %s is not authorized to perform: %s on %s %s" % (caller.arn, action, what, why)
-                for why in self.whys}
+        """The texts that the answer may have; `resource` None: the caller is in another account. How it is said of no
+        resource at all was not recorded."""
+        what = {None: ["on this resource "], "*": ["on resource: * ", ""]}.get(resource, ["on resource: %s " % resource])
+        return {"User: %s is not authorized to perform: %s %s%s" % (caller.arn, action, w, why)
+                for why in self.whys for w in what}
 
 
 ALLOWED = Decision(True)

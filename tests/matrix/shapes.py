@@ -168,7 +168,7 @@ def document(n, name, key_arn):
 
 
 def policy(*statements, version="2012-10-17"):
-    return {"Version": version, "Statement": [{"Resource": "*", **s} for s in statements]}
+    return {"Version": version, "Statement": [s if "NotResource" in s else {"Resource": "*", **s} for s in statements]}
 
 
 ALL = policy({"Effect": "Allow", "Action": "kms:*"})
@@ -187,3 +187,52 @@ MIXED = [
            {"Effect": "Deny", "Action": "kms:DisableKeyRotation", "Condition": {
                "StringEquals": {"aws:ResourceTag/team": "a"}}}),
 ]
+
+KEYS = "arn:aws:kms:us-east-1:*:key/*"
+
+
+def one(action, resource="*", effect="Allow", condition=None, **more):
+    s = {"Effect": effect, "Action": action, "Resource": resource, **more}
+    if condition is not None:
+        s["Condition"] = condition
+    return {k: v for k, v in s.items() if v is not None}
+
+
+# Users of their own that have one of these as identity-based policy; asked against the keys of OWN_SHAPES only.
+OWN_SHAPES = ("default", "part handed over", "user only", "deny account")
+OWN = {
+    "keys": policy(one("kms:*", KEYS)),
+    "aliases": policy(one("kms:*", "arn:aws:kms:us-east-1:*:alias/*")),
+    "keys of the account": policy(one("kms:*", "arn:aws:kms:*:${aws:PrincipalAccount}:key/*")),
+    "variable in old version": policy(one("kms:*", "arn:aws:kms:*:${aws:PrincipalAccount}:key/*"), version="2008-10-17"),
+    "variable without value": policy(one("kms:*", "arn:aws:kms:*:${aws:PrincipalTag/none}:key/*")),
+    "variable with default": policy(one("kms:*", "arn:aws:kms:*:${aws:PrincipalTag/none, '%s'}:key/*" % ("0" * 12))),
+    "shortened": policy(one("kms:*", "arn:aws:kms:us-east-1:*:key/")),
+    "other Region": policy(one("kms:*", "arn:aws:kms:us-west-2:*:key/*")),
+    "NotResource": policy(one("kms:*", None, NotResource="arn:aws:kms:*:*:alias/*")),
+    "NotResource of all": policy(one("kms:*", None, NotResource=["arn:aws:s3:*", KEYS])),
+    "NotAction": policy(one(None, NotAction=["kms:Encrypt", "kms:*Rotation*", "iam:*"])),
+    "deny NotAction": policy(one("*"), one(None, effect="Deny", NotAction=["kms:Encrypt", "kms:*Alias*", "kms:Get*"])),
+    "deny NotResource": policy(one("*"), one("kms:*", None, "Deny", NotResource=[KEYS, "*:alias/*"])),
+    "one action": policy(one("KMS:encrypt")),
+    "patterns": policy(one(["kms:?ncrypt", "kms:*Key?olic*", "kms:List*s", "kms:"])),
+    "several conditions": policy(one("kms:*", condition={
+        "StringEquals": {"kms:EncryptionContext:department": ["HR", "IT"], "kms:CallerAccount": "0" * 12},
+        "Bool": {"aws:SecureTransport": "false"}})),
+    "two statements": policy(one("kms:Encrypt", condition={"Null": {"kms:EncryptionContextKeys": "true"}}),
+                             one("kms:Encrypt", condition={"StringLike": {"kms:EncryptionContext:project": "ap*"}})),
+    "absent": policy(one("kms:*", condition={"StringNotEquals": {"kms:EncryptionContext:department": "IT"}})),
+    "absent allowed": policy(one("kms:*", condition={"StringEqualsIfExists": {"kms:EncryptionAlgorithm": "x"}})),
+    "numbers": policy(one("kms:*", condition={"NumericLessThanIfExists": {"kms:RotationPeriodInDays": "91"},
+                                              "NumericGreaterThanEqualsIfExists": {
+                                                  "kms:ScheduleKeyDeletionPendingWindowInDays": "30"}})),
+    "tags asked for": policy(one("kms:*Tag*", condition={"ForAllValues:StringLike": {"aws:TagKeys": ["st*"]}}),
+                             one("kms:TagResource", effect="Deny",
+                                 condition={"StringNotLike": {"aws:RequestTag/stage": "t?st"}})),
+    "tags of the key": policy(one("kms:*", condition={"StringEquals": {"aws:ResourceTag/team": "a"}})),
+    "own account": policy(one("kms:*", condition={"StringEquals": {
+        "aws:ResourceAccount": "${aws:PrincipalAccount}"}})),
+    "grants": policy(one("kms:*Grant*", condition={"ForAllValues:StringNotEquals": {"kms:GrantOperations": "Decrypt"}})),
+    "alias asked for": policy(one("kms:*", condition={"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:user/own*"},
+                                                      "StringNotLike": {"kms:RequestAlias": "alias/m*"}})),
+}

@@ -101,6 +101,15 @@ class Account:
         self.arns["user/" + name], self.ids["user/" + name] = arn, unique
         self.callers[name] = (caller, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
 
+    def second_key(self, name, end):
+        """One more access key of a user, that is good for nothing any more."""
+        key = self.iam.create_access_key(UserName=name)["AccessKey"]
+        if end == "inactive":
+            self.iam.update_access_key(UserName=name, AccessKeyId=key["AccessKeyId"], Status="Inactive")
+        else:
+            self.iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
     def role(self, name, documents, boundary, tags):
         more = {"PermissionsBoundary": self.boundary(boundary)} if boundary else {}
         if tags:
@@ -162,8 +171,9 @@ def make_account(server, number, key, secret, organization, users, roles, sessio
 class World:
     def __init__(self, server, names):
         """`names`: the shapes that are made."""
-        self.server = server
-        self.a = make_account(server, A, "test", "test", None, USERS, ROLES, SESSIONS)
+        self.server, self.shapes = server, names
+        own = {"own-" + name.replace(" ", "-"): ([policy], None, {}) for name, policy in shapes.OWN.items()}
+        self.a = make_account(server, A, "test", "test", None, {**USERS, **own}, ROLES, SESSIONS)
         self.a.temporary("root/temporary", "root")
         self.a.temporary("byid/temporary", "byid")
         made = json.loads(server.trent("account", "create", "--id", B, "--name", "other", "--organization",
