@@ -116,7 +116,7 @@ static void metric_ready_keys(struct buf *out, const struct vault_status *v)
                  (unsigned long long)v->ready_made[i]);
 }
 
-/* One sample per issuer. */
+/* One sample per provider, by its place in the list: metrics name nothing. */
 static void metric_issuers(struct server *s, struct buf *out, const char *name, const char *type,
                            const char *help, int64_t (*value)(const struct oidc_status *))
 {
@@ -124,7 +124,7 @@ static void metric_issuers(struct server *s, struct buf *out, const char *name, 
 
     family(out, name, type, help);
     for (size_t i = 0; oidc_status(s->parts.oidc, i, &at); i++)
-        buf_addf(out, "%s{issuer=\"%s\"} %lld\n", name, at.issuer, (long long)value(&at));
+        buf_addf(out, "%s{provider=\"%zu\"} %lld\n", name, i, (long long)value(&at));
 }
 
 static int64_t issuer_keys(const struct oidc_status *at)

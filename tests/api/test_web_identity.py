@@ -55,7 +55,7 @@ class World:
 
     def metric(self, name, issuer=WEB):
         for line in self.server.get("/_trent/metrics").splitlines():
-            if line.startswith('%s{issuer="%s"}' % (name, issuer.url)):
+            if line.startswith('%s{provider="%d"}' % (name, [FILE, WEB].index(issuer))):
                 return int(line.split()[-1])
         raise AssertionError(name)
 
