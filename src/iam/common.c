@@ -406,9 +406,21 @@ size_t iam_document_size(struct bytes text)
     return n;
 }
 
+enum kms_status iam_check_length(struct bytes text, struct kms_error *reterr)
+{
+    if (text.len > LIMIT_POLICY_BYTES)
+        return KMS_REFUSE(
+            reterr, KMS_E_LIMIT,
+            "A policy document must not have more than %d bytes, white space included.",
+            LIMIT_POLICY_BYTES);
+    return KMS_OK;
+}
+
 enum kms_status iam_check_document(struct bytes text, struct kms_error *reterr)
 {
     CLEANUP(policy_freep) struct policy *p = NULL;
+
+    TRY(iam_check_length(text, reterr));
     enum kms_status status = policy_compile(POLICY_IDENTITY, text, (struct bytes){ NULL, 0 }, &p,
                                             reterr);
 

@@ -184,7 +184,9 @@ struct bytes iam_policy_name(struct bytes arn);
 
 /* Characters of a document that are not white space: what IAM's limits count. */
 size_t iam_document_size(struct bytes text);
-/* KMS_E_POLICY with a text for what is no identity policy. */
+/* KMS_E_LIMIT over LIMIT_POLICY_BYTES: white space is stored too. */
+KMS_MUST_CHECK enum kms_status iam_check_length(struct bytes text, struct kms_error *reterr);
+/* KMS_E_POLICY with a text for what is no identity policy; iam_check_length. */
 KMS_MUST_CHECK enum kms_status iam_check_document(struct bytes text, struct kms_error *reterr);
 
 /* PermissionsBoundary of a request, if there is one, into the record; KMS_E_NOT_FOUND. */

@@ -1,7 +1,7 @@
 /* iam/page.c - listings, page by page. */
 #include "iam/internal.h"
 
-enum { PAGE_DEFAULT = 100, CHUNK = 128, ACCOUNT_SHIFT = 62 };
+enum { PAGE_DEFAULT = 100, PAGE_BYTES = 1024 * 1024, CHUNK = 128, ACCOUNT_SHIFT = 62 };
 
 /* What a marker is bound to: one made by another account, for another operation or another question is
  * none. */
@@ -102,6 +102,12 @@ static void put(struct progress *p, const struct identity_record *r, uint64_t nu
     p->position = number << ACCOUNT_SHIFT | r->serial;
 }
 
+/* Documents make roles large: a page may end before it has as many as were asked for, as IAM's may. */
+static bool page_full(const struct progress *p)
+{
+    return p->left == 0 || p->call->xml->out->len > PAGE_BYTES;
+}
+
 /* True if there are more than fit on the page. */
 static bool list_account(struct progress *p, uint64_t number, uint64_t after)
 {
@@ -115,7 +121,7 @@ static bool list_account(struct progress *p, uint64_t number, uint64_t after)
             after = chunk[i]->serial;
             if (!is_wanted(p, chunk[i]))
                 continue;
-            if (p->left == 0)
+            if (page_full(p))
                 return true;
             put(p, chunk[i], number);
         }

@@ -63,6 +63,7 @@ static enum kms_status set_trust(const struct op_call *call, struct identity_rec
     struct stranger                      s = { .book = call->env->identities };
     struct bytes                         nobody = { NULL, 0 };
 
+    TRY(iam_check_length(text, reterr));
     if (iam_document_size(text) > IAM_TRUST_SIZE)
         return KMS_REFUSE(reterr, KMS_E_LIMIT, "Cannot exceed quota for ACLSizePerRole: %d",
                           IAM_TRUST_SIZE);
@@ -90,7 +91,8 @@ static void put_trust(struct op_call *call, const struct identity_record *r)
     CLEANUP(buf_release) struct buf text = BUF_INIT(TRUST_SHOWN_MAX);
 
     principals_show(call->env->identities, r->trust, r->trust_principals, &text);
-    xml_put_encoded(call->xml, "AssumeRolePolicyDocument", buf_bytes(&text));
+    xml_put_encoded(call->xml, "AssumeRolePolicyDocument",
+                    buf_ok(&text) ? buf_bytes(&text) : r->trust);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */

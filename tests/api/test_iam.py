@@ -238,6 +238,17 @@ def test_a_role_from_creation_to_deletion(iam, name):
     assert error_of(iam.get_role, RoleName=name) == ("NoSuchEntity", "The role with name %s cannot be found." % name)
 
 
+def test_a_page_of_large_roles_is_short(new_server):
+    iam = new_server().client("iam")
+    trust = TRUST_ROOT + " " * (32000 - len(TRUST_ROOT))  # each three times as long in an answer
+    names = ["r%d" % i for i in range(30)]
+    for name in names:
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+    first = iam.list_roles(MaxItems=1000)
+    assert 0 < len(first["Roles"]) < 30 and first["IsTruncated"]
+    assert [r["RoleName"] for r in pages(iam.list_roles, "Roles", 1000)] == names
+
+
 @pytest.mark.parametrize("seconds", [3599, 43201])
 def test_session_durations(iam, name, seconds):
     assert error_of(iam.create_role, RoleName=name, AssumeRolePolicyDocument=TRUST_ROOT, MaxSessionDuration=seconds)[0] == \

@@ -117,6 +117,18 @@ def test_the_size_of_a_managed_policy(iam, name):
     assert error_of(iam.create_policy_version, PolicyArn=arn, PolicyDocument=of_size(6145 - base))[0] == "LimitExceeded"
 
 
+def test_white_space_is_limited_too(iam, name, user):
+    def padded(n):
+        document = text(ALLOW_ALL)
+        return document + " " * (n - len(document))
+
+    too_long = ("LimitExceeded", "A policy document must not have more than 32768 bytes, white space included.")
+    assert error_of(iam.create_policy, PolicyName=name, PolicyDocument=padded(32769)) == too_long
+    assert error_of(iam.put_user_policy, UserName=user["UserName"], PolicyName="p", PolicyDocument=padded(32769)) == too_long
+    assert error_of(iam.create_role, RoleName=name, AssumeRolePolicyDocument=padded(32769)) == too_long
+    iam.create_policy(PolicyName=name, PolicyDocument=padded(32768))
+
+
 def test_attaching(iam, entity, policy):
     kind, name, call = entity
     arn = policy["Arn"]
