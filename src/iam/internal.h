@@ -229,6 +229,10 @@ KMS_MUST_CHECK enum kms_status iam_page_read(struct op_call *call, struct iam_pa
 /* The end of a listing: IsTruncated, and Marker if there is more after `position`. */
 KMS_MUST_CHECK enum kms_status iam_page_end(struct op_call *call, bool more, uint64_t position,
                                             struct kms_error *reterr);
+/* Is there so much on the page that it ends before it has as many items as were asked for? IAM's pages may, too.
+ * One more item of any kind fits: the longest are documents, LIMIT_POLICY_BYTES percent-encoded. */
+enum { PAGE_BYTES = 128 * 1024 };
+bool iam_page_full(const struct op_call *call);
 /* Of `n` items those on this page: from *ret_from to before *ret_to. */
 KMS_MUST_CHECK enum kms_status iam_slice(struct op_call *call, size_t n, size_t *ret_from,
                                          size_t *ret_to, struct kms_error *reterr);

@@ -1,7 +1,7 @@
 /* iam/page.c - listings, page by page. */
 #include "iam/internal.h"
 
-enum { PAGE_DEFAULT = 100, PAGE_BYTES = 1024 * 1024, CHUNK = 128, ACCOUNT_SHIFT = 62 };
+enum { PAGE_DEFAULT = 100, CHUNK = 128, ACCOUNT_SHIFT = 62 };
 
 /* What a marker is bound to: one made by another account, for another operation or another question is
  * none. */
@@ -78,6 +78,11 @@ enum kms_status iam_slice_end(struct op_call *call, size_t n, size_t to, struct 
     return iam_page_end(call, to < n, to, reterr);
 }
 
+bool iam_page_full(const struct op_call *call)
+{
+    return call->xml->out->len > PAGE_BYTES;
+}
+
 /* --- identities ------------------------------------------------------------------------------- */
 
 struct progress {
@@ -102,10 +107,9 @@ static void put(struct progress *p, const struct identity_record *r, uint64_t nu
     p->position = number << ACCOUNT_SHIFT | r->serial;
 }
 
-/* Documents make roles large: a page may end before it has as many as were asked for, as IAM's may. */
 static bool page_full(const struct progress *p)
 {
-    return p->left == 0 || p->call->xml->out->len > PAGE_BYTES;
+    return p->left == 0 || iam_page_full(p->call);
 }
 
 /* True if there are more than fit on the page. */

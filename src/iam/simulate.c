@@ -15,6 +15,7 @@
 enum {
     INPUT_MAX = 16, /* documents of a list in one request */
     DOCUMENTS_MAX = INLINE_MAX + ATTACHED_MAX + INPUT_MAX,
+    MISSING_NAME_MAX = 256,
     MISSING_MAX = 32,    /* condition keys named as missing, for one decision */
     DECISIONS_MAX = 100, /* in one answer */
     SOURCE_ROOM = 64,
@@ -197,7 +198,7 @@ static void note_missing(struct simulation *s, const struct condition_key *key)
         if (s->missing[i].id == key->id && same_word(s->missing[i].name, key->name))
             return;
     }
-    if (s->n_missing < MISSING_MAX)
+    if (s->n_missing < MISSING_MAX && key->name.len <= MISSING_NAME_MAX)
         s->missing[s->n_missing++] = (struct missing){ key->id, key->name };
 }
 
@@ -418,7 +419,7 @@ static void put_missing(struct xml *x, const struct simulation *s)
 {
     xml_open(x, "MissingContextValues");
     for (size_t i = 0; i < s->n_missing; i++) {
-        CLEANUP(buf_release) struct buf name = BUF_INIT(LIMIT_POLICY_BYTES);
+        CLEANUP(buf_release) struct buf name = BUF_INIT(2 * MISSING_NAME_MAX);
         buf_add_str(&name, key_names[s->missing[i].id]);
         buf_add(&name, s->missing[i].name);
         xml_put(x, "member", buf_bytes(&name));
@@ -467,10 +468,13 @@ static enum kms_status put_decisions(struct simulation *s, struct kms_error *ret
     TRY(iam_slice(s->call, n, &from, &to, reterr));
     to = to - from > DECISIONS_MAX ? from + DECISIONS_MAX : to;
     xml_open(s->call->xml, "EvaluationResults");
-    for (size_t i = from; i < to; i++)
+    for (size_t i = from; i < to; i++) {
         put_decision(s, form_element(form, actions, i / per_action + 1, NULL),
                      n_resources > 0 ? form_element(form, resources, i % per_action + 1, NULL)
                                      : BYTES_LIT("*"));
+        if (iam_page_full(s->call))
+            to = i + 1;
+    }
     xml_close(s->call->xml);
     return iam_slice_end(s->call, n, to, reterr);
 }
