@@ -1,4 +1,4 @@
-/* iam/account.c - GetAccountSummary, ListAccountAliases, GetAccessKeyLastUsed. */
+/* iam/account.c - GetAccountSummary, ListAccountAliases. */
 #include "iam/handlers.h"
 
 const struct iam_param iam_page_params[] = { IAM_PAGE, IAM_END };

@@ -193,6 +193,9 @@ def test_access_keys_of_others_are_not_found(iam, user, role):
     assert error_of(iam.delete_access_key, UserName=other, AccessKeyId=key) == missing
     assert error_of(iam.update_access_key, UserName=other, AccessKeyId=key, Status="Inactive") == missing
     assert error_of(iam.delete_access_key, AccessKeyId=key) == missing  # the root user's
+    unknown = "AKIA" + "A" * 16
+    assert error_of(iam.get_access_key_last_used, AccessKeyId=unknown) == (
+        "NoSuchEntity", "The Access Key with id %s cannot be found." % unknown)
     assert error_of(iam.create_access_key, UserName="nobody") == (
         "NoSuchEntity", "The user with name nobody cannot be found.")
     assert error_of(iam.update_access_key, UserName=user["UserName"], AccessKeyId=key, Status="Off") == (
