@@ -37,7 +37,6 @@ class Ask:
     aliases: bool = False            # may the key be named by an alias?
     dry: bool = False                # has it DryRun?
     tokens: bool = False             # has it GrantTokens?
-    cross: bool = False              # is it answered across accounts?
     child: tuple = None              # CreateGrant: operations, constraint, pairs
     retiring: str = None             # RetireGrant: name of the grant
     spec: dict = None
@@ -48,7 +47,7 @@ class Ask:
 
 
 def crypto(operation, parameters, reached, **more):
-    return Ask(operation, parameters, reached, **{"aliases": True, "dry": True, "tokens": True, "cross": True, **more})
+    return Ask(operation, parameters, reached, **{"aliases": True, "dry": True, "tokens": True, **more})
 
 
 def with_context(operation, parameters, sent, label, context=None, **more):
@@ -99,13 +98,13 @@ def other_crypto_asks():
                  context={"kms:KeyAgreementAlgorithm": "ECDH"})
     yield crypto("Encapsulate", {"EncapsulationAlgorithm": "ML_KEM"}, (USAGE,))
     yield crypto("Decapsulate", {"EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": "YWJj"}, (USAGE,))
-    yield Ask("GetPublicKey", {}, (ORIGIN,), aliases=True, tokens=True, cross=True)
+    yield Ask("GetPublicKey", {}, (ORIGIN,), aliases=True, tokens=True)
 
 
 def reading_asks():
-    yield Ask("DescribeKey", {}, aliases=True, tokens=True, cross=True)
-    yield Ask("GetKeyRotationStatus", {}, cross=True)
-    yield Ask("ListGrants", {"Limit": 1}, cross=True)
+    yield Ask("DescribeKey", {}, aliases=True, tokens=True)
+    yield Ask("GetKeyRotationStatus", {})
+    yield Ask("ListGrants", {"Limit": 1})
     for name in ("GetKeyPolicy", "ListKeyPolicies", "ListResourceTags", "ListKeyRotations", "GetKeyLastUsage"):
         yield Ask(name, {})
 
@@ -153,12 +152,12 @@ def grant_asks():
         if constraint:
             said["kms:GrantConstraintType"] = "EncryptionContext" + constraint
         yield Ask("CreateGrant", {"GranteePrincipal": "nobody", "Operations": list(operations), "DryRun": True,
-                                  **constraints}, (DRY,), tokens=True, cross=True, context=said,
+                                  **constraints}, (DRY,), tokens=True, context=said,
                   child=(operations, constraint, pairs), spec={"child": label})
-    yield Ask("RevokeGrant", {"GrantId": "grant every", "DryRun": True}, (DRY,), cross=True)
+    yield Ask("RevokeGrant", {"GrantId": "grant every", "DryRun": True}, (DRY,))
     for name in ("every", "subset", "role", "session", "retiring", "role retires", "far role", "far bare session",
                  "own role"):
-        yield Ask("RetireGrant", {"GrantId": "grant " + name, "DryRun": True}, (DRY,), cross=True, retiring=name,
+        yield Ask("RetireGrant", {"GrantId": "grant " + name, "DryRun": True}, (DRY,), retiring=name,
                   spec={"grant": name})
 
 
@@ -204,7 +203,7 @@ class Generator:
             return False
         if form == "dry" and not ask.dry or form == "id" and ask.operation == "RetireGrant":
             return False
-        return not foreign or ask.cross and form not in ("id", "alias")
+        return not foreign or form not in ("id", "alias")
 
     def cell(self, shape, caller, ask, form):
         key = self.world.keys[shape, ask.state]
