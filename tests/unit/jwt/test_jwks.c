@@ -87,6 +87,13 @@ static void test_rfc_7515_a_3(void **state)
         assert_false(verifies(set, JWS_ES256, "eyJhbGciOiJFUzI1NiJ9." CLAIMS, bad, ""));
     }
     /* a signature has 64 bytes and no other form */
+    uint8_t raw[128] = { 0 };
+    size_t  len = 0;
+    assert_true(base64url_read(bytes_str(a3_signature), raw, &len));
+    for (size_t n = len - 2; n <= len + 2; n++)
+        assert_int_equal(jwks_verify(set, JWS_ES256, BYTES_LIT(""),
+                                     BYTES_LIT("eyJhbGciOiJFUzI1NiJ9." CLAIMS), bytes_of(raw, n)),
+                         n == len);
     assert_false(verifies(set, JWS_ES256, "eyJhbGciOiJFUzI1NiJ9." CLAIMS, "", ""));
     assert_false(verifies(set, JWS_ES256, "eyJhbGciOiJFUzI1NiJ9." CLAIMS, "AAAA", ""));
     jwks_release(set);
