@@ -264,7 +264,7 @@ static void put_decision(struct json_writer *out, const struct authz_request *rq
     put_text(out, "caller", rq->caller->as.arn);
     put_text(out, "action", rq->action);
     put_text(out, "resource", rq->resource);
-    if (d.policy.len > 0 || d.unsure || d.statement != POLICY_NO_STATEMENT)
+    if (d.unsure || d.statement != POLICY_NO_STATEMENT)
         put_text(out, "decidedBy", d.policy.len > 0 ? d.policy : BYTES_LIT("the key policy"));
     if (d.statement != POLICY_NO_STATEMENT)
         json_put_int(out, "decidingStatement", d.statement);

@@ -95,8 +95,6 @@ static enum kms_status read_condition(const struct compiler *c, struct json elem
         return KMS_REFUSE(reterr, KMS_E_POLICY, "The Condition of a statement is not an object.");
     for (struct json_iter it = json_iterate(element); json_next(&it, NULL, &block);)
         room += json_count(block);
-    if (room == 0 && json_count(element) == 0)
-        return KMS_OK;
     s->conditions = arena_alloc(c->policy->arena, (room + 1) * sizeof s->conditions[0]);
     for (struct json_iter it = json_iterate(element); json_next(&it, &name, &block);)
         TRY(conditions_compile(c->policy->arena, c->variables, name, block, s->conditions,

@@ -174,6 +174,10 @@ static const struct row rows[] = {
     /* numbers */
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=1", true },
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=01", true },
+    { "5.2", NUM("NumericEquals", "'1'"), DAYS "=2", false },
+    { "5.2", NUM("NumericEquals", "'1'"), DAYS "=0", false },
+    { "5.2", NUM("NumericNotEquals", "'1'"), DAYS "=2", true },
+    { "5.2", NUM("NumericNotEquals", "'1'"), DAYS "=1.0", false },
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=+1", true },
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=1.0", true },
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=1e0", true },
@@ -262,6 +266,8 @@ static const struct row rows[] = {
     { "5.2", ARN("ArnLike", "'arn:aws:iam::*:user/*'"), "aws:PrincipalArn=not-an-arn", false },
     { "5.2", ARN("ArnNotLike", "'arn:aws:iam::*:user/*'"), "aws:PrincipalArn=not-an-arn", false },
     { "5.2", ARN("ArnLike", "'arn:aws:iam::*:user/*'"), "aws:PrincipalArn=", false },
+    { "5.2", ARN("ArnNotLike", "'arn:aws:iam::*:user/*'"), "aws:PrincipalArn=xrn:aws:iam::1:role/r", false },
+    { "5.2", ARN("ArnNotLike", "'arn:aws:iam::*:user/*'"), "aws:PrincipalArn=arn:aws:iam::1", false },
     { "5.2", ARN("ArnNotLike", "'arn:aws:iam::*:user/*'"), "aws:PrincipalArn=", false },
     { "5.2 I", ARN("ArnNotLike", "'arn:aws:iam::*:user/*'"), "aws:PrincipalArn=arn:aws:iam::1:role/r", true },
     { "5.2 I", ARN("ArnEquals", "'arn:aws:iam::1:role/*'"), "aws:PrincipalArn=arn:aws:iam::1:role/r", true },
@@ -474,6 +480,7 @@ static void names_of_keys(void **state)
     assert_true(bytes_eq_str(condition_key_prefix(ASK_USER_ID), "aws:userid"));
     assert_int_equal(condition_key_prefix(ASK_UNKNOWN).len, 0);
     assert_false(condition_key_many(ASK_UNKNOWN));
+    assert_int_equal(condition_key_find(bytes_of("aws:userid", 9)).id, ASK_UNKNOWN);
 }
 
 int main(void)

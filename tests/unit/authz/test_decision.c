@@ -551,7 +551,7 @@ static void several_documents(void **state)
         BYTES_LIT(DENIED), (struct bytes){ NULL, 0 });
     const struct authz_policy list[] = {
         { limited, BYTES_LIT("limited") }, { admin, BYTES_LIT("admin") },
-        { limited, BYTES_LIT("last") },    { denies, BYTES_LIT("denies") },
+        { admin, BYTES_LIT("last") },      { denies, BYTES_LIT("denies") },
         { NULL, BYTES_LIT("lost") },
     };
     static const struct {

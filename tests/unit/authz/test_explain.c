@@ -418,6 +418,21 @@ static void long_texts(void **state)
     expect(&w, MAX, (const char *)expected.ptr);
 }
 
+/* What is no UTF-8 has no character to end with. */
+static void bad_texts(void **state)
+{
+    static uint8_t                      bad[300];
+    CLEANUP(world_release) struct world w;
+
+    (void)state;
+    memset(bad, 0x80, sizeof bad);
+    world_make(&w, NULL, NULL);
+    w.rq.resource = bytes_of(bad, sizeof bad);
+    expect(&w, MAX,
+           "{'allowed':false,'reason':'no-identity-policy','caller':'" U "','action':'kms:Encrypt',"
+           "'resource':'','identityPolicies':[]}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +441,7 @@ int main(void)
         cmocka_unit_test(without_a_key),  cmocka_unit_test(grants),
         cmocka_unit_test(new_grants),     cmocka_unit_test(retiring),
         cmocka_unit_test(other_accounts), cmocka_unit_test(long_texts),
+        cmocka_unit_test(bad_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,10 @@ static enum condition_answer value_of(void *ctx, const struct condition_key *key
     }
     if (key->id == ASK_SOURCE_IP)
         return CONDITION_UNSURE;
+    if (key->id == ASK_USER_AGENT) {
+        *ret = BYTES_LIT("\xFF");
+        return CONDITION_VALUE;
+    }
     if (key->id != ASK_REFERER)
         return CONDITION_ABSENT;
     memset(long_value, 'r', sizeof long_value);
@@ -226,6 +230,8 @@ static const struct {
     { "$x{}", PATTERN_VARIABLES, "$x{}", YES },
     { "${aws:SourceIp}", PATTERN_VARIABLES, "", UNSURE },
     { "${aws:TagKeys, 'x'}", PATTERN_VARIABLES, "x", NO },
+    { "${aws:TagKeys, 'x'}", PATTERN_VARIABLES, "", NO },
+    { "${aws:UserAgent}", PATTERN_VARIABLES, "", NO },
     { "*${aws:Referer}${aws:Referer}", PATTERN_WILD | PATTERN_VARIABLES, "r", NO },
     { "*${aws:Referer}${aws:Referer}${aws:Referer}", PATTERN_WILD | PATTERN_VARIABLES, "r",
       UNSURE },
@@ -260,6 +266,36 @@ static void special_patterns(void **state)
             fail_msg("'%s' on '%s': %d", rows[i].pattern, rows[i].text, (int)got);
         arena_free(arena);
     }
+}
+
+/* A pattern with its variables filled in has at most EXPANDED_MAX bytes; without any it may be as
+ * long as the document. */
+static void long_patterns(void **state)
+{
+    static const char variables[] = "*${aws:Referer}${aws:Referer}"; /* 4,001 bytes */
+    char              text[6000];
+
+    (void)state;
+    for (size_t more = 94; more <= 97; more++) {
+        struct arena  *arena = arena_new(256);
+        struct pattern p;
+        struct matcher m;
+        assert_non_null(arena);
+        memset(text, 'r', sizeof text);
+        memcpy(text, variables, sizeof variables - 1);
+        matcher_init(&m, value_of);
+        assert_int_equal(pattern_compile(arena, bytes_of(text, sizeof variables - 1 + more),
+                                         PATTERN_WILD | PATTERN_VARIABLES, &p, NULL),
+                         KMS_OK);
+        memset(text, 'r', sizeof text);
+        bool fits = 4001 + more <= EXPANDED_MAX;
+        assert_true(pattern_matches(&m.ev, &p, bytes_of(text, sizeof text)) == fits);
+        assert_true(m.ev.unsure == !fits);
+        arena_free(arena);
+    }
+    text[0] = '*';
+    assert_true(matches(bytes_of(text, 5000), PATTERN_WILD, bytes_of(text + 1, 5999), false));
+    assert_false(matches(bytes_of(text, 5000), PATTERN_WILD, bytes_of(text + 1, 4998), false));
 }
 
 /* An ARN pattern whose variables make something else of it matches nothing. */
@@ -333,9 +369,9 @@ static void steps_run_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_patterns),  cmocka_unit_test(random_arns),
-        cmocka_unit_test(special_patterns), cmocka_unit_test(arns_with_variables),
-        cmocka_unit_test(steps_run_out),
+        cmocka_unit_test(random_patterns),     cmocka_unit_test(random_arns),
+        cmocka_unit_test(special_patterns),    cmocka_unit_test(long_patterns),
+        cmocka_unit_test(arns_with_variables), cmocka_unit_test(steps_run_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,11 +73,11 @@ static const struct document documents[] = {
     { "3.2", POLICY_KEY, "{'Statement':[", KMS_E_POLICY, NO_MESSAGE },
     { "3.2", POLICY_KEY, S(GOOD ",'Effect':'Deny'"), KMS_E_POLICY, NO_MESSAGE },
     /* not a policy */
-    { "own", POLICY_KEY, "[]", KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, "[]", KMS_E_POLICY, "The policy is not an object." },
     { "own", POLICY_KEY, "{}", KMS_E_POLICY, "The policy has no statement." },
     { "own", POLICY_KEY, "{'Statement':[]}", KMS_E_POLICY, "The policy has no statement." },
     { "own", POLICY_KEY, "{'Statement':'x'}", KMS_E_POLICY, NULL },
-    { "own", POLICY_KEY, "{'Statement':[null]}", KMS_E_POLICY, NULL },
+    { "own", POLICY_KEY, "{'Statement':[null]}", KMS_E_POLICY, "A statement of the policy is not an object." },
     { "own", POLICY_KEY, "{'Version':'2020-01-01','Statement':{" GOOD "}}", KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, "{'Version':2012,'Statement':{" GOOD "}}", KMS_E_POLICY, NULL },
     { "own", POLICY_KEY, "{'version':'2012-10-17','Statement':{" GOOD "}}", KMS_E_POLICY, NULL },
@@ -118,6 +118,7 @@ static const struct document documents[] = {
     { "3.2", POLICY_KEY, AWS("'11111111111'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'AIDAshort'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'11111111111x'"), KMS_E_POLICY, BAD_PRINCIPAL },
+    { "3.2", POLICY_KEY, AWS("'x11111111111'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'aliceisalice'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'1111111111111'"), KMS_E_POLICY, BAD_PRINCIPAL },
     { "3.2", POLICY_KEY, AWS("'11111/111111'"), KMS_E_POLICY, BAD_PRINCIPAL },
@@ -372,6 +373,22 @@ static void unique_ids_end(void **state)
     assert_int_equal(ask(allow, &caller, "kms:Encrypt", KEY), POLICY_NOTHING);
 }
 
+/* An action that is longer than any is not compared: denied. */
+static void long_actions(void **state)
+{
+    CLEANUP(policy_freep) struct policy *allow = with_principal("Allow", P("'*'"));
+    char                                 action[8192];
+
+    (void)state;
+    memset(action, 'a', sizeof action);
+    struct policy_request rq = { .caller = callers[A_USER], .action = bytes_of(action, 128) };
+    assert_int_equal(policy_evaluate(allow, &rq).verdict, POLICY_ALLOWS);
+    for (size_t len = 129; len <= sizeof action; len += 8063) {
+        rq.action.len = len;
+        assert_true(policy_evaluate(allow, &rq).unsure);
+    }
+}
+
 static void freed_policies_are_gone(void **state)
 {
     struct policy *p = must_compile(POLICY_KEY, S(GOOD));
@@ -476,6 +493,7 @@ static const struct {
     { "12", A("'Action':'kms:Encrypt'"), "kms:Encrypt", KEY, true },
     { "12", A("'Action':'KMS:eNCRYPT'"), "kms:Encrypt", KEY, true },
     { "12", A("'Action':'kms:Encrypt'"), "kms:EncryptX", KEY, false },
+    { "12", A("'Action':'kms:AZaz'"), "KMS:azAZ", KEY, true },
     { "12", A("'Action':'kms:Encryp'"), "kms:Encrypt", KEY, false },
     { "12", A("'Action':'s3:*'"), "kms:Encrypt", KEY, false },
     { "12", A("'Action':['kms:Decrypt','kms:Enc*']"), "kms:Encrypt", KEY, true },
@@ -610,6 +628,7 @@ int main(void)
         cmocka_unit_test(web_identities),
         cmocka_unit_test(unique_ids_end),
         cmocka_unit_test(freed_policies_are_gone),
+        cmocka_unit_test(long_actions),
         cmocka_unit_test(directly),
         cmocka_unit_test(principals_are_asked_about),
         cmocka_unit_test(targets_are_matched),

@@ -87,6 +87,20 @@ static void numbers_are_read(void **state)
     }
 }
 
+static void zero_bytes_are_no_signs(void **state)
+{
+    double value = 0;
+
+    (void)state;
+    assert_false(read_number(BYTES_LIT("\0"
+                                       "1"),
+                             &value));
+    assert_false(read_number(BYTES_LIT("1\0"), &value));
+    assert_false(read_date(BYTES_LIT("1970\0"
+                                     "01"),
+                           &value));
+}
+
 /* --- dates ------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -117,6 +131,13 @@ static const struct {
     { "0000-01", false, 0 },
     { "0001-01-01", true, -62135596800000 },
     { "1970-12-31", true, 31449600000 },
+    { "1970-0:-01", false, 0 },
+    { "1970-01-", false, 0 },
+    { "1970-01-1", false, 0 },
+    { "1970-01-01T00:Z", false, 0 },
+    { "1970-01-01T00:00:Z", false, 0 },
+    { "1970-1/-01", false, 0 },
+    { "197:-01-01", false, 0 },
     { "1970-01-00", false, 0 },
     { "1970-01-32", false, 0 },
     { "1970-01-01T", false, 0 },
@@ -273,6 +294,9 @@ static void addresses(void **state)
         free(other.memory);
     }
     struct network address;
+    char           text[300];
+    memset(text, '1', sizeof text);
+    assert_false(read_address(bytes_of(text, sizeof text), &address));
     assert_false(read_address(BYTES_LIT("192.0.2.1/32"), &address));
     assert_false(read_address(BYTES_LIT("2001:db8::1\0"), &address));
     assert_false(read_address(BYTES_LIT("not-an-ip"), &address));
@@ -281,9 +305,9 @@ static void addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_read), cmocka_unit_test(dates_are_read),
-        cmocka_unit_test(calendar),         cmocka_unit_test(truth_is_read),
-        cmocka_unit_test(addresses),
+        cmocka_unit_test(numbers_are_read), cmocka_unit_test(zero_bytes_are_no_signs),
+        cmocka_unit_test(dates_are_read),   cmocka_unit_test(calendar),
+        cmocka_unit_test(truth_is_read),    cmocka_unit_test(addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
