@@ -175,6 +175,7 @@ static const struct row rows[] = {
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=1", true },
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=01", true },
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=2", false },
+    { "5.2", NUM("NumericEquals", "[1,2]"), DAYS "=2", true },
     { "5.2", NUM("NumericEquals", "'1'"), DAYS "=0", false },
     { "5.2", NUM("NumericNotEquals", "'1'"), DAYS "=2", true },
     { "5.2", NUM("NumericNotEquals", "'1'"), DAYS "=1.0", false },

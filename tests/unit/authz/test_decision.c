@@ -247,6 +247,7 @@ static const struct row rows[] = {
     { "a retiring account", &their_user, RETIRE, SHARED, .retiring = &by_account, .text = CANNOT(USER(THEIRS), "RetireGrant", ACROSS) NO_IDENTITY("RetireGrant") },
     { "a retiring account", &their_user, RETIRE, SHARED, .identity = ADMIN, .retiring = &by_account },
     { "a retiring service", &service, RETIRE, OWNER, .retiring = &of_service },
+    { "a retiring service", &service, RETIRE, OWNER, .session = LIMITED, .retiring = &of_service },
     { "a grant of nobody", &service, RETIRE, OWNER, .retiring = &by_nobody, .text = CANNOT("sqs.amazonaws.com", "RetireGrant", ACROSS) NO_RESOURCE("RetireGrant") },
     { "a name like a service's", &target, RETIRE, OWNER, .retiring = &of_service, .text = R_HERE NO_IDENTITY("RetireGrant") },
     { "a service", &service, RETIRE, OWNER, .retiring = &by_session, .text = CANNOT("sqs.amazonaws.com", "RetireGrant", ACROSS) NO_RESOURCE("RetireGrant") },
