@@ -287,7 +287,7 @@ static enum kms_status make_room(struct accounts *a, struct change *change,
 
     look(a);
     size_t n = book_list_access_keys(a->server->parts.identities, account, list, ARRAY_LEN(list));
-    for (size_t i = 0; i < n && a->in.replace; i++) {
+    for (size_t i = 0; i < n && i < ARRAY_LEN(list) && a->in.replace; i++) {
         struct row *gone = change_add(change, ROW_ACCESS_KEY_DELETE);
         gone->access_key = access_key_record_clone(list[i]);
         gone->expected_version = list[i]->version;

@@ -41,9 +41,9 @@ enum grant_operation {
 #define GRANT_ID(id, name) id,
     GRANT_OPERATIONS(GRANT_ID)
 #undef GRANT_ID
-        GRANT_OPERATION_COUNT,
-    GRANT_NO_OPERATION = GRANT_OPERATION_COUNT /* no grant allows it */
+        GRANT_NO_OPERATION /* no grant allows it */
 };
+#define GRANT_OPERATION_COUNT GRANT_NO_OPERATION
 /* Names as on the wire, in the order of the enum, NULL at the end. */
 extern const char *const grant_operation_names[GRANT_OPERATION_COUNT + 1];
 /* GRANT_NO_OPERATION for any other name. */

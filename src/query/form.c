@@ -119,11 +119,11 @@ static enum kms_status sort_params(struct form *f, struct kms_error *reterr)
     return KMS_OK;
 }
 
-/* Fills f->params, which has room for all. */
-static enum kms_status read_params(uint8_t *body, size_t len, struct form *f,
+/* Fills f->params, which has room for all: there are no more than `room`. */
+static enum kms_status read_params(uint8_t *body, size_t len, struct form *f, size_t room,
                                    struct kms_error *reterr)
 {
-    for (;;) {
+    while (f->n < room) {
         const uint8_t *end = len > 0 ? memchr(body, '&', len) : NULL;
         size_t         n = end != NULL ? (size_t)(end - body) : len;
 
@@ -149,7 +149,7 @@ enum kms_status form_parse(uint8_t *body, size_t len, struct form *ret, struct k
         f.params = calloc(room, sizeof f.params[0]);
         if (f.params == NULL)
             return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a form");
-        enum kms_status status = read_params(body, len, &f, reterr);
+        enum kms_status status = read_params(body, len, &f, room, reterr);
         if (status != KMS_OK) {
             form_release(&f);
             return status;
