@@ -6,6 +6,7 @@
  */
 #include "base/cleanup.h"
 #include "base/limits.h"
+#include "iam/iam.h"
 #include "request_conditions.h"
 
 #include <assert.h>
@@ -473,12 +474,15 @@ static enum condition_answer trailing_days(const struct question *q)
 
 /* --- requests of the Query protocol -------------------------------------------------------------- */
 
+/* Of parameters that the action does not have nothing is known: a client that could answer a condition
+ * with one would choose its rights itself. */
+
 static enum condition_answer parameter(const struct question *q, const char *service,
                                        const char *name)
 {
     const struct op_call *call = question_call(q);
 
-    if (call->form == NULL || strcmp(call->op->service, service) != 0)
+    if (call->form == NULL || strcmp(call->op->service, service) != 0 || !iam_takes(call->op, name))
         return CONDITION_ABSENT;
     return answer_word(q, form_get_str(call->form, name));
 }
@@ -494,13 +498,19 @@ static enum condition_answer sts_parameter(const struct question *q)
     return parameter(q, "sts", names[q->what]);
 }
 
-static enum condition_answer transitive_tag(const struct question *q)
+/* Element number `i`, from 1, of a list that the action has. */
+static struct bytes listed(const struct question *q, const char *list, size_t i, const char *field)
 {
     const struct op_call *call = question_call(q);
 
-    if (call->form == NULL || strcmp(call->op->service, "sts") != 0)
-        return CONDITION_ABSENT;
-    return answer_word(q, form_element(call->form, BYTES_LIT("TransitiveTagKeys"), q->i + 1, NULL));
+    if (call->form == NULL || !iam_takes(call->op, list))
+        return (struct bytes){ NULL, 0 };
+    return form_element(call->form, bytes_str(list), i, field);
+}
+
+static enum condition_answer transitive_tag(const struct question *q)
+{
+    return answer_word(q, listed(q, "TransitiveTagKeys", q->i + 1, NULL));
 }
 
 static enum condition_answer policy_arn(const struct question *q)
@@ -532,33 +542,29 @@ static enum condition_answer resource_tag(const struct question *q)
 
 static enum condition_answer request_tag(const struct question *q)
 {
-    const struct form *form = question_call(q)->form;
-    const struct bytes list = BYTES_LIT("Tags");
-    struct bytes       key;
-    struct bytes       value = { NULL, 0 };
+    struct bytes key;
+    struct bytes value = { NULL, 0 };
 
-    if (form == NULL)
+    if (question_call(q)->form == NULL)
         return named_value(q);
-    for (size_t i = 1; i <= LIMIT_TAGS && (key = form_element(form, list, i, "Key")).ptr; i++) {
+    for (size_t i = 1; i <= LIMIT_TAGS && (key = listed(q, "Tags", i, "Key")).ptr; i++) {
         if (names_compare(key, q->name) != 0)
             continue;
         if (value.ptr != NULL)
             return CONDITION_UNSURE;
-        value = form_element(form, list, i, "Value");
+        value = listed(q, "Tags", i, "Value");
     }
     return answer_word(q, value);
 }
 
 static enum condition_answer request_tag_key(const struct question *q)
 {
-    const struct form *form = question_call(q)->form;
-    struct bytes       key;
+    struct bytes key;
 
-    if (form == NULL)
+    if (question_call(q)->form == NULL)
         return tag_key(q);
-    key = form_element(form, BYTES_LIT("Tags"), q->i + 1, "Key");
-    return answer_word(
-        q, key.ptr != NULL ? key : form_element(form, BYTES_LIT("TagKeys"), q->i + 1, NULL));
+    key = listed(q, "Tags", q->i + 1, "Key");
+    return answer_word(q, key.ptr != NULL ? key : listed(q, "TagKeys", q->i + 1, NULL));
 }
 
 /* --- who answers what ------------------------------------------------------------------------- */

@@ -16,6 +16,10 @@ const struct operation *iam_find(struct bytes service, struct bytes action);
 /* Row number `i`, sorted by service and action; NULL from the number of rows on. */
 const struct operation *iam_row(size_t i);
 
+/* Does the action have a parameter or list of this name? A request may bring others, which nothing may
+ * listen to: least of all a condition. */
+bool iam_takes(const struct operation *op, const char *name);
+
 /* The parameters that may be audited, as a JSON object in CloudTrail's spelling ("userName"). Documents,
  * tokens and parameters that the action does not have are left out. */
 void iam_audit_parameters(const struct operation *op, const struct form *form, struct buf *out);

@@ -399,6 +399,15 @@ enum kms_status iam_prepare(struct op_call *call, struct kms_error *reterr)
 
 /* --- access ----------------------------------------------------------------------------------- */
 
+bool iam_takes(const struct operation *op, const char *name)
+{
+    const struct iam_param *p = iam_row_of(op)->params;
+
+    while (p != NULL && p->name != NULL && strcmp(p->name, name) != 0)
+        p++;
+    return p != NULL && p->name != NULL;
+}
+
 struct bytes iam_arg(const struct op_call *call, const char *name)
 {
     return form_get_str(call->form, name);

@@ -57,6 +57,28 @@ def test_conditions_on_what_a_request_brings(server, iam, user, name, policy):
     assert error_of(own.get_user, UserName="b-" + name)[0] == "AccessDenied"
 
 
+def test_parameters_that_an_action_does_not_have_answer_no_condition(server, iam, user, name, policy):
+    """A delegated administrator must not meet its conditions by sending what the action never reads."""
+    own = signed_as(server, iam, user["UserName"], "iam")
+    other = iam.create_user(UserName="s-" + name)["User"]["UserName"]
+    extra = {}
+    # before it is signed: the body of a Query request is a dict of parameters then
+    own.meta.events.register("before-call.iam", lambda params, **_: params["body"].update(extra))
+    for condition, parameters in (
+            ({"StringEquals": {"iam:PermissionsBoundary": policy["Arn"]}}, {"PermissionsBoundary": policy["Arn"]}),
+            ({"ArnEquals": {"iam:PolicyARN": policy["Arn"]}}, {"PolicyArn": policy["Arn"]}),
+            ({"StringEquals": {"aws:RequestTag/team": "blue"}}, {"Tags.member.1.Key": "team", "Tags.member.1.Value": "blue"}),
+            ({"ForAnyValue:StringEquals": {"aws:TagKeys": "team"}}, {"TagKeys.member.1": "team"}),
+            ({"StringEquals": {"sts:ExternalId": "12345"}}, {"ExternalId": "12345"})):
+        iam.put_user_policy(UserName=user["UserName"], PolicyName="p", PolicyDocument=text(
+            {"Effect": "Allow", "Action": "iam:PutUserPolicy", "Resource": "*", "Condition": condition}))
+        extra.clear()
+        extra.update(parameters)
+        assert error_of(own.put_user_policy, UserName=other, PolicyName="q", PolicyDocument=text(ALLOW_ALL))[0] == \
+            "AccessDenied", condition
+    assert iam.list_user_policies(UserName=other)["PolicyNames"] == []
+
+
 def test_a_deleted_user_signs_no_more(server, iam, user):
     who = user["UserName"]
     made = iam.create_access_key(UserName=who)["AccessKey"]
