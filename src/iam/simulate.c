@@ -70,6 +70,8 @@ struct simulation {
     struct document               boundary;
     bool                          has_resource_policy;
     struct document               resource_policy;
+    struct bytes                  entries[LIMIT_LIST_ITEMS]; /* ContextKeyName of each */
+    size_t                        n_entries;
     struct missing                missing[MISSING_MAX];
     size_t                        n_missing;
 };
@@ -120,30 +122,28 @@ static bool names_key(struct bytes name, const struct condition_key *key)
     struct bytes head = bytes_str(key_names[key->id]);
     struct bytes got;
 
-    return bytes_take(&name, head.len, &got) && same_word(got, head) && same_word(name, key->name);
+    return name.len == head.len + key->name.len && bytes_take(&name, head.len, &got) &&
+           same_word(got, head) && same_word(name, key->name);
 }
 
-/* Value number `i` of the request's entry for the key. */
-static enum condition_answer entry_value(const struct op_call       *call,
+/* Value number `i` of the request's entry for the key. Asked for every condition of every decision: the
+ * names are read once (read_entries). */
+static enum condition_answer entry_value(const struct simulation    *s,
                                          const struct condition_key *key, size_t i, bool *ret_known,
                                          struct bytes *ret)
 {
     struct bytes entries = BYTES_LIT("ContextEntries");
-    size_t       n = 0;
+    size_t       k = 0;
 
-    *ret_known = false;
-    if (form_list(call->form, entries, LIMIT_LIST_ITEMS, &n, NULL) != KMS_OK)
-        return CONDITION_UNSURE;
-    for (size_t k = 1; k <= n; k++) {
-        if (!names_key(form_element(call->form, entries, k, "ContextKeyName"), key))
-            continue;
-        struct form_name list = form_name(entries, k, "ContextKeyValues");
-        *ret_known = true;
-        *ret = form_element(call->form, bytes_of(list.text, list.len), i + 1, NULL);
-        return ret->ptr != NULL && (i == 0 || key_has_many[key->id]) ? CONDITION_VALUE
-                                                                     : CONDITION_ABSENT;
-    }
-    return CONDITION_ABSENT;
+    while (k < s->n_entries && !names_key(s->entries[k], key))
+        k++;
+    *ret_known = k < s->n_entries;
+    if (!*ret_known || (i > 0 && !key_has_many[key->id]))
+        return CONDITION_ABSENT;
+    struct form_name list = form_name(entries, k + 1, "ContextKeyValues");
+
+    *ret = form_element(s->call->form, bytes_of(list.text, list.len), i + 1, NULL);
+    return ret->ptr != NULL ? CONDITION_VALUE : CONDITION_ABSENT;
 }
 
 static enum condition_answer written(struct buf *b, struct bytes *ret)
@@ -207,9 +207,9 @@ static enum condition_answer answer(void *ctx, const struct condition_key *key, 
 {
     struct simulation    *s = ctx;
     bool                  known = false;
-    enum condition_answer a = entry_value(s->call, key, i, &known, ret);
+    enum condition_answer a = entry_value(s, key, i, &known, ret);
 
-    if (known || a == CONDITION_UNSURE)
+    if (known)
         return a;
     a = i == 0 ? known_value(s, key, room, ret) : CONDITION_ABSENT;
     if (a == CONDITION_ABSENT && i == 0)
@@ -345,9 +345,20 @@ static enum kms_status refuse_unsupported(const struct op_call *call, struct kms
     return KMS_OK;
 }
 
+static enum kms_status read_entries(struct simulation *s, struct kms_error *reterr)
+{
+    struct bytes entries = BYTES_LIT("ContextEntries");
+
+    TRY(form_list(s->call->form, entries, LIMIT_LIST_ITEMS, &s->n_entries, reterr));
+    for (size_t k = 0; k < s->n_entries; k++)
+        s->entries[k] = form_element(s->call->form, entries, k + 1, "ContextKeyName");
+    return KMS_OK;
+}
+
 static enum kms_status read_request(struct simulation *s, struct kms_error *reterr)
 {
     TRY(refuse_unsupported(s->call, reterr));
+    TRY(read_entries(s, reterr));
     if (s->source != NULL)
         read_source(s);
     TRY(read_inputs(s, reterr));
