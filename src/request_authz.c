@@ -212,7 +212,8 @@ static enum kms_status ask_row(struct request *rq)
 
     if (rq->call.caller != NULL)
         (void)request_rights(rq);
-    return rq->op->authorize(&rq->call, request_condition, &asked, &rq->error);
+    TRY(rq->op->authorize(&rq->call, request_condition, &asked, &rq->error));
+    return request_rate_unsigned(rq);
 }
 
 enum kms_status request_authorize(struct request *rq)

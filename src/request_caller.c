@@ -107,12 +107,33 @@ enum kms_status request_signature(struct request *rq)
     return check_signature(rq);
 }
 
+/* Sessions count for their role: who may make them chooses their names. */
+static struct bytes rated_as(const struct caller *c)
+{
+    struct bytes rest = c->unique_id_view;
+    struct bytes role;
+
+    return bytes_cut(&rest, ':', &role) ? role : c->unique_id_view;
+}
+
 enum kms_status request_rate(struct request *rq)
 {
     const struct caller *c = rq->call.caller;
 
-    if (c == NULL || throttle_request(rq->server->parts.throttle, c->authz.as.account,
-                                      c->unique_id_view, rq->ex->received_ns))
+    if (c == NULL || throttle_request(rq->server->parts.throttle, c->authz.as.account, rated_as(c),
+                                      rq->ex->received_ns))
+        return KMS_OK;
+    return request_too_often(&rq->error);
+}
+
+/* Whose proof was good may send it again and again: that counts for the role it is good for. */
+enum kms_status request_rate_unsigned(struct request *rq)
+{
+    const struct identity_record *role = rq->call.identity;
+
+    if (rq->call.caller != NULL || role == NULL ||
+        throttle_request(rq->server->parts.throttle, role->account, role->unique_id,
+                         rq->ex->received_ns))
         return KMS_OK;
     return request_too_often(&rq->error);
 }

@@ -143,6 +143,9 @@ struct bytes request_header(const struct http_request *in, const char *name);
 KMS_MUST_CHECK enum kms_status request_signature(struct request *rq);
 /* Has the caller used up its rate? */
 KMS_MUST_CHECK enum kms_status request_rate(struct request *rq);
+/* The same of an unsigned request that may do what it asks for: of the role that it is about, since before
+ * that anybody could use up another's rate. KMS_OK for one that is signed. Inside an epoch section. */
+KMS_MUST_CHECK enum kms_status request_rate_unsigned(struct request *rq);
 KMS_MUST_CHECK enum kms_status request_too_often(struct kms_error *reterr);
 /* Looks the caller up again, if that has not been done in this epoch section. */
 KMS_MUST_CHECK enum kms_status request_caller_again(struct request *rq);

@@ -431,7 +431,7 @@ void request_finished(struct request *rq)
 {
     struct loop *l = &rq->server->loops[rq->loop];
 
-    if (!rq->authenticated && rq->status != KMS_OK)
+    if (!rq->authenticated && rq->status != KMS_OK && rq->status != KMS_E_THROTTLED)
         throttle_failure(rq->server->parts.throttle, rq->ex->source, rq->ex->received_ns);
     if (!rq->committed) {
         bool noise = !rq->authenticated && !noise_recorded(l, rq->ex, clock_wall_ms() / 60000);

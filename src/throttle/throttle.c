@@ -26,9 +26,10 @@ struct bucket {
     _Atomic int64_t full_at; /* monotonic ns */
 };
 
+/* A root user is called as its account is: each has a bucket of its own. */
 struct meter {
     struct index_node node;
-    struct bucket     bucket;
+    struct bucket     principal, account;
     uint8_t           name[];
 };
 
@@ -36,7 +37,7 @@ struct throttle {
     struct throttle_rates rates;
     struct index         *meters; /* of principals and accounts: nothing is ever taken out */
     pthread_mutex_t       lock;   /* of who puts one in */
-    struct bucket         rest;   /* of principals for whom there was no room */
+    struct bucket         rest;   /* of those for whom there was no room */
     _Atomic uint64_t      refused_requests, refused_sources;
     struct bucket         sources[SOURCES];
 };
@@ -89,7 +90,8 @@ static struct meter *add_meter(struct throttle *t, struct bytes name)
     return m;
 }
 
-static struct bucket *bucket_of(struct throttle *t, struct bytes name)
+/* NULL: there is no room for one. */
+static struct meter *meter_of(struct throttle *t, struct bytes name)
 {
     struct meter *m = (struct meter *)(void *)index_find(t->meters, name);
 
@@ -98,16 +100,35 @@ static struct bucket *bucket_of(struct throttle *t, struct bytes name)
         m = add_meter(t, name);
         (void)pthread_mutex_unlock(&t->lock);
     }
-    return m == NULL ? &t->rest : &m->bucket;
+    return m;
+}
+
+/* Who makes users and roles until there is no room must not slow down everybody else: whoever comes
+ * then is held back by its account alone, where accounts have a rate. */
+static bool principal_take(struct throttle *t, struct bytes principal, int64_t now_ns)
+{
+    if (t->rates.principal == 0)
+        return true;
+    struct meter *m = meter_of(t, principal);
+
+    if (m == NULL && t->rates.account != 0)
+        return true;
+    return bucket_take(m != NULL ? &m->principal : &t->rest, t->rates.principal, now_ns);
+}
+
+static bool account_take(struct throttle *t, struct bytes account, int64_t now_ns)
+{
+    if (t->rates.account == 0)
+        return true;
+    struct meter *m = meter_of(t, account);
+
+    return bucket_take(m != NULL ? &m->account : &t->rest, t->rates.account, now_ns);
 }
 
 bool throttle_request(struct throttle *t, struct bytes account, struct bytes principal,
                       int64_t now_ns)
 {
-    bool ok = (t->rates.principal == 0 ||
-               bucket_take(bucket_of(t, principal), t->rates.principal, now_ns)) &&
-              (t->rates.account == 0 ||
-               bucket_take(bucket_of(t, account), t->rates.account, now_ns));
+    bool ok = principal_take(t, principal, now_ns) && account_take(t, account, now_ns);
 
     if (!ok)
         atomic_fetch_add_explicit(&t->refused_requests, 1, memory_order_relaxed);

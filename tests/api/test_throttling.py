@@ -2,14 +2,18 @@
 
 The text of the refusal is that of kms-behaviour 3.2, row "Throttled".
 """
+import json
 import re
 import time
 
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 import boto3
 
+from identities import ALLOW_ALL, TRUST_ROOT, text
+from oidc import Issuer, Key, key_set
 from trent_server import error_of
 
 THROTTLED = ("ThrottlingException",
@@ -88,6 +92,47 @@ def test_failed_signatures(new_server):
     assert server.trent("status").returncode == 0  # the operator is never starved
     time.sleep(1.1)
     assert right.list_keys()["Keys"] == []
+
+
+def test_sessions_share_the_rate_of_their_role(new_server):
+    """Whoever may assume a role chooses the names of its sessions, but gets no rate of its own for each."""
+    server = new_server("--rate-principal=5")
+    iam = server.client("iam")
+    iam.create_user(UserName="u")
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=text(ALLOW_ALL))
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    sts = server.client("sts", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    role = iam.create_role(RoleName="r", AssumeRolePolicyDocument=TRUST_ROOT)["Role"]["Arn"]
+    time.sleep(1.1)
+    made = [sts.assume_role(RoleArn=role, RoleSessionName="s%d" % i)["Credentials"] for i in range(4)]
+    signed = [boto3.client("sts", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id=c["AccessKeyId"],
+                           aws_secret_access_key=c["SecretAccessKey"], aws_session_token=c["SessionToken"],
+                           config=Config(retries={"total_max_attempts": 1})) for c in made]
+    start = time.monotonic()
+    codes = [code for _ in range(10) for s in signed for code in answers(s.get_caller_identity, 1)]
+    assert codes.count(None) <= 5 + 5 * (time.monotonic() - start) + 1
+    assert set(codes) == {None, "Throttling"}
+
+
+def test_web_identities_count_for_their_role(new_server, tmp_path):
+    """One good token can be sent again and again; each makes a session."""
+    issuer, key = Issuer("https://cluster.example/id/1"), Key("f1")
+    (tmp_path / "keys.json").write_text(key_set(key))
+    (tmp_path / "list.json").write_text(json.dumps(
+        [{"issuer": issuer.url, "jwks": str(tmp_path / "keys.json"), "audiences": [issuer.audience]}]))
+    server = new_server("--rate-principal=3", "--rate-failures=100", "--oidc-providers=%s" % (tmp_path / "list.json"))
+    role = server.client("iam").create_role(RoleName="job", AssumeRolePolicyDocument=issuer.trust())["Role"]["Arn"]
+    config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
+    sts = boto3.client("sts", endpoint_url=server.url, region_name="us-east-1", config=config)
+    token = issuer.token(key)
+    codes = answers(lambda: sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="pod",
+                                                              WebIdentityToken=token), 40)
+    assert codes[:3] == [None] * 3 and set(codes) == {None, "Throttling"}
+    assert error_of(sts.assume_role_with_web_identity, RoleArn=role, RoleSessionName="pod",
+                    WebIdentityToken=issuer.token(Key("f1")))[0] == "InvalidIdentityToken"  # who has none uses up nothing
+    assert client(server).list_keys()["Keys"] == []  # nor is the address refused
+    time.sleep(1.1)
+    sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="pod", WebIdentityToken=token)
 
 
 def test_development_mode_has_no_rates(server):

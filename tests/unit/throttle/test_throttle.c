@@ -50,6 +50,43 @@ static void test_account_limit_holds_over_principals(void **state)
     throttle_free(t);
 }
 
+/* its unique id is the account's */
+static void test_root_user_leaves_its_account_what_is_left(void **state)
+{
+    struct throttle_rates more = { .principal = 5, .account = 50 };
+    struct throttle      *t = throttle_new(&more, 1);
+
+    (void)state;
+    assert_int_equal(taken(t, "111111111111", "111111111111", SECOND, 9), 5);
+    for (unsigned i = 0; i < 9; i++) {
+        char name[] = { 'A', 'I', 'D', 'A', (char)('0' + i), '\0' };
+        assert_int_equal(taken(t, "111111111111", name, SECOND, 5), 5);
+    }
+    assert_int_equal(taken(t, "111111111111", "AIDA9", SECOND, 5), 0);
+    throttle_free(t);
+}
+
+/* more principals than there is room for, from one account */
+static void test_no_room_for_more_principals(void **state)
+{
+    struct throttle *t = throttle_new(&rates, 1);
+    char             name[32];
+
+    (void)state;
+    assert_int_equal(taken(t, "222222222222", "AIDATWO", SECOND, 1), 1);
+    for (unsigned i = 0; i < 1 << 18; i++) {
+        (void)snprintf(name, sizeof name, "AROA%u", i);
+        (void)throttle_request(t, bytes_str("111111111111"), bytes_str(name), SECOND);
+    }
+    for (unsigned i = 0; i < 7; i++) { /* none of which has come before */
+        (void)snprintf(name, sizeof name, "AIDAX%u", i);
+        assert_int_equal(taken(t, "222222222222", name, SECOND, 1), 1);
+    }
+    assert_int_equal(taken(t, "222222222222", "AIDAXX", SECOND, 5),
+                     0); /* eight are the account's */
+    throttle_free(t);
+}
+
 static void test_no_rate_is_no_limit(void **state)
 {
     struct throttle_rates none = { 0, 0, 0 };
@@ -138,6 +175,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_principal_limit),
         cmocka_unit_test(test_account_limit_holds_over_principals),
+        cmocka_unit_test(test_root_user_leaves_its_account_what_is_left),
+        cmocka_unit_test(test_no_room_for_more_principals),
         cmocka_unit_test(test_no_rate_is_no_limit),
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_sources_of_one_network),
