@@ -126,7 +126,6 @@ static void explain(struct op_call *call, const struct authz_request *a,
     json_writer_init(&w, &text);
     json_open_object(&w, NULL);
     json_open_object(&w, "decision");
-    json_put_str(&w, "reason", authz_reason_word(d->reason));
     authz_explain(a, EXPLANATION_STATEMENTS, &w);
     json_close_object(&w);
     json_close_object(&w);

@@ -408,6 +408,8 @@ def test_a_denial_is_explained_in_the_audit(tmp_path):
         record = [r for r in server.audit() if r["eventName"] == "AssumeRole"][-1]
         assert record["errorCode"] == "AccessDenied"
         assert record["additionalEventData"]["decision"]["reason"] == "no-identity-policy"
+        told = server.trent("explain", record["requestID"], "--json").stdout  # strict: no member twice
+        assert json.loads(told)["requestID"] == record["requestID"]
 
 
 # --- the AWS CLI --------------------------------------------------------------------------------------------------
