@@ -327,6 +327,20 @@ def test_session_tokens_of_root_users_last_an_hour(server, sts):
     session_client(server, c).list_keys()
 
 
+def test_session_tokens_are_not_for_iam(server, sts, iam, user):
+    """An hour of a root user's session once was enough for a permanent access key of it."""
+    refused = ("InvalidClientTokenId", "The security token included in the request is invalid")
+    root = session_client(server, sts.get_session_token(), "iam")
+    assert error_of(root.create_access_key) == refused
+    assert error_of(root.list_users) == refused
+    allow(iam, user, {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    mine = user_client(server, iam, user["UserName"]).get_session_token()
+    assert error_of(session_client(server, mine, "iam").create_access_key) == refused
+    assert session_client(server, mine, "sts").get_caller_identity()["Arn"] == user["Arn"]
+    keys = iam.list_access_keys(UserName=user["UserName"])["AccessKeyMetadata"]
+    assert len(keys) == 1
+
+
 # --- the token -------------------------------------------------------------------------------------------------
 
 
