@@ -90,6 +90,7 @@ static const struct grant_record by_role = RETIRING(MINE, ROLE_ID);
 static const struct grant_record by_sibling = RETIRING(MINE, ROLE_ID ":sibling");
 static const struct grant_record by_federated = RETIRING(MINE, MINE ":f");
 static const struct grant_record by_account = RETIRING(MINE, THEIRS);
+static const struct grant_record by_owner = RETIRING(THEIRS, MINE);
 static const struct grant_record of_session = GRANTEE(MINE, ROLE_ID ":target",
                                                       BIT(GRANT_RETIRE_GRANT));
 static const struct grant_record of_role = GRANTEE(MINE, ROLE_ID, BIT(GRANT_RETIRE_GRANT));
@@ -246,6 +247,8 @@ static const struct row rows[] = {
     { "a retiring account", &their_root, RETIRE, SHARED, .retiring = &by_account },
     { "a retiring account", &their_user, RETIRE, SHARED, .retiring = &by_account, .text = CANNOT(USER(THEIRS), "RetireGrant", ACROSS) NO_IDENTITY("RetireGrant") },
     { "a retiring account", &their_user, RETIRE, SHARED, .identity = ADMIN, .retiring = &by_account },
+    { "a retiring account", &user, RETIRE, NAMING(ROLE(MINE)), .retiring = &by_owner, .text = CANNOT(USER(MINE), "RetireGrant", HERE) NO_IDENTITY("RetireGrant") },
+    { "a retiring account", &root, RETIRE, NAMING(ROLE(MINE)), .retiring = &by_owner },
     { "a retiring service", &service, RETIRE, OWNER, .retiring = &of_service },
     { "a retiring service", &service, RETIRE, OWNER, .session = LIMITED, .retiring = &of_service },
     { "a grant of nobody", &service, RETIRE, OWNER, .retiring = &by_nobody, .text = CANNOT("sqs.amazonaws.com", "RetireGrant", ACROSS) NO_RESOURCE("RetireGrant") },

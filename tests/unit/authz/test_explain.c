@@ -135,7 +135,9 @@ static void statements(void **state)
         "{'Effect':'Deny','Principal':'*','Action':'*','Resource':'*',"
         "'Condition':{'ForAnyValue:StringLikeIfExists':{'kms:ResourceAliases':'alias/x*'}}},"
         "{'Effect':'Deny','Principal':'*','Action':'*','Resource':'*',"
-        "'Condition':{'Bool':{'own:key':true}}}"
+        "'Condition':{'Bool':{'own:key':true}}},"
+        "{'Effect':'Deny','Principal':'*','Action':'*','Resource':'*',"
+        "'Condition':{'ForAllValues:StringEquals':{'kms:ResourceAliases':'alias/a'}}}"
         "]}",
         NULL);
     expect(&w, MAX,
@@ -156,7 +158,10 @@ static void statements(void **state)
            "'policy':['alias/x*'],'request':['alias/a','alias/b']}},{'statement':6,"
            "'effect':'Deny','applies':false,'differs':'condition',"
            "'condition':{'operator':'Bool','key':'own:key',"
-           "'policy':['true'],'request':[]}}]},'identityPolicies':[]}");
+           "'policy':['true'],'request':[]}},"
+           "{'statement':7,'effect':'Deny','applies':false,'differs':'condition',"
+           "'condition':{'operator':'ForAllValues:StringEquals','key':'kms:ResourceAliases',"
+           "'policy':['alias/a'],'request':['alias/a','alias/b']}}]},'identityPolicies':[]}");
 }
 
 static void unclear(void **state)
@@ -177,6 +182,24 @@ static void unclear(void **state)
            "'effect':'Allow','applies':false,'unclear':true,'differs':'condition',"
            "'condition':{'operator':'StringEquals','key':'kms:EncryptionContext:unclear',"
            "'policy':['IT'],'request':[],'unclear':true}}]},'identityPolicies':[]}");
+}
+
+/* A request that has no answers at all. */
+static void no_values(void **state)
+{
+    CLEANUP(world_release) struct world w;
+
+    (void)state;
+    world_make(&w, NULL,
+               "{'Statement':{'Effect':'Allow','Action':'*','Resource':'*',"
+               "'Condition':{'StringEquals':{'aws:userid':'x'}}}}");
+    w.rq.values = NULL;
+    expect(&w, MAX,
+           "{'allowed':false,'reason':'no-identity-policy','caller':'" U "','action':'kms:Encrypt',"
+           "'resource':'*','identityPolicies':[{'name':'mine','says':'nothing','statements':["
+           "{'statement':0,'effect':'Allow','applies':false,'differs':'condition',"
+           "'condition':{'operator':'StringEquals','key':'aws:userid',"
+           "'policy':['x'],'request':[]}}]}]}");
 }
 
 static void layers(void **state)
@@ -311,6 +334,19 @@ static void grants(void **state)
            "{'grantId':'50','to':'the caller','issuingAccount':'" MINE
            "','counts':false,'differs':'source'}],"
            "'moreGrants':2}");
+    expect(&w, 3,
+           "{'allowed':false,'reason':'no-identity-policy',"
+           "'caller':'" U "','action':'kms:Encrypt',"
+           "'resource':'" KEY_ARN "','grant':'f0',"
+           "'sameAccount':true,"
+           "'keyPolicy':{'says':'allows the account','statements':[{'statement':0,"
+           "'sid':'Owner','effect':'Allow','applies':true}]},'identityPolicies':[],"
+           "'grants':[{'grantId':'d0','to':'the caller','issuingAccount':'" MINE
+           "','counts':false,'differs':'operation'},"
+           "{'grantId':'50','to':'the caller','issuingAccount':'" MINE
+           "','counts':false,'differs':'source'},{'grantId':'c0','to':'the "
+           "caller','issuingAccount':'" THEIRS "','counts':false,'differs':'encryption context'}],"
+           "'moreGrants':1}");
     free(user_set);
     free(account_set);
 }
@@ -431,17 +467,27 @@ static void bad_texts(void **state)
     expect(&w, MAX,
            "{'allowed':false,'reason':'no-identity-policy','caller':'" U "','action':'kms:Encrypt',"
            "'resource':'','identityPolicies':[]}");
+
+    CLEANUP(buf_release) struct buf expected = BUF_INIT(ROOM);
+    memset(bad, 'x', 256);
+    w.rq.resource = bytes_of(bad, 256); /* just short enough, and what follows is not looked at */
+    buf_addf(&expected,
+             "{'allowed':false,'reason':'no-identity-policy','caller':'" U
+             "','action':'kms:Encrypt','resource':'%.256s','identityPolicies':[]}",
+             (const char *)bad);
+    buf_add_byte(&expected, 0);
+    expect(&w, MAX, (const char *)expected.ptr);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(statements),     cmocka_unit_test(unclear),
-        cmocka_unit_test(layers),         cmocka_unit_test(bounds),
-        cmocka_unit_test(without_a_key),  cmocka_unit_test(grants),
-        cmocka_unit_test(new_grants),     cmocka_unit_test(retiring),
-        cmocka_unit_test(other_accounts), cmocka_unit_test(long_texts),
-        cmocka_unit_test(bad_texts),
+        cmocka_unit_test(statements), cmocka_unit_test(unclear),
+        cmocka_unit_test(layers),     cmocka_unit_test(no_values),
+        cmocka_unit_test(bounds),     cmocka_unit_test(without_a_key),
+        cmocka_unit_test(grants),     cmocka_unit_test(new_grants),
+        cmocka_unit_test(retiring),   cmocka_unit_test(other_accounts),
+        cmocka_unit_test(long_texts), cmocka_unit_test(bad_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,6 +296,7 @@ static const struct row rows[] = {
     { "rule 14: free", CREATE, { &p_free }, &decrypt_both, .allowed_by = &p_free },
     { "rule 14: CreateGrant itself", CREATE, { &p1 }, &create_and_decrypt, .allowed_by = &p1 },
     { "rule 14: no CreateGrant", CREATE, { &p2 }, &encrypt_both, NOBODY },
+    { "a damaged parent", CREATE, { &damaged }, &decrypt_both, NOBODY },
     { "no child", CREATE, { &p_free }, NULL, NOBODY },
     { "the context of the request does not matter",
       CREATE,

@@ -188,7 +188,7 @@ static void calendar(void **state)
         bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
         for (int month = 1; month <= 12; month++) {
             int last = month == 2 && leap ? 29 : days[month - 1];
-            for (int day = 1; day <= 31; day++) {
+            for (int day = 1; day <= 32; day++) {
                 char      text[40];
                 struct tm tm = { .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day };
                 double    ms = 0;
@@ -223,6 +223,9 @@ static void truth_is_read(void **state)
         if (good != rows[i].good || (good && truth != rows[i].truth))
             fail_msg("'%s'", rows[i].text);
     }
+    bool truth = false;
+    assert_false(read_truth(bytes_of("true", 3), &truth));
+    assert_false(read_truth(bytes_of("false", 4), &truth));
 }
 
 /* --- addresses -------------------------------------------------------------------------------- */
