@@ -194,29 +194,6 @@ def test_stored_from_time_to_time(new_server):
     assert "records are missing" not in server.log()
 
 
-def test_database_from_before_tracking(new_server):
-    """Its keys may have been used before: TrackingStartDate says from when on it would be known."""
-    server = new_server("--usage-flush-seconds=3600")
-    old = server.client().create_key()["KeyMetadata"]
-    assert server.stop() == 0
-    with contextlib.closing(sqlite3.connect(server.data / "trent.db")) as db:
-        db.executescript("DROP TABLE key_usage; PRAGMA user_version=1; PRAGMA wal_checkpoint(TRUNCATE)")
-    time.sleep(0.1)
-    server.start()
-    kms = server.client()
-    first = kms.get_key_last_usage(KeyId=old["KeyId"])
-    assert first["KeyLastUsage"] == {}
-    assert first["KeyCreationDate"] == old["CreationDate"] < first["TrackingStartDate"]
-    new = kms.create_key()["KeyMetadata"]
-    assert kms.get_key_last_usage(KeyId=new["KeyId"])["TrackingStartDate"] == new["CreationDate"]
-    expected = made_by(server, "Encrypt", kms.encrypt(KeyId=old["KeyId"], Plaintext=b"x"))
-    assert server.stop() == 0
-    server.start()
-    kms = server.client()
-    assert usage(kms, old["KeyId"]) == expected
-    assert kms.get_key_last_usage(KeyId=old["KeyId"])["TrackingStartDate"] == first["TrackingStartDate"]
-
-
 def test_use_that_is_not_on_record_does_not_count(new_server):
     """No audit record, no answer, no use: the emergency space of the audit cannot be made."""
     server = new_server()

@@ -35,16 +35,21 @@ class Disk:
             pytest.skip("no loop devices here")
 
     def fill(self):
-        """Until not one more byte fits."""
-        with open(self.root / "filler", "ab", buffering=0) as f:
-            for size in (1 << 20, 4096, 1):
-                try:
-                    while True:
-                        f.write(bytes(size))
-                except OSError:
-                    pass
-            os.fsync(f.fileno())
-        assert os.statvfs(self.root).f_bavail == 0
+        """Until not one more byte fits. The file system may give a block back a moment later: that is filled, too."""
+        deadline = time.monotonic() + 10
+        while True:
+            with open(self.root / "filler", "ab", buffering=0) as f:
+                for size in (1 << 20, 4096, 1):
+                    try:
+                        while True:
+                            f.write(bytes(size))
+                    except OSError:
+                        pass
+                os.fsync(f.fileno())
+            if os.statvfs(self.root).f_bavail == 0:
+                return
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def free(self):
         (self.root / "filler").unlink()

@@ -164,7 +164,7 @@ def test_database_damaged(data):
     "UPDATE keys SET state = 2 WHERE origin = 1",
     "UPDATE materials SET valid_to = valid_to + 1",
     "UPDATE aliases SET key_id = (SELECT key_id FROM keys WHERE origin = 1)",
-    "UPDATE access_keys SET principal_arn = 'arn:aws:iam::000000000000:user/other'",
+    "UPDATE access_keys SET principal_id = 'AIDAAAAAAAAAAAAAAAAAA', root = 0",
     "UPDATE meta SET clock_floor = 0",
     "DELETE FROM materials",
 ], ids=lambda s: s.split()[1] + "-" + s.split()[0].lower())
