@@ -29,6 +29,8 @@ static void request_free(struct request *rq)
     buf_release(&rq->body);
     buf_release(&rq->parameters);
     buf_release(&rq->event);
+    buf_release(&rq->explanation);
+    form_release(&rq->form);
     change_release(&rq->change);
     free(rq);
 }
