@@ -217,17 +217,18 @@ enum kms_status audit_open(const struct audit_config *config, struct audit **ret
     look_for_reserve(a);
     a->last_sync = clock_monotonic_ms();
     a->unsigned_since = a->last_sync;
+    /* before the thread that writes checkpoints moves the chain on */
+    struct audit_head head = { .seq = a->chain.seq,
+                               .time = a->chain.time,
+                               .commit = a->chain.commit,
+                               .dropped = tail.dropped };
+    memcpy(head.hash, tail.chain.head, sizeof head.hash);
+    memcpy(head.slot_generation, tail.chain.slot_generation, sizeof head.slot_generation);
     int failed = pthread_create(&a->keeper, NULL, audit_keeper_main, a);
     if (failed != 0)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "cannot start the audit thread: %s",
                         strerror(failed));
-
-    *ret_head = (struct audit_head){ .seq = a->chain.seq,
-                                     .time = a->chain.time,
-                                     .commit = a->chain.commit,
-                                     .dropped = tail.dropped };
-    memcpy(ret_head->hash, tail.chain.head, sizeof ret_head->hash);
-    memcpy(ret_head->slot_generation, tail.chain.slot_generation, sizeof ret_head->slot_generation);
+    *ret_head = head;
     *ret = TAKE(a);
     return KMS_OK;
 }
