@@ -3,13 +3,11 @@
 
 #include <assert.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "commit/event.h"
-#include "crypto/crypto.h"
 #include "identity/book.h"
 #include "instance/instance.h"
 #include "json/write.h"
@@ -211,17 +209,6 @@ static enum kms_status commit(struct accounts *a, struct change *change, bool ta
     return commit_wait(a->server->parts.committer, change, takes_away, NULL, reterr);
 }
 
-static void random_id(char ret[ACCOUNT_LEN + 1])
-{
-    uint8_t  random[8];
-    uint64_t n = 0;
-
-    crypto_random(random, sizeof random);
-    memcpy(&n, random, sizeof n);
-    (void)snprintf(ret, ACCOUNT_LEN + 1, "%012llu",
-                   100000000000ull + (unsigned long long)(n % 900000000000ull));
-}
-
 static bool is_taken(struct accounts *a, const char *id)
 {
     look(a);
@@ -237,7 +224,7 @@ static enum kms_status create_once(struct accounts *a, struct kms_error *reterr)
     struct instance_result                key;
 
     if (r.id[0] == '\0')
-        random_id(r.id);
+        instance_new_account_id(r.id);
     else if (is_taken(a, r.id))
         return KMS_REFUSE(reterr, KMS_E_ALREADY_EXISTS, "there is an account '%s' already", r.id);
     r.created = clock_now(a->server->parts.clock);

@@ -73,28 +73,12 @@ static struct authz_request question(struct asked *asked, const char *action, st
 
 /* --- explanations ----------------------------------------------------------------------------- */
 
-enum { STATEMENTS_EXPLAINED = 16, EXPLANATION_BYTES = 12 * 1024 };
-
-/* The whole decision as JSON, or its reason alone where that is too long. */
 static void explain(struct request *rq, const struct authz_request *a,
                     const struct authz_decision *decision)
 {
-    struct json_writer w;
-
     buf_release(&rq->explanation);
-    buf_init(&rq->explanation, EXPLANATION_BYTES);
-    json_writer_init(&w, &rq->explanation);
-    json_open_object(&w, NULL);
-    json_open_object(&w, "decision");
-    authz_explain(a, STATEMENTS_EXPLAINED, &w);
-    json_close_object(&w);
-    json_close_object(&w);
-    if (!buf_ok(&rq->explanation)) {
-        buf_release(&rq->explanation);
-        buf_init(&rq->explanation, EXPLANATION_BYTES);
-        buf_addf(&rq->explanation, "{\"decision\":{\"reason\":\"%s\",\"tooLong\":true}}",
-                 authz_reason_word(decision->reason));
-    }
+    buf_init(&rq->explanation, AUTHZ_EXPLANATION_MAX);
+    authz_explanation_add(a, decision, &rq->explanation);
     rq->call.audit_extra = buf_bytes(&rq->explanation);
 }
 

@@ -380,10 +380,11 @@ static void settle(struct server *s, struct loop *l)
 /* Every request with a good signature counts as use of its access key (GetAccessKeyLastUsed). */
 static void mark_access_key(struct server *s, const struct request *rq)
 {
-    struct access_key_use use = { .at = clock_now(s->parts.clock), .service = USED_KMS };
+    struct access_key_use use = { .service = USED_KMS };
 
     if (!rq->authenticated)
         return;
+    use.at = rq->call.now != 0 ? rq->call.now : clock_now(s->parts.clock);
     if (rq->service != NULL)
         use.service = strcmp(rq->service->name, "sts") == 0 ? USED_STS : USED_IAM;
     size_t n = rq->region.len < sizeof use.region ? rq->region.len : 0;

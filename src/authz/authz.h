@@ -91,6 +91,11 @@ KMS_MUST_CHECK enum kms_status authz_decide(const struct authz_request *rq,
  * count. For people, not fast: evaluates everything again. Bounded: at most `max` statements of a
  * layer are written. */
 void authz_explain(const struct authz_request *rq, size_t max, struct json_writer *out);
+/* Appends {"decision": ...} for an audit record: the whole of it, or the reason alone where that would
+ * be more than AUTHZ_EXPLANATION_MAX bytes. */
+enum { AUTHZ_EXPLANATION_MAX = 12 * 1024 };
+void authz_explanation_add(const struct authz_request *rq, const struct authz_decision *decision,
+                           struct buf *out);
 
 /* May this document become the key policy of rq->key, or of the key that the request creates
  * (rq->key is NULL)? Asked when the caller may put one at all; `rq->action` does not matter.

@@ -9,9 +9,10 @@
 #include "base/cleanup.h"
 
 enum {
-    VALUES_SHOWN = 8, /* of the document and of the request, per condition */
-    TEXT_SHOWN = 256, /* bytes of one value or name */
-    NAME_ROOM = 300,  /* of a condition key, an operator */
+    EXPLAINED_STATEMENTS = 16, /* of each document, in an audit record */
+    VALUES_SHOWN = 8,          /* of the document and of the request, per condition */
+    TEXT_SHOWN = 256,          /* bytes of one value or name */
+    NAME_ROOM = 300,           /* of a condition key, an operator */
 };
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -296,4 +297,23 @@ void authz_explain(const struct authz_request *rq, size_t max, struct json_write
         put_retiring(out, rq);
     else
         put_grants(out, rq, max);
+}
+
+void authz_explanation_add(const struct authz_request *rq, const struct authz_decision *decision,
+                           struct buf *out)
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(AUTHZ_EXPLANATION_MAX);
+    struct json_writer              w;
+
+    json_writer_init(&w, &text);
+    json_open_object(&w, NULL);
+    json_open_object(&w, "decision");
+    authz_explain(rq, EXPLAINED_STATEMENTS, &w);
+    json_close_object(&w);
+    json_close_object(&w);
+    if (buf_ok(&text))
+        buf_add(out, buf_bytes(&text));
+    else
+        buf_addf(out, "{\"decision\":{\"reason\":\"%s\",\"tooLong\":true}}",
+                 authz_reason_word(decision->reason));
 }

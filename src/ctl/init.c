@@ -2,22 +2,11 @@
 #include <sysexits.h>
 
 #include "base/cleanup.h"
-#include "crypto/crypto.h"
 #include "ctl/ctl.h"
 #include "instance/instance.h"
 #include "json/write.h"
 
 enum { RESERVE_BYTES = 64 * 1024 * 1024 };
-
-/* Twelve random digits that do not begin with a zero. */
-static void random_account(char ret[13])
-{
-    uint64_t n = 0;
-
-    crypto_random((uint8_t *)&n, sizeof n);
-    (void)snprintf(ret, 13, "%012llu",
-                   (unsigned long long)(UINT64_C(100000000000) + n % UINT64_C(900000000000)));
-}
 
 struct init {
     struct instance_paths  paths;
@@ -89,7 +78,7 @@ int ctl_init(struct ctl *c)
     int failed = ctl_prepare(c);
     if (failed != 0)
         return failed;
-    random_account(i.account);
+    instance_new_account_id(i.account);
     if (i.config.account == NULL)
         i.config.account = i.account;
     if (create(&i, &err) != KMS_OK)

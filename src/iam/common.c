@@ -9,29 +9,6 @@
 #include "identity/caller.h"
 #include "identity/managed.h"
 
-/* --- call->scratch ---------------------------------------------------------------------------- */
-
-struct buf *iam_scratch(struct op_call *call)
-{
-    struct buf *s = call->scratch;
-    size_t      room = s->limit < OP_SCRATCH_BYTES ? s->limit : OP_SCRATCH_BYTES;
-
-    if (s->cap < room)
-        (void)buf_reserve(s, room - s->len); /* if memory ran out the appends fail too */
-    return s;
-}
-
-enum kms_status iam_scratch_since(const struct op_call *call, size_t start, struct bytes *ret,
-                                  struct kms_error *reterr)
-{
-    const struct buf *s = call->scratch;
-
-    if (!buf_ok(s))
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the scratch buffer of a call is full");
-    *ret = bytes_of(s->ptr + start, s->len - start);
-    return KMS_OK;
-}
-
 /* --- whom a request is about ------------------------------------------------------------------ */
 
 const struct identity_record *iam_caller_user(const struct op_call *call)
@@ -56,11 +33,11 @@ const char *iam_kind_word(enum identity_kind kind)
 static enum kms_status ask_about(struct op_call *call, enum identity_kind kind, struct bytes path,
                                  struct bytes name, struct kms_error *reterr)
 {
-    struct buf *s = iam_scratch(call);
+    struct buf *s = op_scratch(call);
     size_t      start = s->len;
 
     identity_arn_add(s, kind, call->account, path.ptr != NULL ? path : BYTES_LIT("/"), name);
-    return iam_scratch_since(call, start, &call->resource, reterr);
+    return op_scratch_since(call, start, &call->resource, reterr);
 }
 
 static enum kms_status about_identity(struct op_call *call, enum identity_kind kind,
@@ -84,11 +61,11 @@ static enum kms_status about_new(struct op_call *call, enum identity_kind kind, 
 
 static enum kms_status about_root(struct op_call *call, struct kms_error *reterr)
 {
-    struct buf *s = iam_scratch(call);
+    struct buf *s = op_scratch(call);
     size_t      start = s->len;
 
     root_arn_add(s, call->account);
-    return iam_scratch_since(call, start, &call->resource, reterr);
+    return op_scratch_since(call, start, &call->resource, reterr);
 }
 
 static enum kms_status about_user_or_caller(struct op_call *call, struct kms_error *reterr)

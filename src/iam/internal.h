@@ -148,12 +148,6 @@ enum {
 const struct identity_record *iam_caller_user(const struct op_call *call);
 bool iam_caller_is_root(const struct op_call *call);
 
-/* call->scratch, all of whose room is taken at the first use: views into it stay good. */
-struct buf *iam_scratch(struct op_call *call);
-/* What was appended since `start`; KMS_E_INTERNAL if it did not fit. */
-KMS_MUST_CHECK enum kms_status iam_scratch_since(const struct op_call *call, size_t start,
-                                                 struct bytes *ret, struct kms_error *reterr);
-
 /* The name for messages: "user", "role", "policy". */
 const char *iam_kind_word(enum identity_kind kind);
 

@@ -10,7 +10,7 @@ static enum kms_status marker_purpose(struct op_call *call, struct bytes *ret,
 {
     static const char *const questions[] = { "PathPrefix", "Scope", "OnlyAttached", "EntityFilter",
                                              "PolicyUsageFilter" };
-    struct buf              *s = iam_scratch(call);
+    struct buf              *s = op_scratch(call);
     size_t                   start = s->len;
 
     buf_add_field(s, BYTES_LIT("iam"));
@@ -19,22 +19,18 @@ static enum kms_status marker_purpose(struct op_call *call, struct bytes *ret,
     buf_add_field(s, call->resource);
     for (size_t i = 0; i < ARRAY_LEN(questions); i++)
         buf_add_field(s, iam_arg(call, questions[i]));
-    return iam_scratch_since(call, start, ret, reterr);
+    return op_scratch_since(call, start, ret, reterr);
 }
 
 enum kms_status iam_page_read(struct op_call *call, struct iam_page *ret, struct kms_error *reterr)
 {
-    uint8_t         content[64];
-    struct buf      out = { .ptr = content, .cap = sizeof content, .limit = sizeof content };
     struct bytes    marker = iam_arg(call, "Marker");
     struct iam_page page = { .max = (size_t)iam_int(call, "MaxItems", PAGE_DEFAULT) };
 
     if (marker.ptr != NULL) {
         struct bytes purpose;
         TRY(marker_purpose(call, &purpose, reterr));
-        enum kms_status status = vault_marker_open(call->env->vault, purpose, marker, &out, reterr);
-        struct bytes    in = buf_bytes(&out);
-        if (status != KMS_OK || !buf_ok(&out) || !bytes_take_u64(&in, &page.after) || in.len != 0)
+        if (op_position_open(call, purpose, marker, &page.after, reterr) != KMS_OK)
             return KMS_REFUSE(reterr, KMS_E_VALIDATION, "Invalid Marker.");
     }
     *ret = page;
@@ -44,19 +40,13 @@ enum kms_status iam_page_read(struct op_call *call, struct iam_page *ret, struct
 enum kms_status iam_page_end(struct op_call *call, bool more, uint64_t position,
                              struct kms_error *reterr)
 {
+    struct bytes purpose;
+    struct bytes text;
+
     xml_put_bool(call->xml, "IsTruncated", more);
     if (more) {
-        uint8_t      bytes[sizeof position];
-        struct buf   content = { .ptr = bytes, .cap = sizeof bytes, .limit = sizeof bytes };
-        struct buf  *s = iam_scratch(call);
-        struct bytes purpose;
-        struct bytes text;
-
-        buf_add_u64(&content, position);
         TRY(marker_purpose(call, &purpose, reterr));
-        size_t start = s->len;
-        TRY(vault_marker_seal(call->env->vault, purpose, buf_bytes(&content), s, reterr));
-        TRY(iam_scratch_since(call, start, &text, reterr));
+        TRY(op_position_seal(call, purpose, position, &text, reterr));
         xml_put(call->xml, "Marker", text);
     }
     return KMS_OK;

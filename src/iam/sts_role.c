@@ -104,8 +104,6 @@ void sts_put_role_user(struct op_call *call)
 
 /* --- rights ---------------------------------------------------------------------------------------- */
 
-enum { EXPLANATION_STATEMENTS = 16, EXPLANATION_MAX = 12 * 1024 };
-
 static enum kms_status refuse(const struct op_call *call, const char *action,
                               struct kms_error *reterr)
 {
@@ -114,27 +112,14 @@ static enum kms_status refuse(const struct op_call *call, const char *action,
                       BYTES_FMT(call->caller_arn), action, BYTES_FMT(call->resource));
 }
 
-/* The whole decision for the audit, or its reason alone where that is too long. */
 static void explain(struct op_call *call, const struct authz_request *a,
                     const struct authz_decision *d)
 {
-    CLEANUP(buf_release) struct buf text = BUF_INIT(EXPLANATION_MAX);
-    struct buf                     *scratch = iam_scratch(call);
-    size_t                          start = scratch->len;
-    struct json_writer              w;
+    struct buf *scratch = op_scratch(call);
+    size_t      start = scratch->len;
 
-    json_writer_init(&w, &text);
-    json_open_object(&w, NULL);
-    json_open_object(&w, "decision");
-    authz_explain(a, EXPLANATION_STATEMENTS, &w);
-    json_close_object(&w);
-    json_close_object(&w);
-    if (buf_ok(&text))
-        buf_add(scratch, buf_bytes(&text));
-    else
-        buf_addf(scratch, "{\"decision\":{\"reason\":\"%s\",\"tooLong\":true}}",
-                 authz_reason_word(d->reason));
-    if (iam_scratch_since(call, start, &call->audit_extra, NULL) != KMS_OK)
+    authz_explanation_add(a, d, scratch);
+    if (op_scratch_since(call, start, &call->audit_extra, NULL) != KMS_OK)
         call->audit_extra = (struct bytes){ NULL, 0 };
 }
 

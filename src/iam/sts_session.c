@@ -265,7 +265,7 @@ static void fill_session(const struct op_call *call, const struct sts_wanted *wa
 static enum kms_status note_for_audit(struct op_call *call, const struct sts_wanted *wanted,
                                       const struct access_key_record *k, struct kms_error *reterr)
 {
-    struct buf        *scratch = iam_scratch(call);
+    struct buf        *scratch = op_scratch(call);
     size_t             start = scratch->len;
     struct json_writer w;
 
@@ -279,7 +279,7 @@ static enum kms_status note_for_audit(struct op_call *call, const struct sts_wan
     if (wanted->subject.len > 0)
         json_put_string(&w, "subjectFromWebIdentityToken", wanted->subject);
     json_close_object(&w);
-    return iam_scratch_since(call, start, &call->audit_extra, reterr);
+    return op_scratch_since(call, start, &call->audit_extra, reterr);
 }
 
 enum kms_status sts_new_session(struct op_call *call, const struct sts_wanted *wanted,

@@ -63,6 +63,15 @@ static void random_text(char *out, size_t n, const char *alphabet)
     explicit_bzero(bytes, sizeof bytes);
 }
 
+void instance_new_account_id(char ret[ACCOUNT_LEN + 1])
+{
+    uint64_t n = 0;
+
+    crypto_random((uint8_t *)&n, sizeof n);
+    (void)snprintf(ret, ACCOUNT_LEN + 1, "%012llu",
+                   (unsigned long long)(UINT64_C(100000000000) + n % UINT64_C(900000000000)));
+}
+
 void instance_new_access_key(struct instance_result *ret)
 {
     char text[SECRET_KEY_CHARS + 1];

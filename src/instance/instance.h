@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "key/id.h"
 
 struct account_record;
 struct change;
@@ -59,6 +60,8 @@ void instance_result_wipe(struct instance_result *r);
 
 /* --- accounts: the first one, and those that `trent account create` makes ------------------------ */
 
+/* Twelve random digits that do not begin with a zero. */
+void instance_new_account_id(char ret[ACCOUNT_LEN + 1]);
 /* A random access key: AKIA and 16 characters, with a secret of 40. */
 void instance_new_access_key(struct instance_result *ret);
 /* Adds to the change: the account, and an access key of its root user. */

@@ -7,9 +7,7 @@
 
 /* --- call->scratch ---------------------------------------------------------------------------- */
 
-/* Takes all of the room at the first use, so that views into it stay good while more is
- * appended. */
-static struct buf *scratch_of(struct op_call *call)
+struct buf *op_scratch(struct op_call *call)
 {
     struct buf *s = call->scratch;
     size_t      room = s->limit < OP_SCRATCH_BYTES ? s->limit : OP_SCRATCH_BYTES;
@@ -19,10 +17,11 @@ static struct buf *scratch_of(struct op_call *call)
     return s;
 }
 
-/* What was appended since `start`; KMS_E_INTERNAL if it did not fit. */
-static enum kms_status scratch_since(const struct buf *s, size_t start, struct bytes *ret,
-                                     struct kms_error *reterr)
+enum kms_status op_scratch_since(const struct op_call *call, size_t start, struct bytes *ret,
+                                 struct kms_error *reterr)
 {
+    const struct buf *s = call->scratch;
+
     if (!buf_ok(s))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "the scratch buffer of a call is full");
     *ret = bytes_of(s->ptr + start, s->len - start);
@@ -31,7 +30,7 @@ static enum kms_status scratch_since(const struct buf *s, size_t start, struct b
 
 struct bytes op_alias_arn(struct op_call *call, struct bytes alias)
 {
-    struct buf *s = scratch_of(call);
+    struct buf *s = op_scratch(call);
     size_t      start = s->len;
 
     alias_arn_add(s, call->account, call->region, alias);
@@ -40,7 +39,7 @@ struct bytes op_alias_arn(struct op_call *call, struct bytes alias)
 
 void op_note_grant(struct op_call *call, struct bytes id)
 {
-    struct buf *s = scratch_of(call);
+    struct buf *s = op_scratch(call);
     size_t      start = s->len;
 
     if (call->audit_extra.len > 0 && call->audit_extra.len <= start &&
@@ -122,7 +121,7 @@ enum kms_status op_context(struct op_call *call, struct json context, struct byt
         *ret = (struct bytes){ NULL, 0 };
         return KMS_OK;
     }
-    struct buf *s = scratch_of(call);
+    struct buf *s = op_scratch(call);
     size_t      start = s->len;
 
     if (n <= PAIRS_USUAL) {
@@ -131,7 +130,7 @@ enum kms_status op_context(struct op_call *call, struct json context, struct byt
     } else {
         TRY(add_large_context(s, context, reterr));
     }
-    return scratch_since(s, start, ret, reterr);
+    return op_scratch_since(call, start, ret, reterr);
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
@@ -165,20 +164,47 @@ struct vault_material op_current(const struct key_record *key)
 static enum kms_status marker_purpose(struct op_call *call, struct bytes *ret,
                                       struct kms_error *reterr)
 {
-    struct buf *s = scratch_of(call);
+    struct buf *s = op_scratch(call);
     size_t      start = s->len;
 
     buf_add_field(s, call->account);
     buf_add_field(s, call->region);
     buf_add_field(s, bytes_str(call->op->name));
     buf_add_field(s, call->key != NULL ? call->key->name.arn : (struct bytes){ NULL, 0 });
-    return scratch_since(s, start, ret, reterr);
+    return op_scratch_since(call, start, ret, reterr);
+}
+
+enum kms_status op_position_open(struct op_call *call, struct bytes purpose, struct bytes marker,
+                                 uint64_t *ret, struct kms_error *reterr)
+{
+    uint8_t    content[64];
+    struct buf out = { .ptr = content, .cap = sizeof content, .limit = sizeof content };
+
+    TRY(vault_marker_open(call->env->vault, purpose, marker, &out, reterr));
+    struct bytes in = buf_bytes(&out);
+    uint64_t     position = 0;
+
+    if (!buf_ok(&out) || !bytes_take_u64(&in, &position) || in.len != 0)
+        return KMS_FAIL(reterr, KMS_E_MARKER, "a marker of another form");
+    *ret = position;
+    return KMS_OK;
+}
+
+enum kms_status op_position_seal(struct op_call *call, struct bytes purpose, uint64_t position,
+                                 struct bytes *ret, struct kms_error *reterr)
+{
+    uint8_t     bytes[sizeof position];
+    struct buf  content = { .ptr = bytes, .cap = sizeof bytes, .limit = sizeof bytes };
+    struct buf *s = op_scratch(call);
+    size_t      start = s->len;
+
+    buf_add_u64(&content, position);
+    TRY(vault_marker_seal(call->env->vault, purpose, buf_bytes(&content), s, reterr));
+    return op_scratch_since(call, start, ret, reterr);
 }
 
 enum kms_status op_marker_read(struct op_call *call, uint64_t *ret, struct kms_error *reterr)
 {
-    uint8_t      content[64];
-    struct buf   out = { .ptr = content, .cap = sizeof content, .limit = sizeof content };
     struct bytes purpose;
 
     if (call->in.marker.ptr == NULL) {
@@ -186,29 +212,18 @@ enum kms_status op_marker_read(struct op_call *call, uint64_t *ret, struct kms_e
         return KMS_OK;
     }
     TRY(marker_purpose(call, &purpose, reterr));
-    TRY(vault_marker_open(call->env->vault, purpose, call->in.marker, &out, reterr));
-    struct bytes in = buf_bytes(&out);
-
-    if (!buf_ok(&out) || !bytes_take_u64(&in, ret) || in.len != 0)
-        return KMS_FAIL(reterr, KMS_E_MARKER, "a marker of another form");
-    return KMS_OK;
+    return op_position_open(call, purpose, call->in.marker, ret, reterr);
 }
 
 enum kms_status op_marker_write(struct op_call *call, bool more, uint64_t position,
                                 struct kms_error *reterr)
 {
-    if (more) {
-        uint8_t      bytes[sizeof position];
-        struct buf   content = { .ptr = bytes, .cap = sizeof bytes, .limit = sizeof bytes };
-        struct buf  *s = scratch_of(call);
-        struct bytes purpose;
-        struct bytes text;
+    struct bytes purpose;
+    struct bytes text;
 
-        buf_add_u64(&content, position);
+    if (more) {
         TRY(marker_purpose(call, &purpose, reterr));
-        size_t start = s->len;
-        TRY(vault_marker_seal(call->env->vault, purpose, buf_bytes(&content), s, reterr));
-        TRY(scratch_since(s, start, &text, reterr));
+        TRY(op_position_seal(call, purpose, position, &text, reterr));
         json_put_string(call->answer, "NextMarker", text);
     }
     json_put_bool(call->answer, "Truncated", more);

@@ -295,6 +295,20 @@ void op_bury(struct op_call *call, const struct key_record *key, const struct ma
              const struct sealed *sealed, enum erase_reason reason);
 /* The CURRENT material as a vault argument. */
 struct vault_material op_current(const struct key_record *key);
+/* call->scratch, all of whose room is taken at the first use: views into it stay good while more is
+ * appended. */
+struct buf *op_scratch(struct op_call *call);
+/* What was appended since `start`; KMS_E_INTERNAL if it did not fit. */
+KMS_MUST_CHECK enum kms_status op_scratch_since(const struct op_call *call, size_t start,
+                                                struct bytes *ret, struct kms_error *reterr);
+/* A 64-bit position as sealed text, in call->scratch, and back; good for this purpose only.
+ * KMS_E_MARKER without message for what is none. */
+KMS_MUST_CHECK enum kms_status op_position_seal(struct op_call *call, struct bytes purpose,
+                                                uint64_t position, struct bytes *ret,
+                                                struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_position_open(struct op_call *call, struct bytes purpose,
+                                                struct bytes marker, uint64_t *ret,
+                                                struct kms_error *reterr);
 /* Marker of a listing: a sealed 64-bit position, bound to account, Region, operation and key. 0 if
  * none was sent; KMS_E_MARKER without message if it is not one of ours for this listing. */
 KMS_MUST_CHECK enum kms_status op_marker_read(struct op_call *call, uint64_t *ret,

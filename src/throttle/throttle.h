@@ -23,7 +23,8 @@ struct throttle *throttle_new(const struct throttle_rates *rates, uint64_t seed)
 void throttle_free(struct throttle *t); /* NULL is fine */
 
 /* Takes one request out of both buckets; false: one of them is empty. `principal` is a unique id.
- * Principals beyond the first 262,144 since start share one bucket. `now_ns`: monotonic. */
+ * Principals beyond the first 262,144 since start are held back by
+ * their account alone, or share one bucket where accounts have no rate. `now_ns`: monotonic. */
 bool throttle_request(struct throttle *t, struct bytes account, struct bytes principal,
                       int64_t now_ns);
 
