@@ -552,6 +552,11 @@ static void note_tracked(struct server *s)
     }
 }
 
+static bool serves(const void *config, struct bytes region)
+{
+    return region_valid(region) && config_region(config, region);
+}
+
 enum kms_status server_new(const struct server_parts *parts, unsigned loops, struct server **ret,
                            struct kms_error *reterr)
 {
@@ -566,6 +571,9 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
         .directory = parts->directory,
         .clock = parts->clock,
         .rotation_delay = parts->config->rotation_delay_s * 1000,
+        .region_delay = parts->config->region_delay_s * 1000,
+        .serves = serves,
+        .serves_ctx = parts->config,
         .attestation_roots = parts->attestation_roots,
         .identities = parts->identities,
         .oidc = parts->oidc,

@@ -50,6 +50,8 @@ static const struct setting settings[] = {
       "disk space kept back for audit records of calls that take rights away" },
     { "rotation-delay", SET_INT, AT(rotation_delay_s), "0", 0, 86400, { 0 },
       "seconds an on-demand rotation takes; 0: at once. The real service takes 40 to 160" },
+    { "region-delay", SET_INT, AT(region_delay_s), "1", 0, 3600, { 0 },
+      "seconds that a new replica is Creating, and keys that change roles are Updating" },
     { "material-idle", SET_INT, AT(cache_idle_s), "60", 1, 3600, { 0 },
       "seconds after which opened key material that nobody used is wiped from memory" },
     { "usage-flush-seconds", SET_INT, AT(usage_flush_s), "60", 1, 3600, { 0 },

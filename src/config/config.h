@@ -27,6 +27,7 @@ struct config {
     int64_t pool_threads;     /* slow lane */
     int64_t long_threads;     /* for slow private keys; 0: one less than there are cores */
     int64_t rotation_delay_s; /* 0: on-demand rotations complete at once */
+    int64_t region_delay_s;   /* Creating and Updating of multi-Region keys last that long */
     int64_t ready_keys_2048, ready_keys_3072, ready_keys_4096, ready_keys_per_minute;
     int64_t cache_idle_s;
     int64_t usage_flush_s; /* last uses of keys are stored that often */

@@ -25,6 +25,11 @@ KMS_MUST_CHECK bool directory_use_rights(struct directory *d, uint64_t seed,
 
 const struct key_record *directory_key(const struct directory *d, struct bytes account,
                                        struct bytes region, struct bytes key_id);
+/* The key and its relatives in other Regions, as they stand in its `regions`; the key alone if it is a
+ * single-Region key. Returns how many, at most FAMILY_MAX (key/family.h). Found one by one: a change may
+ * come between, whose versions then make the store refuse what was made of them. */
+size_t directory_family(const struct directory *d, const struct key_record *key,
+                        const struct key_record **ret);
 const struct alias_record *directory_alias(const struct directory *d, struct bytes account,
                                            struct bytes region, struct bytes alias);
 /* The key that holds this material in this Region (any account), by the id inside a ciphertext. */
@@ -73,6 +78,11 @@ void directory_remove_alias(struct directory *d, struct bytes account, struct by
                             struct bytes alias);
 void directory_put_import_key(struct directory *d, struct import_key_record *key);
 void directory_remove_import_key(struct directory *d, const uint8_t id[16]);
+/* What is put and removed between these two becomes visible at once, as far as multi-Region keys go: who
+ * looks one up meanwhile waits for the end. `keys`: how many that are not there yet will be put, whose
+ * room is made before (a table that grows waits for readers, who would wait for it). */
+void directory_publish_begin(struct directory *d, size_t keys);
+void directory_publish_end(struct directory *d);
 /* Visits every key (writer side; no section needed). */
 void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *),
                         void             *ctx);

@@ -167,8 +167,8 @@ static size_t clone_size(const struct key_record *k)
     size_t size = aligned(sizeof *k) + copy_size(k->name.arn) +
                   name_size(&k->name, k->name.account) + name_size(&k->name, k->name.region) +
                   name_size(&k->name, k->name.id) + copy_size(k->primary_region) +
-                  copy_size(k->description) + copy_size(k->policy) + copy_size(k->principals) +
-                  aligned(k->n_materials * sizeof k->materials[0]) +
+                  copy_size(k->regions) + copy_size(k->description) + copy_size(k->policy) +
+                  copy_size(k->principals) + aligned(k->n_materials * sizeof k->materials[0]) +
                   aligned(k->n_tags * sizeof k->tags[0]);
 
     for (size_t i = 0; i < k->n_materials; i++)
@@ -218,6 +218,7 @@ struct key_record *key_record_clone(const struct key_record *from)
     to->rights = NULL; /* not published */
     clone_name(to, &from->name);
     to->primary_region = arena_copy(arena, from->primary_region);
+    to->regions = arena_copy(arena, from->regions);
     to->description = arena_copy(arena, from->description);
     to->policy = arena_copy(arena, from->policy);
     to->principals = arena_copy(arena, from->principals);
@@ -225,6 +226,88 @@ struct key_record *key_record_clone(const struct key_record *from)
     clone_tags(to, from);
     return to;
 }
+
+/* --- Regions ---------------------------------------------------------------------------------- */
+
+enum { REGIONS_BYTES = 4096 };
+
+bool key_regions_next(struct bytes *rest, struct bytes *ret)
+{
+    if (rest->len == 0)
+        return false;
+    const uint8_t *space = memchr(rest->ptr, ' ', rest->len);
+    size_t         len = space == NULL ? rest->len : (size_t)(space - rest->ptr);
+    size_t         past = space == NULL ? len : len + 1;
+
+    *ret = bytes_of(rest->ptr, len);
+    *rest = bytes_of(rest->ptr + past, rest->len - past);
+    return true;
+}
+
+bool key_regions_have(struct bytes regions, struct bytes region)
+{
+    struct bytes one;
+
+    while (key_regions_next(&regions, &one)) {
+        if (bytes_eq(one, region))
+            return true;
+    }
+    return false;
+}
+
+static void add_name(struct buf *to, struct bytes region)
+{
+    if (to->len > 0)
+        buf_add_byte(to, ' ');
+    buf_add(to, region);
+}
+
+static bool sorts_before(struct bytes a, struct bytes b)
+{
+    int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+
+    return order != 0 ? order < 0 : a.len < b.len;
+}
+
+void key_record_add_region(struct key_record *k, struct bytes region)
+{
+    uint8_t      room[REGIONS_BYTES];
+    struct buf   text = { .ptr = room, .cap = sizeof room, .limit = sizeof room }; /* borrows */
+    struct bytes rest = k->regions;
+    struct bytes one;
+    bool         added = false;
+
+    assert(region.len > 0 && !key_regions_have(k->regions, region));
+    while (key_regions_next(&rest, &one)) {
+        if (!added && sorts_before(region, one)) {
+            add_name(&text, region);
+            added = true;
+        }
+        add_name(&text, one);
+    }
+    if (!added)
+        add_name(&text, region);
+    assert(buf_ok(&text));
+    k->regions = arena_copy(k->arena, buf_bytes(&text));
+}
+
+void key_record_remove_region(struct key_record *k, struct bytes region)
+{
+    uint8_t      room[REGIONS_BYTES];
+    struct buf   text = { .ptr = room, .cap = sizeof room, .limit = sizeof room }; /* borrows */
+    struct bytes rest = k->regions;
+    struct bytes one;
+
+    assert(key_regions_have(k->regions, region));
+    while (key_regions_next(&rest, &one)) {
+        if (!bytes_eq(one, region))
+            add_name(&text, one);
+    }
+    assert(buf_ok(&text));
+    k->regions = arena_copy(k->arena, buf_bytes(&text));
+}
+
+/* --- materials -------------------------------------------------------------------------------- */
 
 struct key_material *key_record_add_material(struct key_record *k)
 {

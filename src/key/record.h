@@ -73,8 +73,10 @@ struct sealed {
 struct key_material {
     struct material_id id;
     uint8_t check[32]; /* second keyed tag, never shown: a forged id alone never passes */
-    enum material_role    role;
-    bool                  present;    /* ImportState IMPORTED; AWS_KMS materials always are */
+    enum material_role role;
+    bool               present; /* ImportState IMPORTED; AWS_KMS materials always are */
+    /* days before its ValidTo at which its owner was last warned; 0: not yet, or imported anew since */
+    uint16_t              warned_days;
     enum expiration_model expiration; /* EXPIRATION_NONE while missing */
     int64_t               valid_to;   /* whole seconds in ms; only with EXPIRES */
     bool                  has_description;
@@ -100,12 +102,16 @@ struct key_record {
     enum key_origin   origin;
     enum multi_region multi_region;
     struct bytes      primary_region; /* of a multi-Region key */
-    int64_t           created;
-    uint64_t          serial; /* order of creation; markers of ListKeys name it */
+    /* of a multi-Region key: the Regions that have one of its relatives, its own among them, sorted and
+     * separated by single spaces (key_regions_next). Shared by all of them, as is what key/family.h says */
+    struct bytes regions;
+    int64_t      created;
+    uint64_t     serial; /* order of creation; markers of ListKeys name it */
 
     /* life */
     uint64_t       version; /* +1 with every committed change; 1 at creation */
     enum key_state state;   /* written by key/state.c only */
+    int64_t        settles; /* Creating and Updating end by themselves at this time */
     int64_t        deletion_date;
     uint32_t       pending_window_days;
     struct bytes   description;
@@ -146,6 +152,12 @@ void key_record_freep(struct key_record **k);
  * by hand instead spends 80 bytes a key more. */
 void key_record_set_name(struct key_record *k, struct bytes account, struct bytes region,
                          struct bytes key_id);
+/* Takes the next name off the front of a record's `regions`; false when there is none left. */
+bool key_regions_next(struct bytes *rest, struct bytes *ret);
+bool key_regions_have(struct bytes regions, struct bytes region);
+/* Edits `regions`, keeping it sorted: adds one that is not in it, removes one that is. */
+void key_record_add_region(struct key_record *k, struct bytes region);
+void key_record_remove_region(struct key_record *k, struct bytes region);
 /* Appends a zeroed material / removes one, keeping the order. The array may move. There must be
  * fewer than KEY_MATERIALS_MAX (key/state.c refuses what would make more). */
 struct key_material *key_record_add_material(struct key_record *k);

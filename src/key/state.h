@@ -10,6 +10,9 @@
  * past its ValidTo makes an Enabled or Disabled key PendingImport before any job has run (R33,
  * R37). */
 enum key_state key_state_at(const struct key_record *key, int64_t now);
+/* Creating and Updating end by themselves (key->settles): what key_state_at says of that becomes the stored
+ * state of a record that is about to be edited. */
+void key_settle(struct key_record *key, int64_t now);
 /* True once the deletion window has ended: the key no longer exists for anybody. */
 bool key_gone(const struct key_record *key, int64_t now);
 /* A present CURRENT/NON_CURRENT material that is past its ValidTo but not yet erased; NULL if

@@ -171,6 +171,7 @@ static enum kms_status new_record(struct op_call *call, struct key_record *key,
     if (call->in.multi_region.v != 0) {
         key->multi_region = REGION_PRIMARY;
         key->primary_region = arena_copy(key->arena, call->region);
+        key_record_add_region(key, call->region);
     }
     key->created = call->now;
     key->version = 1;

@@ -56,12 +56,17 @@ static void put_multi_region(struct json_writer *w, const struct key_record *key
     json_put_bool(w, "MultiRegion", key->multi_region != REGION_SINGLE);
     if (key->multi_region == REGION_SINGLE)
         return;
-    bool primary = key->multi_region == REGION_PRIMARY;
-
     json_open_object(w, "MultiRegionConfiguration");
-    json_put_str(w, "MultiRegionKeyType", primary ? "PRIMARY" : "REPLICA");
-    put_key_in_region(w, "PrimaryKey", key, primary ? key->name.region : key->primary_region);
-    json_open_array(w, "ReplicaKeys"); /* there are no replicas until ReplicateKey is built */
+    json_put_str(w, "MultiRegionKeyType",
+                 key->multi_region == REGION_PRIMARY ? "PRIMARY" : "REPLICA");
+    put_key_in_region(w, "PrimaryKey", key, key->primary_region);
+    json_open_array(w, "ReplicaKeys"); /* of a replica: itself among them */
+    struct bytes rest = key->regions;
+    struct bytes region;
+    while (key_regions_next(&rest, &region)) {
+        if (!bytes_eq(region, key->primary_region))
+            put_key_in_region(w, NULL, key, region);
+    }
     json_close_array(w);
     json_close_object(w);
 }

@@ -55,6 +55,7 @@ struct op_input {
     struct op_int origin;                                                     /* enum key_origin */
     struct op_int multi_region, bypass_lockout, dry_run;                      /* booleans */
     struct json   tags, tag_keys, grant_tokens, dry_run_modifiers, recipient; /* checked lists */
+    struct bytes  replica_region, primary_region; /* ReplicateKey; UpdatePrimaryRegion */
     struct op_int limit;
     struct bytes  marker;
     struct op_int pending_window_days;
@@ -105,6 +106,10 @@ struct op_env {
     struct directory *directory;
     struct clock     *clock;
     int64_t           rotation_delay; /* ms; 0: on-demand rotations complete at once */
+    int64_t           region_delay;   /* ms that Creating and Updating last */
+    /* does this server answer for the Region? */
+    bool (*serves)(const void *ctx, struct bytes region);
+    const void                     *serves_ctx;
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
     struct identity_book           *identities;
     struct oidc_providers          *oidc; /* NULL: none configured */

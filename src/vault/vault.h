@@ -161,6 +161,28 @@ KMS_MUST_CHECK enum kms_status vault_generate_material(struct vault            *
                                                        struct key_material     *ret,
                                                        struct kms_error        *reterr);
 
+/* The next material of a key that rotates, in all its Regions: generated once, sealed for each of the `n`
+ * records (editable, of one key id; n is 1 for a single-Region key) and appended to its list as
+ * MATERIAL_PENDING_ROTATION. ret_spare[i]: what was sealed for keys[i]. On failure no slot stays in use,
+ * and the lists are as they were. */
+KMS_MUST_CHECK enum kms_status vault_generate_next(struct vault *v, struct key_record *const *keys,
+                                                   size_t n, int64_t now, struct sealed *ret_spare,
+                                                   struct kms_error *reterr);
+/* Seals a material of `from` anew for `to`, a relative in another Region (same account, key id and spec),
+ * under that Region's domain key and a slot of its own: fills sealed and present of *ret, whose other
+ * fields are those of the copy already (they are part of the AAD). */
+KMS_MUST_CHECK enum kms_status vault_copy_material(struct vault *v, struct vault_material from,
+                                                   const struct key_record *to, struct arena *arena,
+                                                   struct key_material *ret,
+                                                   struct kms_error    *reterr);
+/* Seals material that was given in clear (a seed, development mode only): as vault_generate_material, and
+ * KMS_E_CIPHERTEXT if it is none of key->spec: 32 bytes, a MAC key of the spec's length, or PKCS#8 in DER.
+ * Generated (origin AWS_KMS): a durable slot; imported: an erasable one. */
+KMS_MUST_CHECK enum kms_status vault_place_material(struct vault *v, const struct key_record *key,
+                                                    struct bytes material, struct arena *arena,
+                                                    struct key_material *ret,
+                                                    struct kms_error    *reterr);
+
 struct vault_import_parameters {
     struct import_key_record
               *record; /* to be committed; owned by the caller                       */

@@ -18,6 +18,8 @@ static struct key_record *full_record(void)
     k->description = arena_copy(k->arena, BYTES_LIT("a description"));
     k->policy = arena_copy(k->arena, bytes_str(fixture_policy));
     k->primary_region = arena_copy(k->arena, BYTES_LIT("eu-west-1"));
+    key_record_add_region(k, BYTES_LIT("us-east-1"));
+    key_record_add_region(k, BYTES_LIT("eu-west-1"));
     for (uint8_t i = 0; i < 5; i++) {
         struct key_material *m = key_record_add_material(k);
         m->id.b[0] = i;
@@ -46,6 +48,7 @@ static void assert_full(const struct key_record *k)
     assert_true(bytes_eq_str(k->description, "a description"));
     assert_true(bytes_eq_str(k->policy, fixture_policy));
     assert_true(bytes_eq_str(k->primary_region, "eu-west-1"));
+    assert_true(bytes_eq_str(k->regions, "eu-west-1 us-east-1"));
     assert_int_equal(k->serial, 7);
     assert_int_equal(k->n_materials, 5);
     for (uint8_t i = 0; i < 5; i++) {
@@ -201,9 +204,33 @@ static void test_other_records(void **state)
     import_key_record_free(k);
 }
 
+/* recorded-authz-multiregion 6.4 steps 6 and 7: in the order of their names */
+static void regions_are_sorted(void **state)
+{
+    static const char *const names[] = { "us-west-2", "ap-east-1", "us-east-1", "us-east-2" };
+    CLEANUP(key_record_freep) struct key_record *k = key_record_new();
+    struct bytes                                 one;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        key_record_add_region(k, bytes_str(names[i]));
+    assert_true(bytes_eq_str(k->regions, "ap-east-1 us-east-1 us-east-2 us-west-2"));
+    assert_true(key_regions_have(k->regions, BYTES_LIT("us-east-2")));
+    assert_false(key_regions_have(k->regions, BYTES_LIT("us-east")));
+
+    key_record_remove_region(k, BYTES_LIT("us-east-1"));
+    key_record_remove_region(k, BYTES_LIT("us-west-2"));
+    assert_true(bytes_eq_str(k->regions, "ap-east-1 us-east-2"));
+    key_record_remove_region(k, BYTES_LIT("ap-east-1"));
+    key_record_remove_region(k, BYTES_LIT("us-east-2"));
+    struct bytes none = k->regions;
+    assert_false(key_regions_next(&none, &one));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(regions_are_sorted),
         cmocka_unit_test(test_clone_stands_alone),
         cmocka_unit_test(test_clone_fits_exactly),
         cmocka_unit_test(test_clone_of_a_name_set_by_hand),
