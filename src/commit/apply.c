@@ -34,6 +34,7 @@ void commit_complete(struct committer *c, struct change *change)
         struct with_key w = { change, change->rows[i].key->name.arn, clock_now(c->parts.clock) };
         directory_each_import_key(c->parts.directory, bury_import_key, &w);
     }
+    commit_add_caused(c, change);
 }
 
 enum kms_status commit_apply(struct committer *c, struct change **changes, enum kms_status *results,

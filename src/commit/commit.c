@@ -28,6 +28,7 @@ void committer_free(struct committer *c)
     pthread_cond_destroy(&c->wake);
     free(c->erased);
     free(c->unerased);
+    free(c->events);
     free(c);
 }
 
@@ -124,8 +125,7 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (jobs[i]->status != KMS_OK || jobs[i]->stores_usage)
             continue;
-        if (jobs[i]->change.event.len > 0)
-            audit_event_commit(&jobs[i]->change.event, number);
+        commit_number_events(&jobs[i]->change, number);
         in[m++] = jobs[i];
     }
     if (m == 0)
@@ -145,21 +145,41 @@ static void step_publish(struct committer *c, struct commit_job **jobs, size_t n
     CRASH_POINT("commit-published");
 }
 
+/* The audit records of a batch, in order. False when out of memory. */
+static bool gather_events(struct committer *c, struct commit_job **jobs, size_t n, size_t *ret_n,
+                          bool *ret_reserve)
+{
+    *ret_n = 0;
+    *ret_reserve = true;
+    for (size_t i = 0; i < n; i++) {
+        const struct change *change = &jobs[i]->change;
+        if (jobs[i]->status != KMS_OK)
+            continue;
+        if (!commit_room_for_events(c, *ret_n + 1 + change->n_caused))
+            return false;
+        if (change->event.len > 0)
+            c->events[(*ret_n)++] = buf_bytes(&change->event);
+        for (size_t k = 0; k < change->n_caused; k++)
+            c->events[(*ret_n)++] = buf_bytes(&change->caused[k]);
+        if (change->event.len > 0 || change->n_caused > 0)
+            *ret_reserve = *ret_reserve && jobs[i]->takes_away;
+    }
+    return true;
+}
+
 /* Step 4. The outbox keeps the events until they are on disk in the audit files. */
 static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, uint64_t outbox)
 {
-    struct bytes     events[COMMIT_BATCH];
     size_t           m = 0;
     bool             reserve = true;
     struct kms_error err;
 
-    for (size_t i = 0; i < n; i++) {
-        if (jobs[i]->status != KMS_OK || jobs[i]->change.event.len == 0)
-            continue;
-        events[m++] = buf_bytes(&jobs[i]->change.event);
-        reserve = reserve && jobs[i]->takes_away;
-    }
-    if (m > 0 && audit_append(c->parts.audit, events, m, true, reserve, &err) != KMS_OK) {
+    enum kms_status status = gather_events(c, jobs, n, &m, &reserve)
+                                 ? KMS_OK
+                                 : KMS_FAIL(&err, KMS_E_INTERNAL, "out of memory");
+    if (status == KMS_OK && m > 0)
+        status = audit_append(c->parts.audit, c->events, m, true, reserve, &err);
+    if (status != KMS_OK) {
         log_error("audit: events of commit %llu wait in the outbox: %s",
                   (unsigned long long)c->parts.store->meta.commit, err.detail);
         c->outbox_stuck = true;

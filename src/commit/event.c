@@ -1,10 +1,10 @@
 /* commit/event.c - see event.h. */
 #include "commit/event.h"
 
+#include <string.h>
+
 #include "audit/audit.h"
-#include "base/cleanup.h"
 #include "crypto/crypto.h"
-#include "json/write.h"
 
 void uuid_new(uint8_t ret[16])
 {
@@ -32,8 +32,8 @@ struct bytes arn_part(struct bytes arn, unsigned nth)
     return part;
 }
 
-void service_event_text(struct buf *out, int64_t now, const char *name, struct bytes key_arn,
-                        struct bytes additional)
+void service_event_with_id(struct buf *out, const char id[UUID_TEXT + 1], int64_t now,
+                           const char *name, struct bytes key_arn, struct bytes details)
 {
     struct audit_event e = {
         .time = now,
@@ -41,25 +41,19 @@ void service_event_text(struct buf *out, int64_t now, const char *name, struct b
         .event_name = name,
         .region = arn_part(key_arn, 3),
         .account = arn_part(key_arn, 4),
-        .additional = additional,
+        .additional = details,
         .key_arns = { key_arn },
     };
 
-    uuid_text_new(e.event_id);
+    memcpy(e.event_id, id, sizeof e.event_id);
     audit_event_write(out, &e);
 }
 
-void service_event_write(struct buf *out, int64_t now, const char *name, struct bytes key_arn,
-                         const struct material_id *material)
+void service_event_text(struct buf *out, int64_t now, const char *name, struct bytes key_arn,
+                        struct bytes details)
 {
-    CLEANUP(buf_release) struct buf extra = BUF_INIT(4096);
+    char id[UUID_TEXT + 1];
 
-    if (material != NULL) {
-        struct json_writer w;
-        json_writer_init(&w, &extra);
-        json_open_object(&w, NULL);
-        json_put_hex(&w, "keyMaterialId", bytes_of(material->b, sizeof material->b));
-        json_close_object(&w);
-    }
-    service_event_text(out, now, name, key_arn, buf_bytes(&extra));
+    uuid_text_new(id);
+    service_event_with_id(out, id, now, name, key_arn, details);
 }

@@ -27,6 +27,8 @@ struct committer {
     struct tombstone *unerased; /* their erasure has failed: tried again before anybody is told
                                         that there is nothing left of the key                      */
     size_t            n_unerased;
+    struct bytes     *events; /* of the batch, for one append */
+    size_t            cap_events;
     struct {
         _Atomic uint64_t batches, changes, conflicts, erasures, failures;
     } counts; /* as struct commit_counts, which other threads ask for */
@@ -36,9 +38,15 @@ struct committer {
 KMS_MUST_CHECK enum kms_status commit_apply(struct committer *c, struct change **changes,
                                             enum kms_status *results, size_t n,
                                             struct kms_error *reterr);
-/* Adds what a change brings with it: a deleted key takes its import tokens along. Only this thread
- * may look through the directory for them. */
+/* Adds what a change brings with it: a deleted key takes its import tokens along, and what the service
+ * does to a key is told (caused.c). Only this thread may look through the directory for them. */
 void commit_complete(struct committer *c, struct change *change);
+/* caused.c: adds the events of the service that follow from a change's rows. */
+void commit_add_caused(struct committer *c, struct change *change);
+/* Writes the number of the commit into the events of a change. */
+void commit_number_events(struct change *change, uint64_t number);
+/* Room for `n` entries in c->events. False when out of memory. */
+KMS_MUST_CHECK bool commit_room_for_events(struct committer *c, size_t n);
 /* Hands the rows of a committed change to the directory and the vault. */
 void commit_publish(struct committer *c, struct change *change);
 /* One transaction with all last uses that the store does not have; for the jobs that ask for it. */

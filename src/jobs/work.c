@@ -1,4 +1,5 @@
-/* jobs/work.c - what a due time means: one change per key, handed to the committer. */
+/* jobs/work.c - what a due time means: one change per key, handed to the committer, which also tells
+ * about it (commit/caused.c). */
 #include <stdio.h>
 #include <string.h>
 
@@ -25,16 +26,9 @@ static enum work work_of(const struct key_record *key, int64_t now, int64_t rota
     return WORK_NOTHING;
 }
 
-static void add_event(struct jobs *j, struct change *change, const struct key_record *key,
-                      const char *name, const struct material_id *material)
-{
-    buf_init(&change->event, EVENT_BYTES);
-    service_event_write(&change->event, clock_now(j->parts.clock), name, key->name.arn, material);
-}
-
 /* The window has ended: the key and its materials; the committer adds its import tokens. */
-static void plan_delete(struct jobs *j, const struct key_record *key, struct key_record *edit,
-                        int64_t now, struct change *change)
+static void plan_delete(const struct key_record *key, struct key_record *edit, int64_t now,
+                        struct change *change)
 {
     struct row *row = change_add(change, ROW_KEY_DELETE);
 
@@ -43,10 +37,9 @@ static void plan_delete(struct jobs *j, const struct key_record *key, struct key
     for (size_t i = 0; i < key->n_materials; i++)
         change_bury(change, key->name.arn, &key->materials[i].id, &key->materials[i].sealed,
                     ERASE_KEY_DELETION, now);
-    add_event(j, change, key, "DeleteKey", NULL);
 }
 
-static void plan_expire(struct jobs *j, struct key_record *edit, int64_t now, struct change *change)
+static void plan_expire(struct key_record *edit, int64_t now, struct change *change)
 {
     const struct key_material *m = key_expired_material(edit, now);
     struct material_id         id = m->id;
@@ -54,7 +47,6 @@ static void plan_expire(struct jobs *j, struct key_record *edit, int64_t now, st
     change_bury(change, edit->name.arn, &id, &m->sealed, ERASE_EXPIRY, now);
     key_material_expired(edit, &id);
     change_add(change, ROW_KEY_UPDATE)->key = edit;
-    add_event(j, change, edit, "DeleteExpiredKeyMaterial", &id);
 }
 
 /* A delayed on-demand rotation ends: R40, R41. A generated key gets its new material now. */
@@ -72,9 +64,7 @@ static enum kms_status plan_rotate(struct jobs *j, struct key_record *edit, int6
         *key_record_add_material(edit) = fresh;
         *ret_spare = fresh.sealed;
     }
-    bool promoted = key_rotation_complete(edit, now, ROTATION_ON_DEMAND);
-    if (promoted)
-        add_event(j, change, edit, "RotateKey", &key_record_with_role(edit, MATERIAL_CURRENT)->id);
+    (void)key_rotation_complete(edit, now, ROTATION_ON_DEMAND);
     return KMS_OK;
 }
 
@@ -88,8 +78,8 @@ static enum kms_status plan(struct jobs *j, enum work work, const struct key_rec
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for key %.*s", BYTES_FMT(key->name.arn));
     edit->version = key->version + 1;
     switch (work) {
-    case WORK_DELETE:  plan_delete(j, key, edit, now, change); return KMS_OK;
-    case WORK_EXPIRE:  plan_expire(j, edit, now, change); return KMS_OK;
+    case WORK_DELETE:  plan_delete(key, edit, now, change); return KMS_OK;
+    case WORK_EXPIRE:  plan_expire(edit, now, change); return KMS_OK;
     case WORK_ROTATE:  return plan_rotate(j, edit, now, change, ret_spare, reterr);
     case WORK_NOTHING: break;
     }

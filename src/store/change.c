@@ -14,8 +14,24 @@ struct row *change_add(struct change *c, enum row_kind kind)
     return &rows[c->n_rows++];
 }
 
+struct buf *change_add_caused(struct change *c, size_t limit)
+{
+    struct buf *caused = realloc(c->caused, (c->n_caused + 1) * sizeof *caused);
+
+    if (caused == NULL)
+        abort();
+    c->caused = caused;
+    buf_init(&caused[c->n_caused], limit);
+    return &caused[c->n_caused++];
+}
+
 void change_release(struct change *c)
 {
+    for (size_t i = 0; i < c->n_caused; i++)
+        buf_release(&c->caused[i]);
+    free(c->caused);
+    c->caused = NULL;
+    c->n_caused = 0;
     for (size_t i = 0; i < c->n_rows; i++) {
         struct row *row = &c->rows[i];
         key_record_free(row->key);

@@ -66,10 +66,16 @@ struct change {
     struct row *rows;
     size_t      n_rows;
     struct buf  event; /* audit event text (audit/audit.h); empty for none            */
+    struct buf
+          *caused; /* events of the service that follow from the rows (commit/caused.c), for the
+                           audit after `event`; the committer's own */
+    size_t n_caused;
 };
 
 /* Appends a row with every pointer NULL; aborts when out of memory (rows are few and small). */
 struct row *change_add(struct change *c, enum row_kind kind);
+/* Appends an empty buffer to `caused`, to be filled; aborts when out of memory. */
+struct buf *change_add_caused(struct change *c, size_t limit);
 /* A tombstone row for a sealed form that a change gives up; nothing when there is none. */
 void change_bury(struct change *change, struct bytes key_arn, const struct material_id *material,
                  const struct sealed *sealed, enum erase_reason reason, int64_t now);

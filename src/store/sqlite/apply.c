@@ -275,17 +275,26 @@ static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
+static enum kms_status put_event(struct sqlite_store *s, const struct buf *event,
+                                 struct kms_error *reterr)
+{
+    if (!buf_ok(event))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the audit event of a change is incomplete");
+    if (event->len == 0)
+        return KMS_OK;
+    struct outbox_row row = { ++s->serials.outbox, buf_bytes(event) };
+    return row_put(s, STMT_OUTBOX_INSERT, &row_outbox, &row, reterr);
+}
+
 static enum kms_status apply_rows(struct sqlite_store *s, struct change *change,
                                   struct kms_error *reterr)
 {
     for (size_t i = 0; i < change->n_rows; i++)
         TRY(apply_row(s, &change->rows[i], reterr));
-    if (!buf_ok(&change->event))
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "the audit event of a change is incomplete");
-    if (change->event.len == 0)
-        return KMS_OK;
-    struct outbox_row event = { ++s->serials.outbox, buf_bytes(&change->event) };
-    return row_put(s, STMT_OUTBOX_INSERT, &row_outbox, &event, reterr);
+    TRY(put_event(s, &change->event, reterr));
+    for (size_t i = 0; i < change->n_caused; i++)
+        TRY(put_event(s, &change->caused[i], reterr));
+    return KMS_OK;
 }
 
 static void forget_serials(const struct change *change)

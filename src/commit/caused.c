@@ -1,0 +1,165 @@
+/* commit/caused.c - what the service does to keys by itself is told, whoever has it done: a request, a
+ * due time, for one key or for a whole family.
+ *
+ * So it is read off the rows of a change, compared with what is published, and not left to those who
+ * make changes: nobody can forget it, and a key with relatives has an event in each Region in which
+ * something happens.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/encode.h"
+#include "commit/event.h"
+#include "commit/internal.h"
+#include "json/write.h"
+#include "key/state.h"
+
+enum { CAUSED_BYTES = 16 * 1024 };
+
+/* One event, before it is written. */
+struct cause {
+    const char               *name;
+    const struct key_record  *key;
+    const struct material_id *material; /* NULL: none */
+    const char               *rotation; /* NULL: no rotation */
+    int64_t                   valid_to; /* of a warning */
+    unsigned                  days;     /* of a warning; 0: none */
+};
+
+struct causing {
+    struct committer *c;
+    struct change    *change;
+    int64_t           now;
+};
+
+static void put_details(struct buf *out, const struct cause *cause)
+{
+    struct json_writer w;
+
+    json_writer_init(&w, out);
+    json_open_object(&w, NULL);
+    json_put_string(&w, "keyId", cause->key->name.id);
+    if (cause->material != NULL)
+        json_put_hex(&w, "keyMaterialId", bytes_of(cause->material->b, sizeof cause->material->b));
+    if (cause->rotation != NULL) {
+        json_put_str(&w, "keyOrigin", key_origin_name(cause->key->origin));
+        json_put_str(&w, "rotationType", cause->rotation);
+    }
+    if (cause->days != 0) {
+        json_put_date(&w, "validTo", cause->valid_to);
+        json_put_int(&w, "days", cause->days);
+    }
+    json_close_object(&w);
+}
+
+static void tell(const struct causing *at, const struct cause *cause)
+{
+    CLEANUP(buf_release) struct buf details = BUF_INIT(CAUSED_BYTES);
+    char                            id[UUID_TEXT + 1];
+
+    uuid_text_new(id);
+    put_details(&details, cause);
+    service_event_with_id(change_add_caused(at->change, CAUSED_BYTES), id, at->now, cause->name,
+                          cause->key->name.arn, buf_bytes(&details));
+}
+
+/* A material became current that was not, and it was no first one. */
+static void look_for_rotation(const struct causing *at, const struct key_record *old,
+                              const struct key_record *new)
+{
+    const struct key_material *was = key_record_with_role(old, MATERIAL_CURRENT);
+    const struct key_material *is = key_record_with_role(new, MATERIAL_CURRENT);
+
+    if (was == NULL || is == NULL ||
+        bytes_eq(bytes_of(was->id.b, sizeof was->id.b), bytes_of(is->id.b, sizeof is->id.b)))
+        return;
+    const struct cause cause = {
+        .name = "RotateKey",
+        .key = new,
+        .material = &is->id,
+        .rotation = is->rotation_type == ROTATION_AUTOMATIC ? "AUTOMATIC" : "ON_DEMAND",
+    };
+    tell(at, &cause);
+}
+
+/* The jobs note a warning in the material; an import does so too (key_import), but brings another sealed
+ * form with it. */
+static void look_for_warnings(const struct causing *at, const struct key_record *old,
+                              const struct key_record *new)
+{
+    for (size_t i = 0; i < new->n_materials; i++) {
+        const struct key_material *is = &new->materials[i];
+        const struct key_material *was = key_record_material(old, &is->id);
+        if (was == NULL || was->warned_days == is->warned_days || is->warned_days == 0 ||
+            was->sealed.slot != is->sealed.slot ||
+            was->sealed.slot_generation != is->sealed.slot_generation)
+            continue;
+        const struct cause cause = {
+            .name = "TrentKeyMaterialExpirationWarning",
+            .key = new,
+            .material = &is->id,
+            .valid_to = is->valid_to,
+            .days = is->warned_days,
+        };
+        tell(at, &cause);
+    }
+}
+
+static void look_for_expiry(const struct causing *at, const struct key_record *key, size_t n_rows)
+{
+    for (size_t i = 0; i < n_rows; i++) {
+        const struct tombstone *t = at->change->rows[i].tombstone;
+        if (at->change->rows[i].kind != ROW_TOMBSTONE_INSERT || t->reason != ERASE_EXPIRY ||
+            !bytes_eq_str(key->name.arn, t->key_arn))
+            continue;
+        const struct cause cause = {
+            .name = "DeleteExpiredKeyMaterial",
+            .key = key,
+            .material = &t->material,
+        };
+        tell(at, &cause);
+    }
+}
+
+void commit_add_caused(struct committer *c, struct change *change)
+{
+    const struct causing at = { c, change, clock_now(c->parts.clock) };
+
+    for (size_t i = 0; i < change->n_rows; i++) {
+        const struct key_record *new = change->rows[i].key;
+        if (new == NULL)
+            continue;
+        const struct key_record *old = directory_key(c->parts.directory, new->name.account,
+                                                     new->name.region, new->name.id);
+        if (old == NULL)
+            continue; /* it is new, or the store refuses the change */
+        if (change->rows[i].kind == ROW_KEY_DELETE && key_gone(old, at.now)) {
+            tell(&at, &(struct cause){ .name = "DeleteKey", .key = old });
+        } else if (change->rows[i].kind == ROW_KEY_UPDATE) {
+            look_for_expiry(&at, new, change->n_rows);
+            look_for_rotation(&at, old, new);
+            look_for_warnings(&at, old, new);
+        }
+    }
+}
+
+void commit_number_events(struct change *change, uint64_t number)
+{
+    if (change->event.len > 0)
+        audit_event_commit(&change->event, number);
+    for (size_t i = 0; i < change->n_caused; i++)
+        audit_event_commit(&change->caused[i], number);
+}
+
+bool commit_room_for_events(struct committer *c, size_t n)
+{
+    if (n <= c->cap_events)
+        return true;
+    size_t        cap = n < 2 * COMMIT_BATCH ? 2 * COMMIT_BATCH : 2 * n;
+    struct bytes *events = realloc(c->events, cap * sizeof *events);
+    if (events == NULL)
+        return false;
+    c->events = events;
+    c->cap_events = cap;
+    return true;
+}
