@@ -25,7 +25,7 @@ struct signing {
     struct bytes             message;
 };
 
-/* One row per enum key_family (key.c). What a family does not do is NULL. */
+/* One row per enum spec_family (key.c). What a family does not do is NULL. */
 struct key_family_ops {
     /* New canonical material. */
     enum kms_status (*generate)(enum key_spec spec, const _Atomic bool *stop, struct secret **ret,

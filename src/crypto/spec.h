@@ -46,7 +46,7 @@ enum key_usage {
     USAGE_COUNT
 };
 
-enum key_family {
+enum spec_family {
     FAMILY_SYMMETRIC,
     FAMILY_HMAC,
     FAMILY_RSA,
@@ -119,10 +119,10 @@ enum wrapping_algorithm {
 enum { SPEC_ALGORITHMS_MAX = 6 };
 
 struct key_spec_info {
-    enum key_family family;
-    unsigned        bits;    /* RSA: modulus; curves: field; secrets: key length */
-    const char     *openssl; /* name of OpenSSL's key type; NULL: the material is raw bytes */
-    const char     *group;   /* name of OpenSSL's group, of curves that share a key type */
+    enum spec_family family;
+    unsigned         bits;    /* RSA: modulus; curves: field; secrets: key length */
+    const char      *openssl; /* name of OpenSSL's key type; NULL: the material is raw bytes */
+    const char      *group;   /* name of OpenSSL's group, of curves that share a key type */
     /* per usage the algorithms in recorded order; count 0: the spec does not have the usage */
     struct {
         uint8_t        count;
