@@ -83,13 +83,6 @@ static void log_failure(const struct request *rq, const char *step)
                   rq->authenticated ? e->message : ""); /* may quote the Authorization header */
 }
 
-static void give_back_slots(struct request *rq)
-{
-    for (size_t i = 0; i < rq->call.n_spare; i++)
-        vault_release(rq->server->parts.vault, &rq->call.spare[i]);
-    rq->call.n_spare = 0;
-}
-
 /* One stretch of steps on one thread, inside one epoch section. */
 static enum step_result run_stretch(struct request *rq)
 {
@@ -132,7 +125,7 @@ void request_run(struct request *rq)
         return;
     }
     if (result == REFUSED)
-        give_back_slots(rq);
+        op_spares_give_back(&rq->call);
     if (rq->on_pool)
         request_to_loop(rq);
     else
@@ -508,12 +501,12 @@ static enum step_result step_committed(struct request *rq)
     rq->job.done = NULL;
     if (!rq->job.untouched)
         /* committed rows name these slots, or may do so: start-up finds out */
-        rq->call.n_spare = 0;
+        op_spares_forget(&rq->call);
     if (rq->job.status == KMS_OK) {
         rq->committed = true;
         return DONE;
     }
-    give_back_slots(rq);
+    op_spares_give_back(&rq->call);
     if (rq->job.status == KMS_E_CHANGED && ++rq->tries < CHANGED_TRIES) {
         rq->step = STEP_KEY;
         return PENDING;

@@ -25,6 +25,7 @@ static void request_free(struct request *rq)
         change_release(&rq->job.change);
     json_doc_free(rq->doc);
     vault_result_release(&rq->call.result);
+    op_spares_forget(&rq->call);
     buf_release(&rq->scratch);
     buf_release(&rq->body);
     buf_release(&rq->parameters);
@@ -115,6 +116,7 @@ static void request_put(struct request *rq)
         rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
     }
     vault_result_wipe(&result);
+    op_spares_forget(&rq->call);
     rq->call = (struct op_call){ .result = result };
     kms_error_clear(&rq->error);
     rq->status = KMS_OK;

@@ -146,6 +146,30 @@ struct key_record *op_edit_key(struct op_call *call)
     return edit;
 }
 
+void op_spare(struct op_call *call, const struct sealed *sealed)
+{
+    struct sealed *spare = realloc(call->spare, (call->n_spare + 1) * sizeof *spare);
+
+    if (spare == NULL)
+        abort();
+    spare[call->n_spare++] = *sealed;
+    call->spare = spare;
+}
+
+void op_spares_give_back(struct op_call *call)
+{
+    for (size_t i = 0; i < call->n_spare; i++)
+        vault_release(call->env->vault, &call->spare[i]);
+    op_spares_forget(call);
+}
+
+void op_spares_forget(struct op_call *call)
+{
+    free(call->spare);
+    call->spare = NULL;
+    call->n_spare = 0;
+}
+
 void op_bury(struct op_call *call, const struct key_record *key, const struct material_id *id,
              const struct sealed *sealed, enum erase_reason reason)
 {

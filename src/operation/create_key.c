@@ -213,7 +213,7 @@ static enum kms_status add_material(struct op_call *call, struct key_record *key
     call->retry_when_ready = status == KMS_E_THROTTLED;
     call->ready_spec = key->spec;
     TRY(status);
-    call->spare[call->n_spare++] = fresh.sealed;
+    op_spare(call, &fresh.sealed);
     *key_record_add_material(key) = fresh;
     return KMS_OK;
 }

@@ -69,7 +69,7 @@ enum kms_status op_get_parameters_for_import_finish(struct op_call *call, struct
     if (status != KMS_OK)
         return status;
 
-    call->spare[call->n_spare++] = p.record->sealed;
+    op_spare(call, &p.record->sealed);
     json_put_string(call->answer, "KeyId", call->key->name.arn);
     json_put_base64(call->answer, "ImportToken", buf_bytes(&p.token));
     json_put_base64(call->answer, "PublicKey", buf_bytes(&p.spki));

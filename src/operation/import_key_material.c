@@ -147,7 +147,7 @@ static enum kms_status take_in(struct op_call *call, struct vault_import *opened
         op_bury(call, call->key, id, &known->sealed, ERASE_REPLACED);
     }
     TRY(vault_import_seal(call->env->vault, opened, edit, edit->arena, material, reterr));
-    call->spare[call->n_spare++] = material->sealed;
+    op_spare(call, &material->sealed);
     return KMS_OK;
 }
 

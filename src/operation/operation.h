@@ -25,7 +25,7 @@
 #include "json/read.h"
 #include "json/write.h"
 #include "key/directory.h"
-#include "key/state.h"
+#include "key/family.h"
 #include "store/store.h"
 #include "vault/command.h"
 #include "vault/vault.h"
@@ -156,12 +156,12 @@ struct op_call {
 
     struct vault_command command; /* filled by begin; kind VAULT_NOTHING: no command */
     struct vault_result  result;
-    struct buf          *scratch;  /* temporaries of this call, wiped afterwards; views into it
+    struct buf          *scratch; /* temporaries of this call, wiped afterwards; views into it
                                             stay good: see OP_SCRATCH_BYTES */
-    struct json_writer  *answer;   /* finish writes the members; the outer object is open */
-    struct change       *change;   /* finish fills it (OP_CHANGES); its event by request.c */
-    struct sealed        spare[2]; /* slots made by begin/finish: released when the change fails */
-    size_t               n_spare;
+    struct json_writer  *answer;  /* finish writes the members; the outer object is open */
+    struct change       *change;  /* finish fills it (OP_CHANGES); its event by request.c */
+    struct sealed       *spare;   /* slots made by begin/finish: released when the change fails */
+    size_t               n_spare; /* op_spare and its like write these two */
     bool                 retry_when_ready; /* no RSA key ready: park the request */
     enum key_spec        ready_spec;
     struct bytes         audit_extra; /* JSON for additionalEventData; in scratch */
@@ -295,6 +295,16 @@ void op_write_metadata(struct json_writer *w, const char *name, const struct key
 /* A clone of call->key with version + 1, added to the change as ROW_KEY_UPDATE; owned by the
  * change. */
 struct key_record *op_edit_key(struct op_call *call);
+/* The same for the key and all its relatives (key/family.h): views of clones that are in the change
+ * already, so neither family_release nor a further row. A replica that family_replicated adds needs a row
+ * of its own. */
+void op_edit_family(struct op_call *call, struct key_family *ret);
+/* Notes a slot that was made for the change. */
+void op_spare(struct op_call *call, const struct sealed *sealed);
+/* The change has failed: gives back the slots that were noted. */
+void op_spares_give_back(struct op_call *call);
+/* The slots are used now, or might be: forgets them. */
+void op_spares_forget(struct op_call *call);
 /* Tombstone row for a sealed form that the change gives up. */
 void op_bury(struct op_call *call, const struct key_record *key, const struct material_id *id,
              const struct sealed *sealed, enum erase_reason reason);

@@ -25,7 +25,7 @@ static enum kms_status complete(struct op_call *call, struct key_record *edit,
     if (edit->origin == ORIGIN_AWS_KMS) {
         struct key_material fresh = { .created = call->now };
         TRY(vault_generate_material(call->env->vault, edit, edit->arena, &fresh, reterr));
-        call->spare[call->n_spare++] = fresh.sealed;
+        op_spare(call, &fresh.sealed);
         fresh.role = MATERIAL_PENDING_ROTATION;
         *key_record_add_material(edit) = fresh;
     }

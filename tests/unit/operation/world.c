@@ -112,12 +112,11 @@ enum kms_status run_commit(struct world *w, struct run *r)
     if (result == KMS_OK) {
         for (size_t i = 0; i < r->change.n_rows; i++)
             publish(w, &r->change.rows[i]);
-        r->call.n_spare = 0;
+        op_spares_forget(&r->call);
         epoch_barrier(w->epoch);
         directory_reclaim(w->directory);
     }
-    while (r->call.n_spare > 0)
-        vault_release(w->vault, &r->call.spare[--r->call.n_spare]);
+    op_spares_give_back(&r->call);
     return result;
 }
 
@@ -197,13 +196,14 @@ enum kms_status run_start(struct world *w, struct run *r, const char *operation,
     epoch_leave(w->epoch, w->reader);
     if (status != KMS_OK)
         assert_int_equal(r->err.status, status);
-    while (status != KMS_OK && r->call.n_spare > 0)
-        vault_release(w->vault, &r->call.spare[--r->call.n_spare]);
+    if (status != KMS_OK)
+        op_spares_give_back(&r->call);
     return status;
 }
 
 void run_release(struct run *r)
 {
+    op_spares_forget(&r->call);
     change_release(&r->change);
     body_release(&r->body);
     buf_release(&r->scratch);
