@@ -11,22 +11,10 @@
 #include "authz/policy.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "instrumented.h"
 
 enum { DOCUMENT = 32 * 1024, CONTEXT_PAIRS = 256, VALUE_BYTES = 8 * 1024 };
-
-/* Sanitizers make everything slower, not worse. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SLOWER = 10 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
-    __has_feature(thread_sanitizer)
-enum { SLOWER = 10 };
-#else
-enum { SLOWER = 1 };
-#endif
-#else
-enum { SLOWER = 1 };
-#endif
+enum { LIMIT_NS = 1000000 };
 
 static uint8_t many_a[VALUE_BYTES];
 
@@ -148,7 +136,7 @@ static void hostile_documents_are_cheap(void **state)
         print_message("# %-36s %7.1f us%s\n", hostile_documents[i].what, (double)best / 1000,
                       r.unsure ? ", no answer: denied" : "");
         assert_true(r.verdict != POLICY_ALLOWS || i == ARRAY_LEN(hostile_documents) - 1);
-        assert_true(best < SLOWER * UINT64_C(1000000));
+        assert_cost(best, LIMIT_NS);
     }
 }
 

@@ -22,12 +22,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/secret.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
+#include "instrumented.h"
 
 static const char *this_program;
 
@@ -345,7 +340,7 @@ static void falls_back_to_mlock(void)
     inherited = secret_copy(BYTES_LIT("key"));
     if (read_in_child() != FINE) /* wiped on fork */
         _exit(WRONG);
-    _exit(locked_kb >= 512 || SANITIZED ? FINE : WRONG); /* sanitizers ignore mlock */
+    _exit(locked_kb >= 512 || INSTRUMENTED ? FINE : WRONG); /* sanitizers ignore mlock */
 }
 
 static void refuses_unlocked(void)
@@ -393,7 +388,7 @@ static void test_falls_back_to_mlock(void **state)
 static void test_refuses_unlocked(void **state)
 {
     (void)state;
-    if (SANITIZED)
+    if (INSTRUMENTED)
         skip(); /* sanitizers ignore mlock */
     run("refuses_unlocked");
 }

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "crypto/crypto.h"
 #include "crypto/key.h"
+#include "instrumented.h"
 #include "memory_scan.h"
 
 static int start(void **state)
@@ -127,9 +128,8 @@ static void aim(enum key_spec spec, struct bytes m)
 /* A thread sanitizer's memory is too large to be looked through. */
 static void skip_if_slow(void)
 {
-#if defined(__SANITIZE_THREAD__)
-    skip();
-#endif
+    if (INSTRUMENTED_THREADS)
+        skip();
 }
 
 static unsigned copies(void)

@@ -24,16 +24,11 @@
 #include "crypto/crypto.h"
 #include "crypto/key.h"
 #include "crypto/self_test_data.h"
+#include "instrumented.h"
 
 enum { TRIES = 8, CROP_PERCENT = 80, QUICK_SAMPLES = 20000, SLOW_DIVISOR = 20 };
 static const double LEAK = 4.5;     /* |t| from which on the classes differ */
 static const double LEAK_SURE = 50; /* of the comparison that leaks          */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool sanitized = true; /* instrumented code takes another time than what users run */
-#else
-static const bool sanitized = false;
-#endif
 
 /* One timed call: `class` 0 or 1. */
 struct experiment {
@@ -147,7 +142,7 @@ static size_t samples(const struct experiment *e)
     const char *wanted = getenv("TRENT_TIMING_SAMPLES");
     size_t      n = wanted != NULL ? strtoul(wanted, NULL, 10) : QUICK_SAMPLES;
 
-    if (sanitized)
+    if (INSTRUMENTED) /* takes another time than what users run */
         skip();
     return n / e->divisor + 100;
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "fixture.h"
+#include "instrumented.h"
 
 const char *const fixture_policy = "{\n"
                                    "  \"Version\" : \"2012-10-17\",\n"
@@ -67,5 +68,5 @@ size_t fixture_held(void)
 {
     struct mallinfo2 info = mallinfo2();
 
-    return FIXTURE_OWN_MALLOC ? 0 : info.uordblks + info.hblkhd;
+    return INSTRUMENTED ? 0 : info.uordblks + info.hblkhd;
 }

@@ -17,13 +17,3 @@ struct sealed fixture_sealed(struct arena *arena, uint32_t slot);
 
 /* Bytes that malloc has handed out. A sanitizer's own malloc is not asked: then it is always 0. */
 size_t fixture_held(void);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FIXTURE_OWN_MALLOC 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FIXTURE_OWN_MALLOC 1
-#endif
-#endif
-#ifndef FIXTURE_OWN_MALLOC
-#define FIXTURE_OWN_MALLOC 0
-#endif

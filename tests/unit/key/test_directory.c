@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "fixture.h"
+#include "instrumented.h"
 #include "key/directory.h"
 
 #define ACCOUNT BYTES_LIT("111122223333")
@@ -476,13 +477,12 @@ static void test_memory_per_key(void **state)
         size_t bytes = bytes_per_key(w, before, N, lives[i].next);
         print_message("# bytes per key, %s: %zu, of which its record %zu\n", lives[i].name, bytes,
                       arena_size(find(w, EAST, 1)->arena));
-        if (!FIXTURE_OWN_MALLOC)
-            assert_true(bytes <= BYTES_MAX);
+        assert_cost(bytes, BYTES_MAX + 1);
     }
     directory_clear(w->d);
     settle(w);
-    if (!FIXTURE_OWN_MALLOC)
-        assert_true(fixture_held() - before < 2 * 1024 * 1024); /* the tables keep their size */
+    size_t left = fixture_held() - before;
+    assert_cost(left, 2 * 1024 * 1024); /* the tables keep their size */
 }
 
 int main(void)

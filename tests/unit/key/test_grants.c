@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "fixture.h"
+#include "instrumented.h"
 #include "key/directory.h"
 #include "key/grants.h"
 
@@ -326,8 +327,8 @@ static void test_a_full_key(void **state)
                   GRANTS_PER_KEY, (loaded - start) * 1e3, (added - loaded) * 1e6 / MORE,
                   (removed - added) * 1e6 / MORE);
     /* copying 400 kB, not 50,000 times that */
-    if (!FIXTURE_OWN_MALLOC) /* sanitizers are slow */
-        assert_true((added - loaded) / MORE < 0.02 && (removed - added) / MORE < 0.02);
+    assert_cost((added - loaded) / MORE, 0.02);
+    assert_cost((removed - added) / MORE, 0.02);
     free(list);
 }
 

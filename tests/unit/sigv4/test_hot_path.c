@@ -118,7 +118,7 @@ static void test_verification_allocates_nothing(void **state)
     buf_release(&scratch);
 }
 
-#ifndef SANITIZED
+#if !INSTRUMENTED
 /* That the counter above counts. */
 static void test_allocations_are_seen(void **state)
 {
@@ -141,7 +141,7 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#ifndef SANITIZED
+#if !INSTRUMENTED
         cmocka_unit_test(test_allocations_are_seen),
 #endif
         cmocka_unit_test(test_verification_allocates_nothing),

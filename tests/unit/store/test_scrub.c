@@ -1,6 +1,7 @@
 /* tests/unit/store/test_scrub.c - deleted bytes are in no file after a scrub
  * (trust-model 2.7.1, 6.9). */
 #include "fixture.h"
+#include "instrumented.h"
 
 #include <sys/stat.h>
 
@@ -209,11 +210,7 @@ static void scan_all(struct churn *c, bool all_alive_are_there)
     }
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { CHURN_ROUNDS = 1000 }; /* looking through the files takes them minutes */
-#else
-enum { CHURN_ROUNDS = 5000 };
-#endif
+enum { CHURN_ROUNDS = INSTRUMENTED ? 1000 : 5000 }; /* looking through the files takes minutes */
 
 static void test_churn_leaves_nothing(void **state)
 {

@@ -11,14 +11,9 @@
 #include "base/encode.h"
 #include "fixture.h"
 #include "identity/record.h"
+#include "instrumented.h"
 #include "memory_scan.h"
 #include "vault/vault_internal.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true /* they keep copies of the stack, which the scan would find */
-#else
-#define SANITIZED false
-#endif
 
 static const char example_secret[] = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
@@ -303,7 +298,7 @@ static void test_forget_reaches_all_threads(void **state)
     pthread_t           thread;
 
     (void)state;
-    if (secret_memory_grade() == SECRET_MEMFD || SANITIZED)
+    if (secret_memory_grade() == SECRET_MEMFD || INSTRUMENTED) /* the scan would find its copies */
         skip();
     fixture_open(&f);
     o.k = access_key(&f, "AKIDEXAMPLE", example_secret);
