@@ -4,6 +4,7 @@
  *   open.c        creating, opening, refusing; settings
  *   schema.c      the schema and its steps from version to version
  *   schema_3.c    one of these steps: identities
+ *   schema_4.c    another: relatives in other Regions
  *   statements.c  every statement there is, and running one
  *   row.c         records <-> columns <-> MAC input, one list of columns for all three
  *   load.c        all rows out, MACs checked
@@ -170,6 +171,9 @@ struct schema_step {
 /* schema_3.c: identities */
 extern const char schema_3[];
 KMS_MUST_CHECK enum kms_status schema_3_convert(struct sqlite_store *s, struct kms_error *reterr);
+/* schema_4.c: relatives in other Regions */
+extern const char schema_4[];
+KMS_MUST_CHECK enum kms_status schema_4_convert(struct sqlite_store *s, struct kms_error *reterr);
 
 /* Step i leads from version i to i + 1; the first makes today's schema out of an empty file. */
 extern const struct schema_step schema_steps[];
@@ -240,6 +244,9 @@ struct access_key_2 {
 extern const struct row_type row_meta_2;        /* struct meta_row       */
 extern const struct row_type row_accounts_2;    /* struct account_record */
 extern const struct row_type row_access_keys_2; /* struct access_key_2   */
+/* As versions 1 to 3 had them: only schema_4.c reads these. */
+extern const struct row_type row_keys_3;      /* struct key_record; `regions`, `settles` stay */
+extern const struct row_type row_materials_3; /* struct key_material; `warned_days` stays     */
 
 /* The columns of `meta` that every schema version has, under these names, and their values from a
  * row of peek_sql (schema.c). */
@@ -282,6 +289,18 @@ enum kms_status row_damaged(struct sqlite_store *s, sqlite3_stmt *stmt, const st
 
 /* --- load.c, apply.c, upkeep.c: the operations of store.h ------------------------------------- */
 
+/* Where keys come from: three prepared statements in the order of serials, and what their columns
+ * are. */
+struct key_tables {
+    sqlite3_stmt          *keys, *materials, *tags;
+    const struct row_type *key, *material;
+};
+/* Reads every key with its materials and tags, in the order of serials, and verifies its MAC. `visit`
+ * gets each, whole and its own, and may write to its row. The statements are not reset. */
+KMS_MUST_CHECK enum kms_status sqlite_read_keys(
+    struct sqlite_store *s, const struct key_tables *from,
+    enum kms_status (*visit)(void *ctx, struct key_record *key, struct kms_error *reterr),
+    void *ctx, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_load(struct store *store, const struct store_visitor *v,
                                            struct kms_error *reterr);
 /* Checks the MAC of every row of every table, old tombstones included. */

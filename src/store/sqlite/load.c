@@ -124,36 +124,54 @@ static enum kms_status read_materials(struct loading *l, struct parts *p, struct
     }
 }
 
-static enum kms_status load_keys(struct loading *l, struct kms_error *reterr)
+enum kms_status sqlite_read_keys(struct sqlite_store *s, const struct key_tables *from,
+                                 enum kms_status (*visit)(void *ctx, struct key_record *key,
+                                                          struct kms_error *reterr),
+                                 void *ctx, struct kms_error *reterr)
 {
-    CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_KEYS];
-    CLEANUP(statement_resetp) sqlite3_stmt *of_materials = l->s->statements[STMT_MATERIALS];
-    CLEANUP(statement_resetp) sqlite3_stmt *of_tags = l->s->statements[STMT_TAGS];
-    struct parts                            materials = { of_materials, &row_materials, false };
-    struct parts                            tags = { of_tags, &row_tags, false };
+    struct loading l = { .s = s };
+    struct parts   materials = { from->materials, from->material, false };
+    struct parts   tags = { from->tags, &row_tags, false };
 
-    if (l->visitor->key == NULL && !l->verify)
-        return KMS_OK;
-    TRY(parts_begin(l, &materials, reterr));
-    TRY(parts_begin(l, &tags, reterr));
+    TRY(parts_begin(&l, &materials, reterr));
+    TRY(parts_begin(&l, &tags, reterr));
     for (;;) {
         bool more = false;
-        TRY(row_step(l->s, stmt, &more, reterr));
+        TRY(row_step(s, from->keys, &more, reterr));
         if (!more)
             break;
         CLEANUP(key_record_freep) struct key_record *k = key_record_new();
         if (k == NULL)
             return no_memory(reterr);
-        TRY(row_read(l->s, stmt, 0, &row_keys, k, k->arena, reterr));
-        TRY(read_materials(l, &materials, k, reterr));
-        TRY(read_tags(l, &tags, k->serial, k->arena, &k->tags, &k->n_tags, reterr));
-        TRY(row_verify(l->s, stmt, &row_keys, k, reterr));
+        TRY(row_read(s, from->keys, 0, from->key, k, k->arena, reterr));
+        TRY(read_materials(&l, &materials, k, reterr));
+        TRY(read_tags(&l, &tags, k->serial, k->arena, &k->tags, &k->n_tags, reterr));
+        TRY(row_verify(s, from->keys, from->key, k, reterr));
         key_record_set_name(k, k->name.account, k->name.region, k->name.id);
-        if (l->visitor->key != NULL)
-            TRY(l->visitor->key(l->visitor->ctx, TAKE(k), reterr));
+        TRY(visit(ctx, TAKE(k), reterr));
     }
-    TRY(parts_end(l, &materials, reterr));
-    return parts_end(l, &tags, reterr);
+    TRY(parts_end(&l, &materials, reterr));
+    return parts_end(&l, &tags, reterr);
+}
+
+static enum kms_status drop_key(void *ctx, struct key_record *key, struct kms_error *reterr)
+{
+    (void)ctx;
+    (void)reterr;
+    key_record_free(key);
+    return KMS_OK;
+}
+
+static enum kms_status load_keys(struct loading *l, struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *keys = l->s->statements[STMT_KEYS];
+    CLEANUP(statement_resetp) sqlite3_stmt *materials = l->s->statements[STMT_MATERIALS];
+    CLEANUP(statement_resetp) sqlite3_stmt *tags = l->s->statements[STMT_TAGS];
+    const struct key_tables from = { keys, materials, tags, &row_keys, &row_materials };
+
+    if (l->visitor->key != NULL)
+        return sqlite_read_keys(l->s, &from, l->visitor->key, l->visitor->ctx, reterr);
+    return l->verify ? sqlite_read_keys(l->s, &from, drop_key, NULL, reterr) : KMS_OK;
 }
 
 static struct bytes text_view(sqlite3_stmt *stmt, int column)

@@ -108,6 +108,11 @@ static void column_u32(struct row_io *io, uint32_t *value)
     *value = (uint32_t)io_integer(io, *value, UINT32_MAX);
 }
 
+static void column_u16(struct row_io *io, uint16_t *value)
+{
+    *value = (uint16_t)io_integer(io, *value, UINT16_MAX);
+}
+
 static void column_u8(struct row_io *io, uint8_t *value)
 {
     *value = (uint8_t)io_integer(io, *value, UINT8_MAX);
@@ -244,10 +249,9 @@ static void meta_columns(struct row_io *io, void *record)
     column_u64(io, &m->serials.grant);
 }
 
-static void key_columns(struct row_io *io, void *record)
+/* What a key's row has had from the beginning. */
+static void key_columns_1(struct row_io *io, struct key_record *k)
 {
-    struct key_record *k = record;
-
     column_u64(io, &k->serial);
     column_key_name(io, &k->name);
     column_u64(io, &k->version);
@@ -267,11 +271,28 @@ static void key_columns(struct row_io *io, void *record)
     column_i64(io, &k->next_rotation);
     column_i64(io, &k->on_demand_start);
     column_u32(io, &k->on_demand_count);
-    if (io->mode != ROW_ENCODE) /* key_parts has it at the end of the MAC's input */
+}
+
+static void key_columns_3(struct row_io *io, void *record)
+{
+    struct key_record *k = record;
+
+    key_columns_1(io, k);
+    if (io->mode != ROW_ENCODE) /* key_parts_3 has it at the end of the MAC's input */
         column_text(io, &k->principals);
 }
 
-static void material_columns(struct row_io *io, void *record)
+static void key_columns(struct row_io *io, void *record)
+{
+    struct key_record *k = record;
+
+    key_columns_1(io, k);
+    column_text(io, &k->principals);
+    column_text(io, &k->regions);
+    column_i64(io, &k->settles);
+}
+
+static void material_columns_3(struct row_io *io, void *record)
 {
     struct key_material *m = record;
 
@@ -288,6 +309,14 @@ static void material_columns(struct row_io *io, void *record)
     column_sealed(io, &m->sealed);
 }
 
+static void material_columns(struct row_io *io, void *record)
+{
+    struct key_material *m = record;
+
+    material_columns_3(io, record);
+    column_u16(io, &m->warned_days);
+}
+
 static void tag_columns(struct row_io *io, void *record)
 {
     struct key_tag *t = record;
@@ -296,18 +325,29 @@ static void tag_columns(struct row_io *io, void *record)
     column_text(io, &t->value);
 }
 
-static void key_parts(struct row_io *io, void *record)
+static void encode_parts(struct row_io *io, struct key_record *k,
+                         void (*material)(struct row_io *io, void *record))
 {
-    struct key_record *k = record;
-
     buf_add_u64(io->out, k->n_materials);
     for (size_t i = 0; i < k->n_materials; i++)
-        material_columns(io, &k->materials[i]);
+        material(io, &k->materials[i]);
     buf_add_u64(io->out, k->n_tags);
     for (size_t i = 0; i < k->n_tags; i++)
         tag_columns(io, &k->tags[i]);
-    if (k->principals.len > 0) /* rows older than this column keep their MACs */
+}
+
+static void key_parts_3(struct row_io *io, void *record)
+{
+    struct key_record *k = record;
+
+    encode_parts(io, k, material_columns_3);
+    if (k->principals.len > 0) /* rows older than this column kept their MACs */
         buf_add_field(io->out, k->principals);
+}
+
+static void key_parts(struct row_io *io, void *record)
+{
+    encode_parts(io, record, material_columns);
 }
 
 static void usage_columns(struct row_io *io, void *record)
@@ -540,8 +580,10 @@ static void outbox_columns(struct row_io *io, void *record)
 
 const struct row_type row_meta = { "meta", 1, 1, meta_columns, NULL, 2 };
 const struct row_type row_meta_2 = { "meta", 1, 1, meta_columns_2, NULL, 1 };
-const struct row_type row_keys = { "keys", 0, 4, key_columns, key_parts, 1 };
+const struct row_type row_keys = { "keys", 0, 4, key_columns, key_parts, 2 };
+const struct row_type row_keys_3 = { "keys", 0, 4, key_columns_3, key_parts_3, 1 };
 const struct row_type row_materials = { "materials", 0, 2, material_columns, NULL, 1 };
+const struct row_type row_materials_3 = { "materials", 0, 2, material_columns_3, NULL, 1 };
 const struct row_type row_tags = { "tags", 0, 2, tag_columns, NULL, 1 };
 /* read behind the three columns that name the key */
 const struct row_type row_usages = { "key_usage", 3, 1, usage_columns, NULL, 1 };

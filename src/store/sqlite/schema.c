@@ -221,6 +221,7 @@ const struct schema_step schema_steps[] = {
     { schema_1, NULL },
     { schema_2, track_from_now },
     { schema_3, schema_3_convert },
+    { schema_4, schema_4_convert },
 };
 const unsigned schema_newest = ARRAY_LEN(schema_steps);
 

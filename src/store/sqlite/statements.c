@@ -13,15 +13,16 @@
 #define KEY_BODY                                                                                   \
     "version, spec, usage, origin, multi_region, primary_region, created, state, deletion_date,"   \
     " pending_window_days, description, policy, rotation_enabled, rotation_period_days,"           \
-    " next_rotation, on_demand_start, on_demand_count, principals, mac"
+    " next_rotation, on_demand_start, on_demand_count, principals, regions, settles, mac"
 #define KEY_COLUMNS "serial, account, region, key_id, " KEY_BODY
 #define KEY_BODY_VALUES                                                                            \
-    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23"
+    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23," \
+    " ?24, ?25"
 #define MATERIAL_BODY                                                                              \
     "id, check_tag, role, present, expiration, valid_to, description, rotation_date,"              \
-    " rotation_type, created, wrapped, domain_version, slot, slot_generation, slot_class"
+    " rotation_type, created, wrapped, domain_version, slot, slot_generation, slot_class, warned_days"
 #define MATERIAL_BODY_VALUES                                                                       \
-    "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17"
+    "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18"
 #define USAGE_BODY    "operation, at, event_id, request_id, since, mac"
 #define ALIAS_BODY    "version, key_id, created, updated, mac"
 #define ALIAS_COLUMNS "serial, account, region, name, " ALIAS_BODY

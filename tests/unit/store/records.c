@@ -88,6 +88,7 @@ static void random_material(struct fixture *f, struct key_record *k)
     m->rotation_date = (int64_t)some_u64(f);
     m->rotation_type = (enum rotation_type)random_below(f, ROTATION_AUTOMATIC + 1);
     m->created = (int64_t)some_u64(f);
+    m->warned_days = (uint16_t)some_u64(f);
     random_sealed(f, k->arena, &m->sealed);
 }
 
@@ -95,7 +96,9 @@ static void random_life(struct fixture *f, struct key_record *k)
 {
     k->multi_region = (enum multi_region)random_below(f, REGION_REPLICA + 1);
     k->primary_region = some_bytes(f, k->arena, REGION_MAX);
+    k->regions = some_bytes(f, k->arena, 200);
     k->state = (enum key_state)random_below(f, KEY_STATE_COUNT);
+    k->settles = (int64_t)some_u64(f);
     k->deletion_date = (int64_t)some_u64(f);
     k->pending_window_days = some_u32(f);
     k->description = some_bytes(f, k->arena, 200);
@@ -423,6 +426,7 @@ static void same_material(const struct key_material *a, const struct key_materia
     assert_true(a->rotation_date == b->rotation_date);
     assert_int_equal(a->rotation_type, b->rotation_type);
     assert_true(a->created == b->created);
+    assert_int_equal(a->warned_days, b->warned_days);
     same_sealed(&a->sealed, &b->sealed);
 }
 
@@ -434,10 +438,12 @@ void assert_keys_equal(const struct key_record *a, const struct key_record *b)
     assert_int_equal(a->origin, b->origin);
     assert_int_equal(a->multi_region, b->multi_region);
     same_bytes(a->primary_region, b->primary_region);
+    same_bytes(a->regions, b->regions);
     assert_true(a->created == b->created);
     assert_true(a->serial == b->serial);
     assert_true(a->version == b->version);
     assert_int_equal(a->state, b->state);
+    assert_true(a->settles == b->settles);
     assert_true(a->deletion_date == b->deletion_date);
     assert_int_equal(a->pending_window_days, b->pending_window_days);
     same_bytes(a->description, b->description);

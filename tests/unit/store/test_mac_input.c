@@ -5,6 +5,7 @@
 
 #include "key/directory.h"
 #include "version_1.h"
+#include "version_3.h"
 
 /* Keeps every input, one after the other, each as a field. */
 static void record_mac(void *ctx, struct bytes row, uint8_t ret[32])
@@ -116,7 +117,7 @@ static struct key_record *key(void)
 static void want_key(struct buf *out)
 {
     field(out, "keys");
-    number(out, 1); /* format */
+    number(out, 2); /* format */
     number(out, 1); /* serial */
     want_name(out);
     number(out, 5);
@@ -136,6 +137,9 @@ static void want_key(struct buf *out)
     number(out, 2000);
     number(out, 3000);
     number(out, 4);
+    field(out, "arn:role AROAX\n");
+    field(out, "eu-west-3 us-east-1");
+    number(out, 3500);
     number(out, 2); /* materials */
     for (uint8_t i = 0; i < 2; i++) {
         same(out, 0xa0 + i, 32);
@@ -151,11 +155,11 @@ static void want_key(struct buf *out)
         number(out, 2);
         number(out, 6000);
         want_sealed(out, i);
+        number(out, 30);
     }
     number(out, 1); /* tags */
     field(out, "name");
     field(out, "");
-    field(out, "arn:role AROAX\n"); /* principals; nothing if there are none */
 }
 
 /* One row of each of the other tables, in this order. */
@@ -443,7 +447,11 @@ static void test_every_table(void **state)
     assert_ok(f, store_sqlite_open(f->path, fixture_instance, record_mac, &recorded, &f->store,
                                    &f->error));
     change_add(&c, ROW_KEY_INSERT)->key = key();
-    c.rows[0].key->principals = BYTES_LIT("arn:role AROAX\n");
+    struct key_record *k = c.rows[0].key;
+    k->principals = BYTES_LIT("arn:role AROAX\n");
+    k->regions = BYTES_LIT("eu-west-3 us-east-1");
+    k->settles = 3500;
+    k->materials[0].warned_days = k->materials[1].warned_days = 30;
     add_others(&c);
     add_identities(&c);
     buf_add_str(&c.event, "{\"e\":1");
@@ -517,6 +525,15 @@ static void test_every_table(void **state)
     assert_true(buf_ok(&recorded) && buf_ok(&want));
 }
 
+static void replace_database(struct fixture *f, const char *const *sql, size_t n)
+{
+    fixture_close(f);
+    assert_int_equal(remove(f->path), 0);
+    fixture_write(f->path, "", 0);
+    for (size_t i = 0; i < n; i++)
+        fixture_sql(f, sql[i]);
+}
+
 /* A database of the first schema version, with these records, is read as long as there are users
  * who may have one. */
 static void test_version_1_is_read(void **state)
@@ -526,11 +543,7 @@ static void test_version_1_is_read(void **state)
     CLEANUP(change_release) struct change        c = { 0 };
     CLEANUP(loaded_release) struct loaded        l = { 0 };
 
-    fixture_close(f);
-    assert_int_equal(remove(f->path), 0);
-    fixture_write(f->path, "", 0);
-    for (size_t i = 0; i < ARRAY_LEN(version_1); i++)
-        fixture_sql(f, version_1[i]);
+    replace_database(f, version_1, ARRAY_LEN(version_1));
     fixture_open(f);
     assert_true(f->store->meta.commit == 1 && f->store->meta.slot_generation[1] == 22);
     assert_int_equal(f->store->meta.schema_version, schema_newest);
@@ -539,6 +552,7 @@ static void test_version_1_is_read(void **state)
     assert_true(l.keys.n == 1 && l.aliases.n == 1 && l.import_keys.n == 1 && l.domains.n == 1 &&
                 l.accounts.n == 1 && l.access_keys.n == 1 && l.tombstones.n == 1);
     k->serial = c.rows[0].alias->serial = c.rows[5].tombstone->serial = 1;
+    k->regions = k->name.region;
     assert_keys_equal(l.keys.at[0], k);
     assert_aliases_equal(l.aliases.at[0], c.rows[0].alias);
     c.rows[1].import_key->key.arn = k->name.arn;
@@ -553,11 +567,67 @@ static void test_version_1_is_read(void **state)
     assert_ok(f, f->store->ops->check(f->store, &f->error));
 }
 
+/* A multi-Region key of that version had no relatives: it stands alone in `regions`. */
+static void test_version_3_is_read(void **state)
+{
+    struct fixture                              *f = *state;
+    CLEANUP(key_record_freep) struct key_record *k = key();
+    CLEANUP(key_record_freep) struct key_record *single = key();
+
+    k->serial = 1;
+    k->multi_region = REGION_PRIMARY;
+    k->primary_region = k->regions = BYTES_LIT("eu-west-3");
+    k->principals = BYTES_LIT("arn:role AROAX\n");
+    key_record_set_name(single, k->name.account, k->name.region, BYTES_LIT("a-single-one"));
+    single->serial = 2;
+    single->multi_region = REGION_SINGLE;
+    single->primary_region = (struct bytes){ NULL, 0 };
+    single->n_materials = 1;
+    single->n_tags = 0;
+
+    replace_database(f, version_3, ARRAY_LEN(version_3));
+    fixture_open(f);
+    assert_int_equal(f->store->meta.schema_version, schema_newest);
+    for (size_t round = 0; round < 2; round++) { /* the second opening finds it done */
+        CLEANUP(loaded_release) struct loaded l;
+        loaded_from(f, &l);
+        assert_int_equal(l.keys.n, 2);
+        assert_keys_equal(l.keys.at[0], k);
+        assert_keys_equal(l.keys.at[1], single);
+        assert_ok(f, f->store->ops->check(f->store, &f->error));
+        fixture_reopen(f);
+    }
+}
+
+/* A row that somebody changed before the migration does not get a MAC that says it is ours. */
+static void test_version_3_is_verified(void **state)
+{
+    static const struct {
+        const char *edit, *row;
+    } edits[] = {
+        { "UPDATE keys SET description = 'what else' WHERE serial = 2", "table keys, row 2" },
+        { "UPDATE keys SET principals = '' WHERE serial = 1", "table keys, row 1" },
+        { "UPDATE materials SET valid_to = 4001 WHERE position = 1", "table keys, row 1" },
+        { "DELETE FROM tags", "table keys, row 1" },
+        { "INSERT INTO tags VALUES (3, 0, 'a', 'b')", "table tags, row 3 0" },
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
+        replace_database(f, version_3, ARRAY_LEN(version_3));
+        fixture_sql(f, edits[i].edit);
+        assert_contains(fixture_refused(f), edits[i].row);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_table, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_version_1_is_read, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_version_3_is_read, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_version_3_is_verified, fixture_setup,
+                                        fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

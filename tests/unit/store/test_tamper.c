@@ -2,7 +2,7 @@
  * of every table, and rows that were moved, added or taken out of a key. */
 #include "fixture.h"
 
-enum { KEYS = 3, COLUMNS_MAX = 24 };
+enum { KEYS = 3, COLUMNS_MAX = 28 };
 
 static struct identity_record *full_identity(struct fixture              *f,
                                              const struct account_record *account)
@@ -257,6 +257,7 @@ static const struct {
       "impossible value of rotation_enabled" },
     { "UPDATE keys SET state = 8 WHERE serial = 1", "impossible value of state" },
     { "UPDATE keys SET state = -1 WHERE serial = 1", "impossible value of state" },
+    { "UPDATE materials SET warned_days = 65536 WHERE key = 1", "impossible value of warned_days" },
     { "UPDATE materials SET slot = 4294967296 WHERE key = 1", "impossible value of slot" },
     { "UPDATE materials SET id = x'00' WHERE key = 1", "impossible value of id" },
     { "UPDATE keys SET account = '0000000000000' WHERE serial = 1", "impossible value of account" },
