@@ -208,6 +208,8 @@ static void metric_parts(struct server *s, struct buf *out)
            j.deleted);
     metric(out, "trent_rotations_total", "counter", "Delayed rotations that were completed.",
            j.rotated);
+    metric(out, "trent_expiry_warnings_total", "counter",
+           "Times that a key was warned of its expiry.", j.warned);
     metric(out, "trent_import_tokens_expired_total", "counter", "Import tokens past their time.",
            j.import_keys);
     metric(out, "trent_clock_certain", "gauge",

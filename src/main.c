@@ -284,14 +284,15 @@ static unsigned long_threads(const struct config *c)
 static enum kms_status start_work(struct daemon *d, const struct audit_head *head,
                                   struct kms_error *reterr)
 {
-    const int64_t          rotation_delay = d->config.rotation_delay_s * 1000;
-    struct jobs_parts      jobs = { .directory = d->directory,
-                                    .identities = d->identities,
-                                    .vault = d->vault,
-                                    .epoch = d->epoch,
-                                    .clock = d->clock,
-                                    .rotation_delay = rotation_delay,
-                                    .usage_flush = d->config.usage_flush_s * 1000 };
+    const int64_t     rotation_delay = d->config.rotation_delay_s * 1000;
+    struct jobs_parts jobs = { .directory = d->directory,
+                               .identities = d->identities,
+                               .vault = d->vault,
+                               .epoch = d->epoch,
+                               .clock = d->clock,
+                               .rotation_delay = rotation_delay,
+                               .usage_flush = d->config.usage_flush_s * 1000 };
+    jobs.warnings.n = config_warning_days(&d->config, jobs.warnings.days);
     struct committer_parts parts = { .store = d->store,
                                      .audit = d->audit,
                                      .vault = d->vault,

@@ -24,7 +24,7 @@ struct setting {
 
 #define AT(field) offsetof(struct config, field)
 
-enum { FILE_MAX_BYTES = 64 * 1024, NAME_MAX_CHARS = 64 };
+enum { FILE_MAX_BYTES = 64 * 1024, NAME_MAX_CHARS = 64, DAYS_LAST = 365 };
 
 // clang-format off
 static const struct setting settings[] = {
@@ -52,6 +52,8 @@ static const struct setting settings[] = {
       "seconds an on-demand rotation takes; 0: at once. The real service takes 40 to 160" },
     { "region-delay", SET_INT, AT(region_delay_s), "1", 0, 3600, { 0 },
       "seconds that a new replica is Creating, and keys that change roles are Updating" },
+    { "expiry-warning-days", SET_TEXT, AT(expiry_warning_days), "30,7,1", 0, 0, { 0 },
+      "days before the expiry of imported material at which it is told; empty: never" },
     { "material-idle", SET_INT, AT(cache_idle_s), "60", 1, 3600, { 0 },
       "seconds after which opened key material that nobody used is wiped from memory" },
     { "usage-flush-seconds", SET_INT, AT(usage_flush_s), "60", 1, 3600, { 0 },
@@ -331,6 +333,44 @@ static enum kms_status read_flag(int argc, const char *const *argv, int *at, boo
 
 /* --- what must fit together ------------------------------------------------------------------- */
 
+/* The number at the front of a list, which loses it and its comma; 0 if it is none from 1 to 365. */
+static uint16_t next_days(const char **list)
+{
+    char *end;
+    long  days = isdigit((unsigned char)**list) ? strtol(*list, &end, 10) : 0;
+
+    if (days < 1 || days > DAYS_LAST || (*end != ',' && *end != '\0') ||
+        (*end == ',' && end[1] == '\0'))
+        return 0;
+    *list = *end == ',' ? end + 1 : end;
+    while (**list == ' ')
+        (*list)++;
+    return (uint16_t)days;
+}
+
+size_t config_warning_days(const struct config *c, uint16_t ret[CONFIG_DAYS_MAX])
+{
+    const char *list = c->expiry_warning_days;
+    size_t      n = 0;
+
+    while (*list != '\0' && n < CONFIG_DAYS_MAX)
+        ret[n++] = next_days(&list);
+    return n;
+}
+
+static enum kms_status check_days(const char *list, struct kms_error *reterr)
+{
+    for (size_t n = 0; *list != '\0'; n++) {
+        if (n == CONFIG_DAYS_MAX || next_days(&list) == 0)
+            return KMS_FAIL(
+                reterr, KMS_E_VALIDATION,
+                "expiry-warning-days is not a list of at most %d whole numbers from 1 to "
+                "%d, separated by commas, e.g. 30,7,1",
+                CONFIG_DAYS_MAX, DAYS_LAST);
+    }
+    return KMS_OK;
+}
+
 static enum kms_status check(const struct config *c, struct kms_error *reterr)
 {
     if ((*c->tls_cert == '\0') != (*c->tls_key == '\0'))
@@ -340,7 +380,7 @@ static enum kms_status check(const struct config *c, struct kms_error *reterr)
             reterr, KMS_E_VALIDATION,
             "regions is empty: name the Regions to answer for, e.g. regions = eu-central-1, "
             "or start with --dev");
-    return KMS_OK;
+    return check_days(c->expiry_warning_days, reterr);
 }
 
 enum kms_status config_load(int argc, const char *const *argv, struct config *ret,

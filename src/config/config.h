@@ -23,11 +23,12 @@ struct config {
     int     log_level;        /* enum log_level */
     int     audit_sync;       /* enum audit_sync */
     int64_t audit_reserve_mib;
-    int64_t loops;            /* 0: one per core */
-    int64_t pool_threads;     /* slow lane */
-    int64_t long_threads;     /* for slow private keys; 0: one less than there are cores */
-    int64_t rotation_delay_s; /* 0: on-demand rotations complete at once */
-    int64_t region_delay_s;   /* Creating and Updating of multi-Region keys last that long */
+    int64_t loops;               /* 0: one per core */
+    int64_t pool_threads;        /* slow lane */
+    int64_t long_threads;        /* for slow private keys; 0: one less than there are cores */
+    int64_t rotation_delay_s;    /* 0: on-demand rotations complete at once */
+    char   *expiry_warning_days; /* numbers, separated by commas; empty: none */
+    int64_t region_delay_s;      /* Creating and Updating of multi-Region keys last that long */
     int64_t ready_keys_2048, ready_keys_3072, ready_keys_4096, ready_keys_per_minute;
     int64_t cache_idle_s;
     int64_t usage_flush_s; /* last uses of keys are stored that often */
@@ -56,6 +57,10 @@ void config_print(const struct config *c, struct buf *out);
 void config_help(struct buf *out);
 /* True if the server answers for this Region. */
 bool config_region(const struct config *c, struct bytes region);
+
+/* The numbers of expiry-warning-days, 1 to 365; at most 8. */
+enum { CONFIG_DAYS_MAX = 8 };
+size_t config_warning_days(const struct config *c, uint16_t ret[CONFIG_DAYS_MAX]);
 
 /* For the test that compares the table with the manual. */
 size_t config_setting_count(void);

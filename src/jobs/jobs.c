@@ -119,7 +119,10 @@ static void name_copy(char *to, size_t size, struct bytes from)
 static void add_key(struct jobs *j, const struct key_record *key)
 {
     struct due d = { .when = key_next_event(key, j->parts.rotation_delay) };
+    int64_t    warning = key_next_warning(key, &j->parts.warnings);
 
+    if (warning < d.when)
+        d.when = warning;
     if (d.when == INT64_MAX)
         return;
     name_copy(d.account, sizeof d.account, key->name.account);

@@ -1,5 +1,5 @@
-/* jobs/jobs.h - what happens by itself: expiry of imported material, the end of deletion windows,
- * delayed rotations, the end of import tokens and of sessions, idle opened material, storing what
+/* jobs/jobs.h - what happens by itself: expiry of imported material and warnings of it, the end of
+ * deletion windows, delayed rotations, the end of import tokens and of sessions, idle opened material, storing what
  * keys were last used for.
  *
  * One thread, a heap of due times. Correctness never depends on it (key_state_at and key_gone judge
@@ -8,17 +8,19 @@
 #pragma once
 
 #include "commit/commit.h"
+#include "key/warning.h"
 
 struct jobs;
 
 struct jobs_parts {
-    struct directory     *directory;
-    struct identity_book *identities;
-    struct vault         *vault;
-    struct epoch         *epoch;
-    struct clock         *clock;
-    int64_t               rotation_delay; /* ms */
-    int64_t               usage_flush;    /* ms; last uses of keys are stored that often */
+    struct directory      *directory;
+    struct identity_book  *identities;
+    struct vault          *vault;
+    struct epoch          *epoch;
+    struct clock          *clock;
+    int64_t                rotation_delay; /* ms */
+    int64_t                usage_flush;    /* ms; last uses of keys are stored that often */
+    struct expiry_warnings warnings;
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts);
@@ -43,7 +45,7 @@ void jobs_stop(struct jobs *j);
 void jobs_free(struct jobs *j);
 
 struct jobs_counts {
-    uint64_t expired, deleted, rotated, import_keys, sessions, timers;
+    uint64_t expired, deleted, rotated, warned, import_keys, sessions, timers;
     uint64_t put_off; /* times that something due was not erased because the time is in doubt */
     int64_t  next_due;
 };

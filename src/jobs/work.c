@@ -13,16 +13,18 @@
 enum { EVENT_BYTES = 64 * 1024 };
 
 /* What is to be done with a key now. */
-enum work { WORK_NOTHING, WORK_DELETE, WORK_EXPIRE, WORK_ROTATE };
+enum work { WORK_NOTHING, WORK_DELETE, WORK_EXPIRE, WORK_ROTATE, WORK_WARN };
 
-static enum work work_of(const struct key_record *key, int64_t now, int64_t rotation_delay)
+static enum work work_of(const struct jobs *j, const struct key_record *key, int64_t now)
 {
     if (key_gone(key, now))
         return WORK_DELETE;
     if (key_expired_material(key, now) != NULL)
         return WORK_EXPIRE;
-    if (key->on_demand_start != 0 && now >= key->on_demand_start + rotation_delay)
+    if (key->on_demand_start != 0 && now >= key->on_demand_start + j->parts.rotation_delay)
         return WORK_ROTATE;
+    if (now >= key_next_warning(key, &j->parts.warnings))
+        return WORK_WARN;
     return WORK_NOTHING;
 }
 
@@ -46,6 +48,13 @@ static void plan_expire(struct key_record *edit, int64_t now, struct change *cha
 
     change_bury(change, edit->name.arn, &id, &m->sealed, ERASE_EXPIRY, now);
     key_material_expired(edit, &id);
+    change_add(change, ROW_KEY_UPDATE)->key = edit;
+}
+
+/* Nothing but the note that it was said; the committer says it. */
+static void plan_warn(struct jobs *j, struct key_record *edit, int64_t now, struct change *change)
+{
+    (void)key_warn(edit, &j->parts.warnings, now);
     change_add(change, ROW_KEY_UPDATE)->key = edit;
 }
 
@@ -80,6 +89,7 @@ static enum kms_status plan(struct jobs *j, enum work work, const struct key_rec
     switch (work) {
     case WORK_DELETE:  plan_delete(key, edit, now, change); return KMS_OK;
     case WORK_EXPIRE:  plan_expire(edit, now, change); return KMS_OK;
+    case WORK_WARN:    plan_warn(j, edit, now, change); return KMS_OK;
     case WORK_ROTATE:  return plan_rotate(j, edit, now, change, ret_spare, reterr);
     case WORK_NOTHING: break;
     }
@@ -93,6 +103,7 @@ static void count(struct jobs *j, enum work work)
     j->counts.deleted += work == WORK_DELETE;
     j->counts.expired += work == WORK_EXPIRE;
     j->counts.rotated += work == WORK_ROTATE;
+    j->counts.warned += work == WORK_WARN;
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -109,8 +120,8 @@ enum kms_status job_key(struct jobs *j, const struct due *d, struct kms_error *r
                                                  bytes_str(d->region), bytes_str(d->key_id));
     int64_t                  now = clock_now(j->parts.clock);
     if (key != NULL)
-        work = work_of(key, now, j->parts.rotation_delay);
-    bool doubtful = (work == WORK_DELETE || work == WORK_EXPIRE) && !clock_certain(j->parts.clock);
+        work = work_of(j, key, now);
+    bool doubtful = work != WORK_NOTHING && work != WORK_ROTATE && !clock_certain(j->parts.clock);
     if (work != WORK_NOTHING && !doubtful)
         status = plan(j, work, key, now, &change, &spare, reterr);
     epoch_leave(j->parts.epoch, j->reader);

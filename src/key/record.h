@@ -75,7 +75,8 @@ struct key_material {
     uint8_t check[32]; /* second keyed tag, never shown: a forged id alone never passes */
     enum material_role role;
     bool               present; /* ImportState IMPORTED; AWS_KMS materials always are */
-    /* days before its ValidTo at which its owner was last warned; 0: not yet, or imported anew since */
+    /* the fewest days before its ValidTo of which its owner was told, by the import or by a warning
+     * (key/warning.h); 0: of none */
     uint16_t              warned_days;
     enum expiration_model expiration; /* EXPIRATION_NONE while missing */
     int64_t               valid_to;   /* whole seconds in ms; only with EXPIRES */

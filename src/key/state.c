@@ -33,6 +33,7 @@
 
 #include "base/encode.h"
 #include "base/limits.h"
+#include "key/warning.h"
 
 enum { ROTATION_DAYS_DEFAULT = 365, ID_TEXT = 65 };
 
@@ -356,11 +357,12 @@ static enum kms_status check_existing(const struct key_record *key, const struct
 
 /* R24: what an import says about a material, new or known. */
 static void take_import(struct arena *arena, struct key_material *m,
-                        const struct import_request *rq)
+                        const struct import_request *rq, int64_t now)
 {
     m->present = true;
     m->expiration = rq->expiration;
     m->valid_to = rq->expiration == EXPIRES ? rq->valid_to - rq->valid_to % 1000 : 0; /* R13 */
+    m->warned_days = rq->expiration == EXPIRES ? key_days_left(m->valid_to, now) : 0;
     if (rq->has_description) {
         m->has_description = true;
         m->description = arena_copy(arena, rq->description);
@@ -383,7 +385,7 @@ enum kms_status key_import(struct key_record *key, const struct import_request *
         m->role = first ? MATERIAL_CURRENT : MATERIAL_PENDING_ROTATION; /* R18, R21 */
         m->created = now;
     }
-    take_import(key->arena, m, rq);
+    take_import(key->arena, m, rq, now);
 
     /* R21, R25, R33: an import of a pending material, even of one that was pending before, leaves
      * the state alone. Any other enables the key if nothing is missing, also if it was Disabled. */

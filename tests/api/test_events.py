@@ -84,3 +84,65 @@ def test_what_a_caller_does_is_no_event_of_the_service(server, kms):
     kms.cancel_key_deletion(KeyId=key["KeyId"])
     assert [r for r in server.audit() if r["eventType"] == "AwsServiceEvent" and
             r.get("serviceEventDetails", {}).get("keyId") == key["KeyId"]] == []
+
+
+# --- warnings ---------------------------------------------------------------------------------------------------
+
+DAY = 86400
+WARNING = "TrentKeyMaterialExpirationWarning"
+
+
+def days_told(server, key_id):
+    return [r["serviceEventDetails"]["days"] for r in events_of(server, WARNING, key_id)]
+
+
+def wait_for_days(server, key_id, days):
+    wait_for_events(server, WARNING, key_id, len(days))
+    assert days_told(server, key_id) == days
+
+
+def test_expiry_is_announced(new_server):
+    """Once for each number of days of the setting, and again after material was imported anew."""
+    server = new_server("--expiry-warning-days=30,7,1")
+    kms = server.client()
+    valid_to = later(40 * DAY).replace(microsecond=0)
+    key, m1 = imported_key(kms, b"1" * 32, ValidTo=valid_to)
+    server.advance(9 * DAY)
+    time.sleep(0.3)
+    assert days_told(server, key["KeyId"]) == []
+    server.advance(DAY + 60)
+    wait_for_days(server, key["KeyId"], [30])
+    event, = events_of(server, WARNING, key["KeyId"])
+    check_shape(event, key)
+    assert event["serviceEventDetails"] == {"keyId": key["KeyId"], "keyMaterialId": m1, "days": 30,
+                                            "validTo": valid_to.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    server.advance(23 * DAY)
+    wait_for_days(server, key["KeyId"], [30, 7])
+    server.advance(6 * DAY)
+    wait_for_days(server, key["KeyId"], [30, 7, 1])
+    import_material(kms, key["KeyId"], b"1" * 32, ValidTo=later(39 * DAY + 10 * DAY))
+    server.advance(3 * DAY + 60)
+    wait_for_days(server, key["KeyId"], [30, 7, 1, 7])
+
+
+def test_who_imports_knows_the_date(new_server):
+    server = new_server()
+    kms = server.client()
+    key, _ = imported_key(kms, b"1" * 32, ValidTo=later(5 * DAY))
+    time.sleep(0.3)
+    assert days_told(server, key["KeyId"]) == []
+    server.advance(4 * DAY + 60)
+    wait_for_days(server, key["KeyId"], [1])
+
+
+def test_a_late_start_warns_once(new_server):
+    """Stopped while two thresholds pass: the smaller one is told, before the first answer."""
+    server = new_server("--expiry-warning-days=")
+    kms = server.client()
+    key, _ = imported_key(kms, b"1" * 32, ValidTo=later(40 * DAY))
+    server.advance(35 * DAY)
+    server.stop()
+    assert days_told(server, key["KeyId"]) == []
+    server.command.append("--expiry-warning-days=30,7,1")
+    server.start()
+    assert days_told(server, key["KeyId"]) == [7]

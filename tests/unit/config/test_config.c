@@ -73,6 +73,34 @@ static void flags_win_over_the_file(void **state)
     (void)unlink(path);
 }
 
+static void days_are_a_list(void **state)
+{
+    static const char *const wrong[] = {
+        ",", "1,", "0", "366", "-1", "1;2", "1,,2", "x", "1,2,3,4,5,6,7,8,9", "30 7"
+    };
+    struct config      c;
+    enum config_action action;
+    struct kms_error   err;
+    uint16_t           days[CONFIG_DAYS_MAX];
+
+    (void)state;
+    assert_int_equal(LOAD("--dev"), KMS_OK);
+    assert_int_equal(config_warning_days(&c, days), 3);
+    assert_true(days[0] == 30 && days[1] == 7 && days[2] == 1);
+    config_free(&c);
+    assert_int_equal(LOAD("--dev", "--expiry-warning-days="), KMS_OK);
+    assert_int_equal(config_warning_days(&c, days), 0);
+    config_free(&c);
+    assert_int_equal(LOAD("--dev", "--expiry-warning-days=365, 2"), KMS_OK);
+    assert_int_equal(config_warning_days(&c, days), 2);
+    assert_true(days[0] == 365 && days[1] == 2);
+    config_free(&c);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_int_equal(LOAD("--dev", "--expiry-warning-days", wrong[i]), KMS_E_VALIDATION);
+        config_free(&c);
+    }
+}
+
 /* Each refusal names the place and what would be right. */
 static void refusals_say_where(void **state)
 {
@@ -196,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_development),
         cmocka_unit_test(flags_win_over_the_file),
+        cmocka_unit_test(days_are_a_list),
         cmocka_unit_test(refusals_say_where),
         cmocka_unit_test(what_does_not_fit_together),
         cmocka_unit_test(actions),
