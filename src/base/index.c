@@ -128,13 +128,14 @@ static void link_node(struct table *t, struct index_node *node)
     atomic_store_explicit(slot, node, memory_order_release);
 }
 
-static void grow(struct index *ix, struct epoch *epoch)
+/* False when out of memory: longer chains, still correct. */
+static bool grow(struct index *ix, struct epoch *epoch)
 {
     struct table *old = atomic_load_explicit(&ix->table, memory_order_relaxed);
     struct table *fresh = table_new((old->mask + 1) * 2);
 
     if (fresh == NULL)
-        return; /* longer chains, still correct */
+        return false;
     atomic_fetch_add(&ix->generation, 1);
     for (size_t i = 0; i <= old->mask; i++) {
         struct index_node *n = atomic_load_explicit(&old->slot[i], memory_order_relaxed);
@@ -148,6 +149,7 @@ static void grow(struct index *ix, struct epoch *epoch)
     atomic_fetch_add(&ix->generation, 1);
     epoch_barrier(epoch);
     free(old);
+    return true;
 }
 
 void index_insert(struct index *ix, struct index_node *node, struct epoch *epoch)
@@ -159,7 +161,16 @@ void index_insert(struct index *ix, struct index_node *node, struct epoch *epoch
     link_node(t, node);
     size_t count = atomic_fetch_add(&ix->count, 1) + 1;
     if (epoch != NULL && count > t->mask)
-        grow(ix, epoch);
+        (void)grow(ix, epoch);
+}
+
+void index_grow(struct index *ix, struct epoch *epoch)
+{
+    for (;;) {
+        const struct table *t = atomic_load_explicit(&ix->table, memory_order_relaxed);
+        if (atomic_load(&ix->count) <= t->mask || !grow(ix, epoch))
+            return;
+    }
 }
 
 void index_remove(struct index *ix, struct index_node *node)

@@ -36,6 +36,8 @@ struct index_node *index_find(const struct index *ix, struct bytes key);
  * is used when the table grows: the old table is freed after a barrier, so a writer that is itself
  * a reader must not insert inside a section - pass NULL then, and the table does not grow. */
 void index_insert(struct index *ix, struct index_node *node, struct epoch *epoch);
+/* Makes up for a growth that insertions without `epoch` have left out, if one is due. */
+void index_grow(struct index *ix, struct epoch *epoch);
 void index_remove(struct index *ix, struct index_node *node);
 size_t index_count(const struct index *ix);
 

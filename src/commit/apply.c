@@ -1,4 +1,5 @@
 /* commit/apply.c - steps 2 and 3: one transaction, then what it changed is published. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -98,13 +99,67 @@ void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n)
     }
 }
 
-static void publish_key(struct committer *c, struct row *row)
+static bool puts_key(const struct row *row)
 {
-    const struct key_record *key = row->key;
+    return row->kind == ROW_KEY_INSERT || row->kind == ROW_KEY_UPDATE;
+}
 
-    directory_put_key(c->parts.directory, TAKE(row->key));
-    if (c->parts.changed != NULL)
-        c->parts.changed(c->parts.changed_ctx, key);
+static size_t key_rows(const struct change *change)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < change->n_rows; i++)
+        n += puts_key(&change->rows[i]) || change->rows[i].kind == ROW_KEY_DELETE;
+    return n;
+}
+
+/* Several at once: whoever sees one relative as it is now sees the others so too. */
+static void publish_several(struct directory *d, struct change *change, size_t n)
+{
+    CLEANUP(freep) struct key_record **put = calloc(n, sizeof *put);
+    CLEANUP(freep) struct key_name    *removed = calloc(n, sizeof *removed);
+    size_t                             n_put = 0;
+    size_t                             n_removed = 0;
+
+    if (put == NULL || removed == NULL)
+        abort(); /* as the directory does: half a change must not be visible */
+    for (size_t i = 0; i < change->n_rows; i++) {
+        struct row *row = &change->rows[i];
+        if (puts_key(row))
+            put[n_put++] = row->key;
+        else if (row->kind == ROW_KEY_DELETE)
+            removed[n_removed++] = row->key->name;
+    }
+    directory_publish(d, put, n_put, removed, n_removed);
+}
+
+static void publish_one(struct directory *d, const struct change *change)
+{
+    for (size_t i = 0; i < change->n_rows; i++) {
+        const struct row *row = &change->rows[i];
+        if (puts_key(row))
+            directory_put_key(d, row->key);
+        else if (row->kind == ROW_KEY_DELETE)
+            directory_remove_key(d, row->key->name.account, row->key->name.region,
+                                 row->key->name.id);
+    }
+}
+
+static void publish_keys(struct committer *c, struct change *change)
+{
+    size_t n = key_rows(change);
+
+    if (n > 1)
+        publish_several(c->parts.directory, change, n);
+    else if (n == 1)
+        publish_one(c->parts.directory, change);
+    for (size_t i = 0; n > 0 && i < change->n_rows; i++) {
+        if (!puts_key(&change->rows[i]))
+            continue;
+        const struct key_record *key = TAKE(change->rows[i].key); /* the directory's now */
+        if (c->parts.changed != NULL)
+            c->parts.changed(c->parts.changed_ctx, key);
+    }
 }
 
 static void publish_domain(struct committer *c, const struct row *row)
@@ -140,14 +195,13 @@ void commit_publish(struct committer *c, struct change *change)
     struct identity_book *b = c->parts.identities;
 
     for (size_t i = 0; i < change->n_rows; i++) {
+        if (change->rows[i].kind == ROW_DOMAIN_INSERT) /* keys cannot be used without */
+            publish_domain(c, &change->rows[i]);
+    }
+    publish_keys(c, change);
+    for (size_t i = 0; i < change->n_rows; i++) {
         struct row *row = &change->rows[i];
         switch (row->kind) {
-        case ROW_KEY_INSERT:
-        case ROW_KEY_UPDATE: publish_key(c, row); break;
-        case ROW_KEY_DELETE:
-            directory_remove_key(d, row->key->name.account, row->key->name.region,
-                                 row->key->name.id);
-            break;
         case ROW_ALIAS_INSERT:
         case ROW_ALIAS_UPDATE: directory_put_alias(d, TAKE(row->alias)); break;
         case ROW_ALIAS_DELETE:
@@ -168,7 +222,6 @@ void commit_publish(struct committer *c, struct change *change)
             break;
         }
         case ROW_GRANT_DELETE:      grants_remove(directory_grants(d), bytes_str(row->grant_id)); break;
-        case ROW_DOMAIN_INSERT:     publish_domain(c, row); break;
         case ROW_ACCOUNT_INSERT:
         case ROW_ACCOUNT_UPDATE:    book_put_account(b, TAKE(row->account)); break;
         case ROW_IDENTITY_INSERT:
@@ -177,6 +230,10 @@ void commit_publish(struct committer *c, struct change *change)
         case ROW_ACCESS_KEY_INSERT:
         case ROW_ACCESS_KEY_UPDATE: publish_access_key(c, row); break;
         case ROW_ACCESS_KEY_DELETE: remove_access_key(c, row); break;
+        case ROW_KEY_INSERT:
+        case ROW_KEY_UPDATE:
+        case ROW_KEY_DELETE:
+        case ROW_DOMAIN_INSERT:     /* published already */
         case ROW_TOMBSTONE_INSERT:
         case ROW_TOMBSTONE_ERASED:  break;
         }

@@ -13,10 +13,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/index.h"
 #include "key/grants.h"
 #include "base/retired.h"
+#include "key/gate.h"
 #include "key/last_use.h"
+#include "key/lookup.h"
 #include "key/series.h"
 
 /* Every entry begins with its index node, and ends with the text that the node's key is. */
@@ -64,6 +67,7 @@ struct directory {
     struct retired      retired; /* the writer's, as are the next two */
     struct series_trash trash;
     struct usage_queue  used;
+    struct gate         gate;   /* shut while several keys change as one */
     struct rights_book *rights; /* may be NULL */
     struct grant_book  *grants;
 };
@@ -73,52 +77,6 @@ static void *must(void *memory)
     if (memory == NULL)
         abort();
     return memory;
-}
-
-/* --- names as they are looked up -------------------------------------------------------------- */
-
-enum { LOOKUP_MAX = ACCOUNT_LEN + 1 + REGION_MAX + 1 + ALIAS_MAX };
-
-struct lookup {
-    size_t  len; /* 0: longer than any name, so nothing has it */
-    uint8_t text[LOOKUP_MAX];
-};
-
-static struct bytes lookup_bytes(const struct lookup *l)
-{
-    return bytes_of(l->text, l->len);
-}
-
-static void lookup_add(struct lookup *l, struct bytes part)
-{
-    if (part.len > 0)
-        memcpy(l->text + l->len, part.ptr, part.len);
-    l->len += part.len;
-}
-
-/* "account:region", and ":name" if there is a name. */
-static void lookup_set(struct lookup *l, struct bytes account, struct bytes region,
-                       struct bytes name)
-{
-    l->len = 0;
-    if (account.len > ACCOUNT_LEN || region.len > REGION_MAX || name.len > ALIAS_MAX)
-        return;
-    lookup_add(l, account);
-    lookup_add(l, BYTES_LIT(":"));
-    lookup_add(l, region);
-    if (name.len > 0) {
-        lookup_add(l, BYTES_LIT(":"));
-        lookup_add(l, name);
-    }
-}
-
-static void lookup_set_material(struct lookup *l, const struct material_id *id, struct bytes region)
-{
-    l->len = 0;
-    if (region.len > REGION_MAX)
-        return;
-    lookup_add(l, bytes_of(id->b, sizeof id->b));
-    lookup_add(l, region);
 }
 
 /* A zeroed entry of `size` bytes that begins with its node, and the node's key behind it. */
@@ -181,12 +139,23 @@ static struct series *aliases_of(const struct key_entry *e)
     return atomic_load_explicit(&e->aliases, memory_order_acquire);
 }
 
+/* Could it be one of several keys that are changing as one? Who finds none that has gone already may go
+ * on: it would have to wait for any relative that it finds then. */
+static bool concerned(const struct key_record *key)
+{
+    return key != NULL && key->multi_region != REGION_SINGLE;
+}
+
 const struct key_record *directory_key(const struct directory *d, struct bytes account,
                                        struct bytes region, struct bytes key_id)
 {
-    const struct key_entry *e = find_key(d, account, region, key_id);
+    const struct key_record *key;
 
-    return e == NULL ? NULL : key_of(e);
+    do {
+        const struct key_entry *e = find_key(d, account, region, key_id);
+        key = e == NULL ? NULL : key_of(e);
+    } while (concerned(key) && gate_was_shut(&d->gate));
+    return key;
 }
 
 struct usage_slot *directory_usage_slot(const struct directory *d, const struct key_name *name)
@@ -217,11 +186,15 @@ const struct alias_record *directory_alias(const struct directory *d, struct byt
 const struct key_record *directory_key_by_material(const struct directory *d, struct bytes region,
                                                    const struct material_id *id)
 {
-    struct lookup l;
+    const struct key_record *key;
+    struct lookup            l;
 
     lookup_set_material(&l, id, region);
-    const struct material_entry *e = (void *)index_find(d->materials, lookup_bytes(&l));
-    return e == NULL ? NULL : key_of(e->key);
+    do {
+        const struct material_entry *e = (void *)index_find(d->materials, lookup_bytes(&l));
+        key = e == NULL ? NULL : key_of(e->key);
+    } while (concerned(key) && gate_was_shut(&d->gate));
+    return key;
 }
 
 const struct import_key_record *directory_import_key(const struct directory *d,
@@ -256,8 +229,12 @@ size_t directory_list_keys(const struct directory *d, struct bytes account, stru
     const struct realm *realm = find_realm(d, account, region);
     struct key_page     page = { .ret = ret, .max = max };
 
-    if (realm != NULL)
+    if (realm == NULL)
+        return 0;
+    do {
+        page.n = 0;
         series_each(realm->keys, after, take_key, &page);
+    } while (gate_was_shut(&d->gate));
     return page.n;
 }
 
@@ -414,13 +391,18 @@ static void list_materials(struct directory *d, struct key_entry *key,
     }
 }
 
+static void give_rights(struct directory *d, struct key_record *key)
+{
+    if (d->rights != NULL && key->rights == NULL)
+        key->rights = rights_take(d->rights, key->policy, key->principals);
+}
+
 void directory_put_key(struct directory *d, struct key_record *key)
 {
     struct key_entry *e = find_key(d, key->name.account, key->name.region, key->name.id);
     struct lookup     l;
 
-    if (d->rights != NULL)
-        key->rights = rights_take(d->rights, key->policy, key->principals);
+    give_rights(d, key);
     if (e != NULL) {
         const struct key_record *old = atomic_exchange(&e->record, key);
         assert(old->serial == key->serial);
@@ -459,12 +441,18 @@ static void remove_aliases_of(struct directory *d, struct key_entry *e)
     }
 }
 
+/* Takes away what refers to it. */
+static void strip_key(struct directory *d, struct key_entry *e)
+{
+    remove_aliases_of(d, e);
+    grants_remove_key(d->grants, &key_of(e)->name);
+}
+
 static void remove_key(struct directory *d, struct key_entry *e)
 {
     const struct key_record *record = key_of(e);
 
-    remove_aliases_of(d, e);
-    grants_remove_key(d->grants, &record->name);
+    strip_key(d, e);
     index_remove(d->keys, &e->node);
     series_remove(e->realm->keys, record->serial, &d->trash);
     list_materials(d, e, NULL);
@@ -481,6 +469,42 @@ void directory_remove_key(struct directory *d, struct bytes account, struct byte
 
     if (e != NULL)
         remove_key(d, e);
+}
+
+/* --- several keys as one ---------------------------------------------------------------------- */
+
+/* Readers wait at the gate inside their sections. Whatever would wait for them (a table that grows, a
+ * trash that is full) waits until it is open again, and what takes long is done before. */
+static void publish_behind_gate(struct directory *d, struct key_record *const *put, size_t n_put,
+                                const struct key_name *removed, size_t n_removed)
+{
+    struct epoch *epoch = d->epoch;
+
+    d->epoch = d->trash.epoch = NULL;
+    gate_shut(&d->gate);
+    for (size_t i = 0; i < n_put; i++)
+        directory_put_key(d, put[i]);
+    for (size_t i = 0; i < n_removed; i++)
+        directory_remove_key(d, removed[i].account, removed[i].region, removed[i].id);
+    gate_open(&d->gate);
+    d->epoch = d->trash.epoch = epoch;
+}
+
+void directory_publish(struct directory *d, struct key_record *const *put, size_t n_put,
+                       const struct key_name *removed, size_t n_removed)
+{
+    struct index *tables[] = { d->realms, d->keys, d->materials };
+
+    for (size_t i = 0; i < n_put; i++)
+        give_rights(d, put[i]);
+    for (size_t i = 0; i < n_removed; i++) {
+        struct key_entry *e = find_key(d, removed[i].account, removed[i].region, removed[i].id);
+        if (e != NULL)
+            strip_key(d, e);
+    }
+    publish_behind_gate(d, put, n_put, removed, n_removed);
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+        index_grow(tables[i], d->epoch);
 }
 
 /* --- aliases ---------------------------------------------------------------------------------- */

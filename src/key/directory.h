@@ -78,11 +78,13 @@ void directory_remove_alias(struct directory *d, struct bytes account, struct by
                             struct bytes alias);
 void directory_put_import_key(struct directory *d, struct import_key_record *key);
 void directory_remove_import_key(struct directory *d, const uint8_t id[16]);
-/* What is put and removed between these two becomes visible at once, as far as multi-Region keys go: who
- * looks one up meanwhile waits for the end. `keys`: how many that are not there yet will be put, whose
- * room is made before (a table that grows waits for readers, who would wait for it). */
-void directory_publish_begin(struct directory *d, size_t keys);
-void directory_publish_end(struct directory *d);
+/* Puts and removes several keys, of which relatives (key/family.h) become visible at once: once anybody
+ * has seen one of them as it is now, in directory_key, directory_key_by_material or
+ * directory_list_keys, no later look of anybody shows another as it was. Who finds a multi-Region key
+ * meanwhile waits until it is done (microseconds; it waits for nobody). Takes over the records;
+ * `removed` are views that last as long as the call. */
+void directory_publish(struct directory *d, struct key_record *const *put, size_t n_put,
+                       const struct key_name *removed, size_t n_removed);
 /* Visits every key (writer side; no section needed). */
 void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *),
                         void             *ctx);

@@ -7,7 +7,7 @@
  * rotation switch with period, next date and requests, `primary_region`, `regions`. Of its own: ARN,
  * creation date, description, tags, policy, state, deletion window, and of each material whether it is
  * present, its expiration, ValidTo and sealed form. A change of what is shared has a row for every record
- * and commits as one; the directory shows all of them at once (directory_publish_begin).
+ * and commits as one; the directory shows all of them at once (directory_publish).
  *
  * Invariants:
  *   I1  All records of a family agree in what is shared, and exactly one is REGION_PRIMARY.

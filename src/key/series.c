@@ -119,7 +119,7 @@ void series_trash_empty(struct series_trash *t)
 
 static void throw_away(struct series_trash *t, void *block, size_t size)
 {
-    if (t->bytes + size > TRASH_MAX) {
+    if (t->bytes + size > TRASH_MAX && t->epoch != NULL) {
         epoch_barrier(t->epoch);
         series_trash_empty(t);
         free(block); /* unlinked before the barrier, too */

@@ -13,7 +13,7 @@ struct series;
 
 /* What readers may still see of blocks that were replaced; one for all series of a directory. It is
  * emptied by the owner after a barrier, or by itself, with a barrier, when it has grown too large:
- * the writer must not be inside a section. */
+ * the writer must not be inside a section. While `epoch` is NULL it waits for nobody, and grows. */
 struct series_trash {
     struct epoch *epoch;
     void        **blocks;

@@ -263,10 +263,181 @@ static void test_readers_and_a_writer(void **state)
     epoch_free(s.epoch);
 }
 
+/* --- relatives --------------------------------------------------------------------------------- */
+
+/* A family of up to RELATIVES records, one in each Region. All have the version of the family's last
+ * change; `settles` says which places of the Regions have one. The first is always there. */
+enum { FAMILIES = 5, RELATIVES = 4, ROUNDS = 4000 };
+
+static const char *const region_names[RELATIVES] = { "eu-west-1", "eu-west-2", "us-east-1",
+                                                     "us-west-2" };
+
+struct families {
+    struct epoch     *epoch;
+    struct directory *d;
+    _Atomic bool      stop;
+    _Atomic int       started;
+    _Atomic size_t    wrong;
+    _Atomic size_t    looked;
+    _Atomic uint64_t  seen[FAMILIES + 1]; /* the highest version that anybody has seen */
+};
+
+static struct key_record *make_relative(uint64_t family, uint64_t place, uint64_t version,
+                                        uint64_t there)
+{
+    struct key_record *k = fixture_key(region_names[place], family, ORIGIN_AWS_KMS);
+
+    k->multi_region = place == 0 ? REGION_PRIMARY : REGION_REPLICA;
+    k->version = version;
+    k->settles = (int64_t)there;
+    for (uint64_t i = 0; i < RELATIVES; i++) {
+        if (there >> i & 1)
+            key_record_add_region(k, bytes_str(region_names[i]));
+    }
+    key_record_add_material(k)->id = material_of(family, 0);
+    key_record_add_material(k)->id = material_of(family, version);
+    return k;
+}
+
+enum look { BY_NAME, BY_MATERIAL, BY_LIST, LOOK_COUNT };
+
+static const struct key_record *find_relative(const struct directory *d, enum look look,
+                                              uint64_t family, uint64_t place)
+{
+    struct bytes             region = bytes_str(region_names[place]);
+    struct material_id       id = material_of(family, 0);
+    const struct key_record *page[1];
+    char                     key_id[KEY_ID_MAX + 1];
+
+    fixture_key_id(key_id, family);
+    if (look == BY_MATERIAL)
+        return directory_key_by_material(d, region, &id);
+    if (look == BY_NAME)
+        return directory_key(d, ACCOUNT, region, bytes_str(key_id));
+    size_t n = directory_list_keys(d, ACCOUNT, region, family - 1, page, 1);
+    return n == 1 && page[0]->serial == family ? page[0] : NULL;
+}
+
+static void note_seen(_Atomic uint64_t *seen, uint64_t version)
+{
+    uint64_t old = atomic_load(seen);
+
+    while (old < version && !atomic_compare_exchange_weak(seen, &old, version))
+        continue;
+}
+
+/* Looks at two relatives, one after the other. */
+static bool agree(struct families *f, uint64_t *random)
+{
+    uint64_t                 family = 1 + next_random(random) % FAMILIES;
+    uint64_t                 a = next_random(random) % RELATIVES;
+    uint64_t                 b = next_random(random) % RELATIVES;
+    enum look                look = (enum look)(next_random(random) % LOOK_COUNT);
+    enum look                then = (enum look)(next_random(random) % LOOK_COUNT);
+    uint64_t                 before = atomic_load(&f->seen[family]);
+    const struct key_record *first = find_relative(f->d, look, family, a);
+
+    if (first != NULL) {
+        if (first->version < before) /* somebody has seen a newer one */
+            return false;
+        note_seen(&f->seen[family], first->version);
+        before = first->version;
+    }
+    const struct key_record *second = find_relative(f->d, then, family, b);
+    if (second != NULL)
+        return second->version >= before && (second->settles >> b & 1) != 0;
+    if (first == NULL || (first->settles >> b & 1) == 0)
+        return b != 0;
+    /* it was there when the first was as we saw it: it has gone since, which the primary knows */
+    const struct key_record *primary = find_relative(f->d, BY_NAME, family, 0);
+    return primary != NULL && primary->version > first->version;
+}
+
+static void *compare_on(void *arg)
+{
+    struct families *f = arg;
+    int              me = epoch_register(f->epoch);
+    uint64_t         random = (uint64_t)me + 77;
+
+    atomic_fetch_add(&f->started, 1);
+    while (!atomic_load(&f->stop)) {
+        epoch_enter(f->epoch, me);
+        bool ok = agree(f, &random);
+        epoch_leave(f->epoch, me);
+        if (!ok)
+            atomic_fetch_add(&f->wrong, 1);
+        if (atomic_fetch_add(&f->looked, 1) % 32 == 0)
+            (void)sched_yield();
+    }
+    return NULL;
+}
+
+static void publish_family(struct families *f, uint64_t family, uint64_t version, uint64_t old,
+                           uint64_t there)
+{
+    struct key_record *put[RELATIVES];
+    struct key_name    removed[RELATIVES];
+    char               id[KEY_ID_MAX + 1];
+    size_t             n_put = 0;
+    size_t             n_removed = 0;
+
+    fixture_key_id(id, family);
+    for (uint64_t i = 0; i < RELATIVES; i++) {
+        if (there >> i & 1)
+            put[n_put++] = make_relative(family, i, version, there);
+        else if (old >> i & 1)
+            removed[n_removed++] = (struct key_name){ .account = ACCOUNT,
+                                                      .region = bytes_str(region_names[i]),
+                                                      .id = bytes_str(id) };
+    }
+    directory_publish(f->d, put, n_put, removed, n_removed);
+}
+
+/* Replicas come and go, materials too, so that tables grow while readers wait at the gate. */
+static void test_relatives_agree(void **state)
+{
+    struct families f = { .epoch = epoch_new() };
+    pthread_t       thread[READERS];
+    uint64_t        there[FAMILIES + 1];
+    uint64_t        random = 7;
+    uint64_t        extra = FAMILIES;
+
+    (void)state;
+    f.d = directory_new(f.epoch, 5);
+    for (uint64_t i = 1; i <= FAMILIES; i++)
+        publish_family(&f, i, 1, 0, there[i] = 1);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, compare_on, &f), 0);
+    while (atomic_load(&f.started) < READERS)
+        (void)sched_yield();
+
+    uint64_t version = 2;
+    for (; version < ROUNDS || atomic_load(&f.looked) < LOOKS; version++) {
+        uint64_t family = 1 + next_random(&random) % FAMILIES;
+        uint64_t now = 1 | next_random(&random) % (1u << RELATIVES);
+        publish_family(&f, family, version, there[family], now);
+        there[family] = now;
+        if (version % 8 == 0)
+            publish_family(&f, ++extra, 1, 0, (1u << RELATIVES) - 1);
+        if (version % 16 == 15) {
+            epoch_barrier(f.epoch);
+            directory_reclaim(f.d);
+        }
+    }
+    atomic_store(&f.stop, true);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    print_message("# %zu looks during %zu changes\n", atomic_load(&f.looked), (size_t)version);
+    assert_int_equal(atomic_load(&f.wrong), 0);
+    directory_free(f.d);
+    epoch_free(f.epoch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers_and_a_writer),
+        cmocka_unit_test(test_relatives_agree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
