@@ -41,6 +41,8 @@ void family_release(struct key_family *f);
 KMS_MUST_CHECK enum kms_status family_import(struct key_family *f, const struct import_request *rq,
                                              int64_t now, struct key_material **ret_material,
                                              struct kms_error *reterr);
+/* The named record's material has been sealed, which made its check tag: the others get it too. */
+void family_sealed(struct key_family *f, const struct key_material *m);
 /* key_delete_material for the named record. A pending material of the primary goes in every Region (R47):
  * ret->sealed[i] is what of[i] gave up (wrapped.len 0: nothing; views good as long as the records). */
 struct family_deleted {
@@ -61,7 +63,8 @@ void family_rotation_enable(struct key_family *f, int64_t now, bool has_period, 
 void family_rotation_disable(struct key_family *f);
 
 /* A relative comes: `replica` is a new record with name, policy, description and tags set; it gets what is
- * shared, state Creating until `settles`, and joins f->of at its place in the order, owned by the family.
+ * shared, its time of creation, version 1 and state Creating until `settles`, and joins f->of at its place
+ * in the order, owned by the family.
  * Its materials are listed as missing; those of an AWS_KMS key are then filled by vault_copy_material.
  * Returns its place. */
 size_t family_replicated(struct key_family *f, struct key_record *replica, int64_t now,

@@ -14,7 +14,9 @@
  *                 |      |                                            |
  *                 +------+--- schedule deletion ----------------------+
  *                             v
- *                       PendingDeletion ---- end of the window ----> gone
+ *     PendingReplicaDeletion ---> PendingDeletion ---- end of the window ----> gone
+ *                 |     last replica    |
+ *                 +---------------------+
  *                             |
  *                             +-- cancel: Disabled, or PendingImport if a material is missing;
  *                                 never straight to Enabled: someone must decide to use it again
@@ -38,6 +40,7 @@
 enum { ROTATION_DAYS_DEFAULT = 365, ID_TEXT = 65 };
 
 static const int64_t DAY_MS = 24 * 60 * 60 * 1000;
+static const int64_t ROTATION_CONFLICT_MS = 20 * 60 * 1000; /* kms-behaviour 8 */
 
 /* --- the tables ------------------------------------------------------------------------------- */
 
@@ -50,15 +53,15 @@ enum { /* short names, for the table's sake */
 };
 
 static const uint8_t next_state[KEY_STATE_COUNT][KEY_EVENT_COUNT] = {
-    /*         created  empty  enable  disable  schedule  cancel  cancel-m  missing  complete */
-    [CRE] = {  ENA,     IMP,   NO,     NO,      DEL,      NO,     NO,       CRE,     CRE      },
-    [ENA] = {  NO,      NO,    ENA,    DIS,     DEL,      NO,     NO,       IMP,     ENA      },
-    [DIS] = {  NO,      NO,    ENA,    DIS,     DEL,      NO,     NO,       IMP,     ENA      },
-    [DEL] = {  NO,      NO,    NO,     NO,      NO,       DIS,    IMP,      DEL,     DEL      },
-    [IMP] = {  NO,      NO,    NO,     NO,      DEL,      NO,     NO,       IMP,     ENA      },
-    [REP] = {  NO,      NO,    NO,     NO,      NO,       DIS,    IMP,      REP,     REP      },
-    [UNA] = {  NO,      NO,    UNA,    UNA,     DEL,      NO,     NO,       UNA,     UNA      },
-    [UPD] = {  NO,      NO,    NO,     NO,      NO,       NO,     NO,       IMP,     UPD      },
+    /*         created  empty  enable  disable  schedule  cancel  cancel-m  missing  complete  role   wait  last */
+    [CRE] = {  ENA,     IMP,   NO,     NO,      DEL,      NO,     NO,       CRE,     CRE,      NO,    NO,   NO   },
+    [ENA] = {  NO,      NO,    ENA,    DIS,     DEL,      NO,     NO,       IMP,     ENA,      UPD,   REP,  NO   },
+    [DIS] = {  NO,      NO,    ENA,    DIS,     DEL,      NO,     NO,       IMP,     ENA,      NO,    REP,  NO   },
+    [DEL] = {  NO,      NO,    NO,     NO,      NO,       DIS,    IMP,      DEL,     DEL,      NO,    NO,   NO   },
+    [IMP] = {  NO,      NO,    NO,     NO,      DEL,      NO,     NO,       IMP,     ENA,      NO,    REP,  NO   },
+    [REP] = {  NO,      NO,    NO,     NO,      NO,       DIS,    IMP,      REP,     REP,      NO,    NO,   DEL  },
+    [UNA] = {  NO,      NO,    UNA,    UNA,     DEL,      NO,     NO,       UNA,     UNA,      NO,    REP,  NO   },
+    [UPD] = {  ENA,     IMP,   NO,     NO,      NO,       NO,     NO,       IMP,     UPD,      UPD,   NO,   NO   },
 };
 
 /* What becomes of a material of each role; MATERIAL_ROLE_COUNT: its entry goes. */
@@ -99,6 +102,9 @@ static const char *const event_names[KEY_EVENT_COUNT] = {
     [EVENT_CANCEL_MISSING] = "cancel, missing",
     [EVENT_MISSING] = "material missing",
     [EVENT_COMPLETE] = "material complete",
+    [EVENT_ROLE_CHANGES] = "role changes",
+    [EVENT_AWAIT_REPLICAS] = "schedule deletion, with replicas",
+    [EVENT_REPLICAS_GONE] = "last replica gone",
 };
 
 const char *key_event_name(enum key_event event)
@@ -170,11 +176,32 @@ static struct key_material *pending(const struct key_record *key)
     return NULL;
 }
 
+static bool transient(const struct key_record *key)
+{
+    return key->state == KEY_CREATING || key->state == KEY_UPDATING;
+}
+
 enum key_state key_state_at(const struct key_record *key, int64_t now)
 {
-    if ((key->state == KEY_ENABLED || key->state == KEY_DISABLED) && missing(key, now, NULL))
-        return KEY_PENDING_IMPORT;
-    return key->state;
+    enum key_state state = key->state;
+    bool           lacks = missing(key, now, NULL);
+
+    if (transient(key) && now >= key->settles)
+        return key_state_after(state, lacks ? EVENT_CREATED_EMPTY : EVENT_CREATED);
+    if (lacks && (state == KEY_ENABLED || state == KEY_DISABLED || state == KEY_UPDATING))
+        return key_state_after(state, EVENT_MISSING);
+    return state;
+}
+
+void key_settle(struct key_record *key, int64_t now)
+{
+    if (!transient(key) || key_state_at(key, now) == key->state)
+        return;
+    if (now < key->settles)
+        move(key, EVENT_MISSING);
+    else
+        move(key, missing(key, now, NULL) ? EVENT_CREATED_EMPTY : EVENT_CREATED);
+    key->settles = 0;
 }
 
 bool key_gone(const struct key_record *key, int64_t now)
@@ -192,15 +219,32 @@ const struct key_material *key_expired_material(const struct key_record *key, in
     return NULL;
 }
 
+/* Its relatives rotate with it. */
+static bool drives(const struct key_record *key)
+{
+    return key->multi_region != REGION_REPLICA;
+}
+
 bool key_on_demand_due(const struct key_record *key, int64_t now, int64_t rotation_delay)
 {
-    return key->on_demand_start != 0 && now >= key->on_demand_start + rotation_delay;
+    return drives(key) && key->on_demand_start != 0 && now >= key->on_demand_start + rotation_delay;
+}
+
+/* When it would rotate if it keeps its state until then. */
+static int64_t next_automatic(const struct key_record *key)
+{
+    bool able = key->state == KEY_ENABLED || transient(key);
+
+    if (!drives(key) || !key->rotation_enabled || !able || key->n_materials >= KEY_MATERIALS_MAX)
+        return INT64_MAX;
+    return transient(key) && key->settles > key->next_rotation ? key->settles : key->next_rotation;
 }
 
 bool key_automatic_due(const struct key_record *key, int64_t now)
 {
-    return key->rotation_enabled && key->state == KEY_ENABLED && now >= key->next_rotation &&
-           key->n_materials < KEY_MATERIALS_MAX;
+    int64_t when = next_automatic(key);
+
+    return when != INT64_MAX && now >= when && key_state_at(key, now) == KEY_ENABLED;
 }
 
 int64_t key_next_event(const struct key_record *key, int64_t rotation_delay)
@@ -214,9 +258,9 @@ int64_t key_next_event(const struct key_record *key, int64_t rotation_delay)
     }
     if (key->state == KEY_PENDING_DELETION && key->deletion_date < next)
         next = key->deletion_date;
-    if (key->on_demand_start != 0 && key->on_demand_start + rotation_delay < next)
+    if (drives(key) && key->on_demand_start != 0 && key->on_demand_start + rotation_delay < next)
         next = key->on_demand_start + rotation_delay;
-    return next;
+    return next_automatic(key) < next ? next_automatic(key) : next;
 }
 
 int64_t key_valid_to(const struct key_record *key)
@@ -285,11 +329,38 @@ void key_disable(struct key_record *key)
     move(key, EVENT_DISABLE);
 }
 
+static bool has_relatives(const struct key_record *key)
+{
+    struct bytes rest = key->regions;
+    struct bytes region;
+
+    while (key_regions_next(&rest, &region)) {
+        if (!bytes_eq(region, key->name.region))
+            return true;
+    }
+    return false;
+}
+
 void key_schedule_deletion(struct key_record *key, int64_t now, uint32_t days)
 {
-    move(key, EVENT_SCHEDULE_DELETION);
+    bool waits = key->multi_region == REGION_PRIMARY && has_relatives(key);
+
+    move(key, waits ? EVENT_AWAIT_REPLICAS : EVENT_SCHEDULE_DELETION);
     key->pending_window_days = days;
-    key->deletion_date = now + days * DAY_MS;
+    key->deletion_date = waits ? 0 : now + days * DAY_MS;
+}
+
+void key_replicas_gone(struct key_record *key, int64_t now)
+{
+    move(key, EVENT_REPLICAS_GONE);
+    key->deletion_date = now + key->pending_window_days * DAY_MS;
+}
+
+void key_role_changes(struct key_record *key, enum multi_region role, int64_t settles)
+{
+    move(key, EVENT_ROLE_CHANGES);
+    key->multi_region = role;
+    key->settles = settles;
 }
 
 void key_cancel_deletion(struct key_record *key, int64_t now)
@@ -360,6 +431,7 @@ static void take_import(struct arena *arena, struct key_material *m,
                         const struct import_request *rq, int64_t now)
 {
     m->present = true;
+    m->warned_days = 0;
     m->expiration = rq->expiration;
     m->valid_to = rq->expiration == EXPIRES ? rq->valid_to - rq->valid_to % 1000 : 0; /* R13 */
     m->warned_days = rq->expiration == EXPIRES ? key_days_left(m->valid_to, now) : 0;
@@ -413,6 +485,7 @@ static void drop_material(struct key_record *key, struct key_material *m)
     if (left != MATERIAL_ROLE_COUNT)
         m->role = left;
     m->present = false;
+    m->warned_days = 0;
     m->expiration = EXPIRATION_NONE;
     m->valid_to = 0;
     m->sealed = (struct sealed){ 0 };
@@ -495,6 +568,11 @@ enum kms_status key_rotation_request(struct key_record *key, int64_t now, struct
                           BYTES_FMT(key->name.arn));
     if (key->origin == ORIGIN_EXTERNAL)
         TRY(check_pending(key, reterr));
+    if (key->rotation_enabled && key->next_rotation - now <= ROTATION_CONFLICT_MS)
+        return KMS_REFUSE(reterr, KMS_E_CONFLICT,
+                          "An automatic rotation of the key is in progress or due within 20 "
+                          "minutes: %.*s",
+                          BYTES_FMT(key->name.arn));
     key->on_demand_start = now;
     return KMS_OK;
 }

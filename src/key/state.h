@@ -1,6 +1,7 @@
 /* key/state.h - the life of a key as data: states, material roles, import states and every
  * transition of recorded-imports. Nothing else writes `state`, `role`, `present`, `expiration`,
- * `valid_to`, `rotation_date`, `on_demand_start` of a record. Pure: no I/O; the time is handed in.
+ * `valid_to`, `rotation_date`, `on_demand_start` of a record, but for key/family.c, which shares
+ * them out. Pure: no I/O; the time is handed in.
  */
 #pragma once
 
@@ -10,8 +11,8 @@
  * past its ValidTo makes an Enabled or Disabled key PendingImport before any job has run (R33,
  * R37). */
 enum key_state key_state_at(const struct key_record *key, int64_t now);
-/* Creating and Updating end by themselves (key->settles): what key_state_at says of that becomes the stored
- * state of a record that is about to be edited. */
+/* Creating and Updating end by themselves (key->settles): what key_state_at says of that becomes the
+ * stored state of a record that is about to be edited. */
 void key_settle(struct key_record *key, int64_t now);
 /* True once the deletion window has ended: the key no longer exists for anybody. */
 bool key_gone(const struct key_record *key, int64_t now);
@@ -19,15 +20,15 @@ bool key_gone(const struct key_record *key, int64_t now);
  * none. */
 const struct key_material *key_expired_material(const struct key_record *key, int64_t now);
 /* The next moment at which something happens by itself (expiry, end of window, end of a delayed
- * on-demand rotation); INT64_MAX for never. `rotation_delay` in ms. Once it has been reached, one
- * of key_expired_material, key_gone and key_on_demand_due says so, and acting on it moves it on.
- * Automatic rotations are not among these events: key_automatic_due. */
+ * on-demand rotation, automatic rotation); INT64_MAX for never. `rotation_delay` in ms. Once it has
+ * been reached, one of key_expired_material, key_gone, key_on_demand_due and key_automatic_due says
+ * so, and acting on it moves it on. */
 int64_t key_next_event(const struct key_record *key, int64_t rotation_delay);
 /* An on-demand rotation was asked for `rotation_delay` ms ago or longer, in whatever state the key
- * is now (R42). */
+ * is now (R42). Never of a replica: the primary's rotation is that of all. */
 bool key_on_demand_due(const struct key_record *key, int64_t now, int64_t rotation_delay);
-/* NextRotationDate has been reached. Not while the key is Disabled: then it rotates when it is
- * Enabled again (kms-behaviour 8). */
+/* NextRotationDate has been reached and the key is Enabled: in any other state it waits, and rotates
+ * when it is Enabled again (kms-behaviour 8). Never of a replica. */
 bool key_automatic_due(const struct key_record *key, int64_t now);
 
 /* Earliest ValidTo among CURRENT and NON_CURRENT materials; 0 if none expires (kms-behaviour
@@ -62,6 +63,9 @@ enum key_event {
     EVENT_CANCEL_MISSING, /* deletion cancelled, a material is missing */
     EVENT_MISSING,        /* a CURRENT or NON_CURRENT material is missing now */
     EVENT_COMPLETE,       /* one was imported, and none is missing now */
+    EVENT_ROLE_CHANGES,   /* it becomes the primary, or is one no longer */
+    EVENT_AWAIT_REPLICAS, /* as EVENT_SCHEDULE_DELETION, for a primary that has replicas */
+    EVENT_REPLICAS_GONE,  /* the last replica has gone, whom its deletion waited for */
     KEY_EVENT_COUNT
 };
 const char *key_event_name(enum key_event event); /* "schedule deletion", ... */
@@ -79,7 +83,12 @@ enum material_role material_role_deleted(enum material_role role);
 void key_created(struct key_record *key); /* Enabled or PendingImport (R1) */
 void key_enable(struct key_record *key);
 void key_disable(struct key_record *key);
+/* A primary with replicas waits for them (kms-behaviour 9.2): PendingReplicaDeletion without a date. */
 void key_schedule_deletion(struct key_record *key, int64_t now, uint32_t days);
+/* The last of them has gone: its own window begins (recorded-authz-multiregion 6.8, rule 13). */
+void key_replicas_gone(struct key_record *key, int64_t now);
+/* It becomes the primary or a replica, Updating until `settles` (family_promote). */
+void key_role_changes(struct key_record *key, enum multi_region role, int64_t settles);
 /* R36: PendingImport if a material is missing, else Disabled. */
 void key_cancel_deletion(struct key_record *key, int64_t now);
 
@@ -121,7 +130,8 @@ void key_material_expired(struct key_record *key, const struct material_id *id);
  * nothing that its owner could do would bring the material back. */
 void key_material_lost(struct key_record *key, const struct material_id *id, int64_t now);
 
-/* R40..R42, R44: the request. An AWS_KMS key has nothing pending then; at completion the caller
+/* R40..R42, R44: the request; KMS_E_CONFLICT when an automatic rotation is due within 20 minutes
+ * (kms-behaviour 8). An AWS_KMS key has nothing pending then; at completion the caller
  * appends the generated material as MATERIAL_PENDING_ROTATION, then calls key_rotation_complete. A
  * second request while one is in progress is KMS_OK and keeps the first one's date. */
 KMS_MUST_CHECK enum kms_status key_rotation_request(struct key_record *key, int64_t now,
