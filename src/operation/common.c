@@ -142,6 +142,7 @@ struct key_record *op_edit_key(struct op_call *call)
     if (edit == NULL) /* as arenas do: half a change must not exist */
         abort();
     edit->version = call->key->version + 1;
+    key_settle(edit, call->now);
     change_add(call->change, ROW_KEY_UPDATE)->key = edit;
     return edit;
 }
