@@ -43,7 +43,7 @@ static bool erases(const struct commit_job *job)
     return false;
 }
 
-static void job_fails(struct commit_job *job, const struct kms_error *why)
+void commit_job_fails(struct commit_job *job, const struct kms_error *why)
 {
     if (job->status != KMS_OK)
         return;
@@ -55,19 +55,21 @@ static void job_fails(struct commit_job *job, const struct kms_error *why)
  * announce themselves. */
 static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
 {
-    bool healthy = audit_healthy(c->parts.audit);
+    struct commit_job *in[COMMIT_BATCH];
+    bool               healthy = audit_healthy(c->parts.audit);
 
-    for (size_t i = 0; i < n; i++) {
-        struct kms_error err;
-        if (!healthy && !jobs[i]->takes_away && !jobs[i]->stores_usage) {
+    for (size_t i = 0; i < n && !healthy; i++) {
+        if (!jobs[i]->takes_away && !jobs[i]->stores_usage)
             jobs[i]->status = KMS_FAIL(&jobs[i]->error, KMS_E_INTERNAL,
                                        "the audit cannot be written");
-            continue;
+    }
+    for (int takes_away = 0; takes_away < 2; takes_away++) {
+        size_t m = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (jobs[i]->status == KMS_OK && erases(jobs[i]) && jobs[i]->takes_away == takes_away)
+                in[m++] = jobs[i];
         }
-        if (!erases(jobs[i]))
-            continue;
-        if (commit_write_intent(c, jobs[i], &err) != KMS_OK)
-            job_fails(jobs[i], &err);
+        commit_write_intents(c, in, m);
     }
     CRASH_POINT("commit-intent-written");
 }
@@ -87,7 +89,7 @@ static bool apply_jobs(struct committer *c, struct commit_job **in, size_t m)
     enum kms_status status = commit_apply(c, changes, results, m, &err);
     for (size_t i = 0; i < m; i++) {
         if (status != KMS_OK) {
-            job_fails(in[i], &err);
+            commit_job_fails(in[i], &err);
         } else if (results[i] != KMS_OK) {
             in[i]->untouched = true;
             in[i]->status = KMS_FAIL(&in[i]->error, results[i], "the store refused the change");
@@ -184,7 +186,7 @@ static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, 
                   (unsigned long long)c->parts.store->meta.commit, err.detail);
         c->outbox_stuck = true;
         for (size_t i = 0; i < n; i++)
-            job_fails(jobs[i], &err);
+            commit_job_fails(jobs[i], &err);
         return;
     }
     if (!c->outbox_stuck)
@@ -282,29 +284,38 @@ void committer_stop(struct committer *c)
     c->started = false;
 }
 
-void commit_submit(struct committer *c, struct commit_job *job)
+/* Appends a chain of jobs: nobody else's come between them. */
+static void enqueue(struct committer *c, struct commit_job *first, struct commit_job *last)
+{
+    pthread_mutex_lock(&c->lock);
+    if (c->tail != NULL)
+        c->tail->next = first;
+    else
+        c->head = first;
+    c->tail = last;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void begin(struct commit_job *job)
 {
     job->next = NULL;
     job->status = KMS_OK;
     job->durable = job->unerased = false;
     job->untouched = true;
     kms_error_clear(&job->error);
+}
 
-    pthread_mutex_lock(&c->lock);
-    if (c->tail != NULL)
-        c->tail->next = job;
-    else
-        c->head = job;
-    c->tail = job;
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->lock);
+void commit_submit(struct committer *c, struct commit_job *job)
+{
+    begin(job);
+    enqueue(c, job, job);
 }
 
 struct waiter {
-    struct commit_job job;
-    pthread_mutex_t   lock;
-    pthread_cond_t    wake;
-    bool              done;
+    pthread_mutex_t lock;
+    pthread_cond_t  wake;
+    size_t          left; /* jobs that are not done */
 };
 
 static void waiter_done(struct commit_job *job)
@@ -312,49 +323,63 @@ static void waiter_done(struct commit_job *job)
     struct waiter *w = job->arg;
 
     pthread_mutex_lock(&w->lock);
-    w->done = true;
-    pthread_cond_signal(&w->wake);
+    if (--w->left == 0)
+        pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }
 
-/* Submits w->job and waits until it is done. */
-static enum kms_status wait_for(struct committer *c, struct waiter *w, struct kms_error *reterr)
+void commit_wait_all(struct committer *c, struct commit_job *const *jobs, size_t n)
 {
-    w->job.done = waiter_done;
-    w->job.arg = w;
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
-    commit_submit(c, &w->job);
+    struct waiter w = { .left = n };
 
-    pthread_mutex_lock(&w->lock);
-    while (!w->done)
-        pthread_cond_wait(&w->wake, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-    pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->wake);
-    if (w->job.status != KMS_OK && reterr != NULL)
-        *reterr = w->job.error;
-    return w->job.status;
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        begin(jobs[i]);
+        jobs[i]->done = waiter_done;
+        jobs[i]->arg = &w;
+        if (i > 0)
+            jobs[i - 1]->next = jobs[i];
+    }
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.wake, NULL);
+    enqueue(c, jobs[0], jobs[n - 1]);
+
+    pthread_mutex_lock(&w.lock);
+    while (w.left > 0)
+        pthread_cond_wait(&w.wake, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    pthread_mutex_destroy(&w.lock);
+    pthread_cond_destroy(&w.wake);
+}
+
+static enum kms_status wait_for(struct committer *c, struct commit_job *job,
+                                struct kms_error *reterr)
+{
+    commit_wait_all(c, &job, 1);
+    if (job->status != KMS_OK && reterr != NULL)
+        *reterr = job->error;
+    return job->status;
 }
 
 enum kms_status commit_wait(struct committer *c, struct change *change, bool takes_away,
                             bool *ret_untouched, struct kms_error *reterr)
 {
-    struct waiter w = { .job = { .change = *change, .takes_away = takes_away } };
+    struct commit_job job = { .change = *change, .takes_away = takes_away };
 
     *change = (struct change){ 0 };
-    enum kms_status status = wait_for(c, &w, reterr);
-    change_release(&w.job.change);
+    enum kms_status status = wait_for(c, &job, reterr);
+    change_release(&job.change);
     if (ret_untouched != NULL)
-        *ret_untouched = w.job.untouched;
+        *ret_untouched = job.untouched;
     return status;
 }
 
 enum kms_status commit_usage(struct committer *c, struct kms_error *reterr)
 {
-    struct waiter w = { .job = { .stores_usage = true } };
+    struct commit_job job = { .stores_usage = true };
 
-    return wait_for(c, &w, reterr);
+    return wait_for(c, &job, reterr);
 }
 
 void commit_counts(struct committer *c, struct commit_counts *ret)

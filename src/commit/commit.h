@@ -75,6 +75,9 @@ void commit_submit(struct committer *c, struct commit_job *job);
 KMS_MUST_CHECK enum kms_status commit_wait(struct committer *c, struct change *change,
                                            bool takes_away, bool *ret_untouched,
                                            struct kms_error *reterr);
+/* Submits `n` jobs together, so that they share batches, and waits until all are done. What became of each
+ * is in it, and what is left of its change is the caller's to release. Sets `done` and `arg`. */
+void commit_wait_all(struct committer *c, struct commit_job *const *jobs, size_t n);
 /* Stores what keys were last used for, as far as it is not yet (key/last_use.h), and waits. On failure the
  * next call tries again. */
 KMS_MUST_CHECK enum kms_status commit_usage(struct committer *c, struct kms_error *reterr);

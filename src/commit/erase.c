@@ -17,7 +17,7 @@
 #include "commit/internal.h"
 #include "json/write.h"
 
-enum { INTENT_BYTES = 256 * 1024, RECEIPT_BYTES = 16 * 1024 };
+enum { INTENT_BYTES = 256 * 1024, RECEIPT_BYTES = 16 * 1024, RECEIPTS_AT_ONCE = 32 };
 
 static void write_stone(struct json_writer *w, const struct tombstone *t)
 {
@@ -30,11 +30,10 @@ static void write_stone(struct json_writer *w, const struct tombstone *t)
     json_close_object(w);
 }
 
-enum kms_status commit_write_intent(struct committer *c, const struct commit_job *job,
-                                    struct kms_error *reterr)
+static enum kms_status write_intent(struct committer *c, const struct commit_job *job,
+                                    struct buf *text, struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf list = BUF_INIT(INTENT_BYTES);
-    CLEANUP(buf_release) struct buf text = BUF_INIT(INTENT_BYTES);
     struct json_writer              w;
     const struct tombstone         *first = NULL;
 
@@ -52,12 +51,36 @@ enum kms_status commit_write_intent(struct committer *c, const struct commit_job
     json_close_object(&w);
     assert(first != NULL); /* a job without tombstones has no intent */
 
-    service_event_text(&text, clock_now(c->parts.clock), "TrentEraseIntent",
+    service_event_text(text, clock_now(c->parts.clock), "TrentEraseIntent",
                        bytes_str(first->key_arn), buf_bytes(&list));
-    if (!buf_ok(&list) || !buf_ok(&text))
+    if (!buf_ok(&list) || !buf_ok(text))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "erase intent of %s is too long", first->key_arn);
-    struct bytes event = buf_bytes(&text);
-    return audit_append(c->parts.audit, &event, 1, true, job->takes_away, reterr);
+    return KMS_OK;
+}
+
+void commit_write_intents(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    struct buf         texts[COMMIT_BATCH];
+    struct bytes       events[COMMIT_BATCH];
+    struct commit_job *in[COMMIT_BATCH];
+    struct kms_error   err;
+    size_t             m = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        buf_init(&texts[i], INTENT_BYTES);
+        if (write_intent(c, jobs[i], &texts[i], &err) != KMS_OK) {
+            commit_job_fails(jobs[i], &err);
+            continue;
+        }
+        events[m] = buf_bytes(&texts[i]);
+        in[m++] = jobs[i];
+    }
+    if (m > 0 && audit_append(c->parts.audit, events, m, true, in[0]->takes_away, &err) != KMS_OK) {
+        for (size_t i = 0; i < m; i++)
+            commit_job_fails(in[i], &err);
+    }
+    for (size_t i = 0; i < n; i++)
+        buf_release(&texts[i]);
 }
 
 static void receipt_of(const struct tombstone *t, const struct erase_proof *p, bool clean,
@@ -89,22 +112,43 @@ static void receipt_of(const struct tombstone *t, const struct erase_proof *p, b
     memcpy(ret->extents_after, p->extents_after, sizeof ret->extents_after);
 }
 
+static enum kms_status append_receipts(struct committer *c, struct tombstone **stones,
+                                       const struct erase_proof *proofs, size_t n, bool clean,
+                                       bool last, struct kms_error *reterr)
+{
+    struct buf      texts[RECEIPTS_AT_ONCE];
+    struct bytes    lines[RECEIPTS_AT_ONCE];
+    enum kms_status status = KMS_OK;
+    int64_t         now = clock_now(c->parts.clock);
+    size_t          m = 0;
+
+    while (m < n && status == KMS_OK) {
+        char                 hex[65] = { 0 };
+        struct audit_receipt r;
+        buf_init(&texts[m], RECEIPT_BYTES);
+        hex_write(hex, bytes_of(stones[m]->material.b, 32));
+        receipt_of(stones[m], &proofs[m], clean, now, c->parts.store->meta.commit, hex, &r);
+        status = audit_receipt_write(c->parts.audit, &r, &texts[m], reterr);
+        lines[m] = buf_bytes(&texts[m]);
+        m++;
+    }
+    if (status == KMS_OK)
+        status = audit_append(c->parts.audit, lines, n, last, true, reterr);
+    for (size_t i = 0; i < m; i++)
+        buf_release(&texts[i]);
+    return status;
+}
+
+/* One sync for all of them: with the last. */
 static enum kms_status write_receipts(struct committer *c, struct tombstone **stones,
                                       const struct erase_proof *proofs, size_t n, bool clean,
                                       struct kms_error *reterr)
 {
-    int64_t now = clock_now(c->parts.clock);
-
-    for (size_t i = 0; i < n; i++) {
-        CLEANUP(buf_release) struct buf text = BUF_INIT(RECEIPT_BYTES);
-        char                            hex[65] = { 0 };
-        struct audit_receipt            r;
-        hex_write(hex, bytes_of(stones[i]->material.b, 32));
-        receipt_of(stones[i], &proofs[i], clean, now, c->parts.store->meta.commit, hex, &r);
-        TRY(audit_receipt_write(c->parts.audit, &r, &text, reterr));
-        struct bytes line = buf_bytes(&text);
-        /* one sync for all of them: with the last */
-        TRY(audit_append(c->parts.audit, &line, 1, i + 1 == n, true, reterr));
+    for (size_t at = 0; at < n; at += RECEIPTS_AT_ONCE) {
+        size_t left = n - at;
+        bool   last = left <= RECEIPTS_AT_ONCE;
+        TRY(append_receipts(c, stones + at, proofs + at, last ? left : RECEIPTS_AT_ONCE, clean,
+                            last, reterr));
     }
     return KMS_OK;
 }

@@ -54,10 +54,13 @@ void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n)
 /* Appends what waits in the outbox to the audit files; clears outbox_stuck when all of it went. */
 void commit_drain_outbox(struct committer *c);
 
+/* Its answer from now on, if it had not failed before. */
+void commit_job_fails(struct commit_job *job, const struct kms_error *why);
+
 /* erase.c */
-KMS_MUST_CHECK enum kms_status commit_write_intent(struct committer        *c,
-                                                   const struct commit_job *job,
-                                                   struct kms_error        *reterr);
+/* "About to erase", of up to COMMIT_BATCH jobs that all take rights away, or all do not: on disk with one
+ * sync. Those whose intent could not be written fail. */
+void commit_write_intents(struct committer *c, struct commit_job **jobs, size_t n);
 /* Drain, erase, scrub, receipt for every tombstone of the durable jobs. A job whose erasure failed
  * gets the error as its answer: the material is unusable already, the erasure is tried again at
  * start. */

@@ -4,7 +4,7 @@
 #include <pthread.h>
 
 #include "jobs/jobs.h"
-#include "key/state.h"
+#include "key/family.h"
 
 enum due_kind { DUE_KEY, DUE_IMPORT_KEY, DUE_SESSION };
 
@@ -19,27 +19,67 @@ struct due {
 };
 
 struct jobs {
-    struct jobs_parts  parts;
-    struct committer  *committer;
-    int                reader;
-    pthread_mutex_t    lock;
-    pthread_cond_t     wake;
-    struct due        *heap;
-    size_t             n, cap;
-    size_t             tidy_at; /* tidied when it has more entries than this */
-    bool               stopping, started;
-    pthread_t          thread;
-    struct jobs_counts counts; /* under lock */
+    struct jobs_parts   parts;
+    struct committer   *committer;
+    int                 reader;
+    pthread_mutex_t     lock; /* everything below but what is said to be a thread's own */
+    pthread_cond_t      wake;
+    struct due         *heap;
+    size_t              n, cap;
+    size_t              tidy_at; /* tidied when it has more entries than this */
+    bool                stopping, started;
+    pthread_t           thread;
+    struct jobs_waiter *waiters;
+    struct jobs_counts  counts;
+    struct task        *tasks; /* JOBS_AT_ONCE; of the thread that serves what is due */
 };
 
-/* What is due for one key; KMS_OK also if nothing is any more. KMS_E_CHANGED: look again.
- * KMS_E_TIMEOUT: the time is in doubt, nothing is erased now (trust-model 2.8). */
-KMS_MUST_CHECK enum kms_status job_key(struct jobs *j, const struct due *d,
-                                       struct kms_error *reterr);
-/* The access keys of sessions that have ended are removed, up to SESSIONS_AT_ONCE in one change. `list`
- * has `n` of them; those that are gone already are left out. */
-enum { SESSIONS_AT_ONCE = 64 };
-KMS_MUST_CHECK enum kms_status job_sessions(struct jobs *j, const struct due *list, size_t n,
-                                            struct kms_error *reterr);
-KMS_MUST_CHECK enum kms_status job_import_key(struct jobs *j, const struct due *d,
-                                              struct kms_error *reterr);
+/* --- due.c: the heap, earliest first; entries are hints, the record decides ----------------------- */
+
+void due_push(struct jobs *j, const struct due *d);
+/* The earliest entry if it is due, and so are as many more as `ret` has room for: keys and import keys,
+ * each key id once (its relatives share its change), or sessions. Returns how many. */
+size_t due_take(struct jobs *j, struct due *ret, size_t max);
+/* Is anything due? */
+bool due_any(struct jobs *j);
+
+/* --- work.c: what a due time means ------------------------------------------------------------------ */
+
+enum { JOBS_AT_ONCE = 64 }; /* half of what one transaction takes: clients have the other half */
+
+enum work {
+    WORK_NOTHING,
+    WORK_DELETE,
+    WORK_EXPIRE,
+    WORK_ROTATE,           /* asked for, with rotation-delay */
+    WORK_ROTATE_AUTOMATIC, /* by the calendar */
+    WORK_WARN,
+    WORK_IMPORT_KEY,
+    WORK_SESSIONS,
+    WORK_COUNT
+};
+
+/* One change: what is due for one key and its relatives, one import key, or a number of sessions. */
+struct task {
+    struct due        due;
+    enum work         work;
+    struct key_family family;             /* those that are not in the change yet */
+    uint64_t          version;            /* of the named record, as it is now */
+    struct sealed     spares[FAMILY_MAX]; /* slots written for materials of the change */
+    size_t            n_spares;
+    size_t            things; /* how many it does; n of `sessions` */
+    struct commit_job job;
+    enum kms_status   status;
+    struct kms_error  err;
+};
+
+/* Looks at the record and fills in the change: no rows if nothing is due any more. KMS_E_TIMEOUT: the time
+ * is in doubt, it is not done now (trust-model 2.8). */
+KMS_MUST_CHECK enum kms_status task_plan(struct jobs *j, struct task *t, struct kms_error *reterr);
+/* After the commit, or without one: counts, gives slots back that nobody names, frees. */
+void task_end(struct jobs *j, struct task *t);
+
+/* sessions.c: the access keys of sessions that have ended are removed, all `n` of `list` in one change; those
+ * that are gone already are left out. */
+KMS_MUST_CHECK enum kms_status sessions_plan(struct jobs *j, struct task *t, const struct due *list,
+                                             size_t n, struct kms_error *reterr);

@@ -1,20 +1,26 @@
-/* jobs/jobs.c - the heap of due times and the thread that serves it (see jobs.h). */
+/* jobs/jobs.c - the thread that serves what is due (see jobs.h).
+ *
+ * What is due together is handed to the committer together, JOBS_AT_ONCE at a time: syncs, barriers and
+ * scrubs are shared, each change is still refused or fails alone. After a full load the thread pauses, so
+ * that the requests of clients get their share of the cores and of the committer however much is due.
+ */
 #include "jobs/internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "crypto/crypto.h"
 
 enum {
-    OVERDUE_MS = 1000,                /* how often waiting requests are looked at */
-    IDLE_SWEEP_MS = 5 * 1000,         /* how often opened materials are looked at for idleness */
-    RETRY_MS = 10 * 1000,             /* after a failure, or while the time is in doubt */
-    SESSION_KEPT_MS = 15 * 60 * 1000, /* after its end */
-    HEAP_SLACK = 256, /* entries beyond twice the needed ones, before the heap is tidied */
+    OVERDUE_MS = 1000,        /* how often waiting requests are looked at */
+    IDLE_SWEEP_MS = 5 * 1000, /* how often opened materials are looked at for idleness */
+    RETRY_MS = 10 * 1000,     /* after a failure, or while the time is in doubt */
+    WAITERS_MS = 10 * 1000,   /* then whoever waits for what is due is told that there is more */
+    NICENESS = 5,             /* of the thread: what it does can wait for an Encrypt */
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts)
@@ -24,9 +30,10 @@ struct jobs *jobs_new(const struct jobs_parts *parts)
     if (j == NULL)
         return NULL;
     j->parts = *parts;
-    j->tidy_at = HEAP_SLACK;
+    j->tasks = calloc(JOBS_AT_ONCE, sizeof *j->tasks);
     j->reader = epoch_register(parts->epoch);
-    if (j->reader < 0) {
+    if (j->tasks == NULL || j->reader < 0) {
+        free(j->tasks);
         free(j);
         return NULL;
     }
@@ -45,252 +52,154 @@ void jobs_free(struct jobs *j)
     if (j == NULL)
         return;
     free(j->heap);
+    free(j->tasks);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->wake);
     free(j);
 }
 
-/* --- the heap: earliest first; entries are hints, the record decides -------------------------- */
+/* --- one load of what is due ------------------------------------------------------------------ */
 
-static void heap_swap(struct due *a, struct due *b)
+static const char *const what[] = {
+    [DUE_KEY] = "key",
+    [DUE_IMPORT_KEY] = "import token",
+    [DUE_SESSION] = "session",
+};
+
+static void try_again_later(struct jobs *j, const struct due *d, bool in_doubt)
 {
-    struct due t = *a;
+    struct due again = *d;
 
-    *a = *b;
-    *b = t;
-}
-
-static void heap_push(struct jobs *j, const struct due *d)
-{
-    if (j->n == j->cap) {
-        size_t      cap = j->cap == 0 ? 256 : j->cap * 2;
-        struct due *more = realloc(j->heap, cap * sizeof *more);
-        if (more == NULL) {
-            log_error("jobs: no memory for a timer; its key is looked at after the next restart");
-            return;
-        }
-        j->heap = more;
-        j->cap = cap;
-    }
-    size_t at = j->n++;
-    j->heap[at] = *d;
-    while (at > 0 && j->heap[at].when < j->heap[(at - 1) / 2].when) {
-        heap_swap(&j->heap[at], &j->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-}
-
-static struct due heap_pop(struct jobs *j)
-{
-    struct due top = j->heap[0];
-
-    j->heap[0] = j->heap[--j->n];
-    for (size_t at = 0;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2; child++) {
-            if (child < j->n && j->heap[child].when < j->heap[least].when)
-                least = child;
-        }
-        if (least == at)
-            return top;
-        heap_swap(&j->heap[at], &j->heap[least]);
-        at = least;
-    }
-}
-
-static void push(struct jobs *j, const struct due *d)
-{
+    again.when = clock_now(j->parts.clock) + RETRY_MS;
+    due_push(j, &again);
     pthread_mutex_lock(&j->lock);
-    bool first = j->n == 0 || d->when < j->heap[0].when;
-    heap_push(j, d);
-    if (first)
-        pthread_cond_signal(&j->wake);
+    j->counts.put_off += in_doubt;
     pthread_mutex_unlock(&j->lock);
 }
 
-static void name_copy(char *to, size_t size, struct bytes from)
+static bool failed(const struct task *t)
 {
-    size_t n = from.len < size - 1 ? from.len : size - 1;
-
-    memcpy(to, from.ptr, n);
-    to[n] = '\0';
+    return t->status != KMS_OK && t->status != KMS_E_CHANGED && t->status != KMS_E_TIMEOUT;
 }
 
-static void add_key(struct jobs *j, const struct key_record *key)
-{
-    struct due d = { .when = key_next_event(key, j->parts.rotation_delay) };
-    int64_t    warning = key_next_warning(key, &j->parts.warnings);
-
-    if (warning < d.when)
-        d.when = warning;
-    if (d.when == INT64_MAX)
-        return;
-    name_copy(d.account, sizeof d.account, key->name.account);
-    name_copy(d.region, sizeof d.region, key->name.region);
-    name_copy(d.key_id, sizeof d.key_id, key->name.id);
-    push(j, &d);
-}
-
-static void add_import_key(struct jobs *j, const struct import_key_record *key)
-{
-    struct due d = { .when = key->valid_to, .kind = DUE_IMPORT_KEY };
-
-    memcpy(d.import_key, key->id, sizeof d.import_key);
-    push(j, &d);
-}
-
-/* Its access key says for a while that it has ended; then it is one that nobody knows. */
-static void add_session(struct jobs *j, const struct access_key_record *key)
-{
-    struct due d = { .when = key->session.expires + SESSION_KEPT_MS, .kind = DUE_SESSION };
-
-    if (key->session.kind == SESSION_NONE)
-        return;
-    name_copy(d.key_id, sizeof d.key_id, key->id);
-    push(j, &d);
-}
-
-static void load_key(const struct key_record *key, void *ctx)
-{
-    add_key(ctx, key);
-}
-
-static void load_import_key(const struct import_key_record *key, void *ctx)
-{
-    add_import_key(ctx, key);
-}
-
-static void load_session(const struct access_key_record *key, void *ctx)
-{
-    add_session(ctx, key);
-}
-
-void jobs_load(struct jobs *j)
-{
-    book_each_access_key(j->parts.identities, load_session, j);
-    directory_each_key(j->parts.directory, load_key, j);
-    directory_each_import_key(j->parts.directory, load_import_key, j);
-    pthread_mutex_lock(&j->lock);
-    j->tidy_at = 2 * j->n + HEAP_SLACK;
-    pthread_mutex_unlock(&j->lock);
-}
-
-/* Every change of a key adds an entry, and those before it stay until their time: a year, it may be. When
- * they are most of the heap it is made anew from the records. On the committer's thread, which alone may
- * walk the directory; what the jobs thread puts back meanwhile is at worst there twice. */
-static void tidy(struct jobs *j)
-{
-    pthread_mutex_lock(&j->lock);
-    bool many = j->n > j->tidy_at;
-    if (many)
-        j->n = 0;
-    pthread_mutex_unlock(&j->lock);
-    if (many)
-        jobs_load(j);
-}
-
-void jobs_key_changed(void *jobs, const struct key_record *key)
-{
-    add_key(jobs, key);
-    tidy(jobs);
-}
-
-void jobs_import_key_added(void *jobs, const struct import_key_record *key)
-{
-    add_import_key(jobs, key);
-    tidy(jobs);
-}
-
-void jobs_session_added(void *jobs, const struct access_key_record *key)
-{
-    add_session(jobs, key);
-    tidy(jobs);
-}
-
-/* --- serving it ------------------------------------------------------------------------------- */
-
-/* The earliest entry if it is due; false otherwise. */
-static bool pop_due(struct jobs *j, struct due *ret)
-{
-    int64_t now = clock_now(j->parts.clock);
-
-    pthread_mutex_lock(&j->lock);
-    bool due = j->n > 0 && j->heap[0].when <= now;
-    if (due)
-        *ret = heap_pop(j);
-    pthread_mutex_unlock(&j->lock);
-    return due;
-}
-
-static void try_again_later(struct jobs *j, const struct due *list, size_t n, bool in_doubt)
+/* What was not done for `n` entries that shared a change comes again: at once if somebody was faster. */
+static void put_back(struct jobs *j, const struct task *t, const struct due *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        struct due d = list[i];
-        d.when = clock_now(j->parts.clock) + RETRY_MS;
-        push(j, &d);
+        if (t->status == KMS_E_CHANGED)
+            due_push(j, &list[i]);
+        else
+            try_again_later(j, &list[i], t->status == KMS_E_TIMEOUT);
     }
-    pthread_mutex_lock(&j->lock);
-    j->counts.put_off += in_doubt ? n : 0;
-    pthread_mutex_unlock(&j->lock);
 }
 
-/* Sessions that are due besides the first: they end in droves, and share one change. */
-static size_t pop_sessions(struct jobs *j, struct due list[SESSIONS_AT_ONCE])
+static void begin(struct task *t, const struct due *d)
 {
-    int64_t now = clock_now(j->parts.clock);
-    size_t  n = 1;
+    memset(t, 0, sizeof *t);
+    t->due = *d;
+    t->things = 1;
+}
 
-    pthread_mutex_lock(&j->lock);
-    while (n < SESSIONS_AT_ONCE && j->n > 0 && j->heap[0].when <= now &&
-           j->heap[0].kind == DUE_SESSION)
-        list[n++] = heap_pop(j);
-    pthread_mutex_unlock(&j->lock);
+/* All sessions of the list are one task. */
+static size_t plan_all(struct jobs *j, const struct due *list, size_t n)
+{
+    if (list[0].kind == DUE_SESSION) {
+        struct task *t = &j->tasks[0];
+        begin(t, &list[0]);
+        t->status = sessions_plan(j, t, list, n, &t->err);
+        return 1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct task *t = &j->tasks[i];
+        begin(t, &list[i]);
+        t->status = task_plan(j, t, &t->err);
+    }
     return n;
 }
 
-static enum kms_status run_one(struct jobs *j, struct due list[SESSIONS_AT_ONCE], size_t *ret_n,
-                               struct kms_error *reterr)
+static void commit_all(struct jobs *j, size_t n)
 {
-    *ret_n = 1;
-    switch (list[0].kind) {
-    case DUE_KEY:        return job_key(j, list, reterr);
-    case DUE_IMPORT_KEY: return job_import_key(j, list, reterr);
-    case DUE_SESSION:    break;
+    struct commit_job *list[JOBS_AT_ONCE];
+    size_t             m = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct task *t = &j->tasks[i];
+        if (t->status == KMS_OK && t->job.change.n_rows > 0)
+            list[m++] = &t->job;
     }
-    *ret_n = pop_sessions(j, list);
-    return job_sessions(j, list, *ret_n, reterr);
+    commit_wait_all(j->committer, list, m);
+    for (size_t i = 0; i < n; i++) {
+        struct task *t = &j->tasks[i];
+        if (t->status != KMS_OK || t->job.change.n_rows == 0)
+            continue;
+        t->status = t->job.status;
+        t->err = t->job.error;
+    }
+}
+
+/* One line for all that failed: for one reason, as a rule. */
+static enum kms_status report(const struct task *tasks, size_t n, struct kms_error *reterr)
+{
+    const struct task *first = NULL;
+    size_t             more = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!failed(&tasks[i]))
+            continue;
+        more += first != NULL;
+        first = first == NULL ? &tasks[i] : first;
+    }
+    if (first == NULL)
+        return KMS_OK;
+    log_error("jobs: %s %s: %s (and %zu more; tried again)", what[first->due.kind],
+              first->due.key_id, first->err.detail, more);
+    *reterr = first->err;
+    return first->status;
+}
+
+/* Serves up to JOBS_AT_ONCE of the entries that are due. Returns how many there were, 0 for none; *ret_done
+ * grows by those that came to an end. An error is the first of those that failed. */
+static enum kms_status serve(struct jobs *j, size_t *ret_n, size_t *ret_done,
+                             struct kms_error *reterr)
+{
+    struct due list[JOBS_AT_ONCE];
+    size_t     n = due_take(j, list, JOBS_AT_ONCE);
+
+    *ret_n = n;
+    if (n == 0)
+        return KMS_OK;
+    size_t n_tasks = plan_all(j, list, n);
+    commit_all(j, n_tasks);
+    for (size_t i = 0; i < n_tasks; i++) {
+        struct task *t = &j->tasks[i];
+        size_t       entries = n_tasks == 1 ? n : 1;
+        task_end(j, t);
+        if (t->status == KMS_OK)
+            *ret_done += entries;
+        else
+            put_back(j, t, &list[i], entries);
+    }
+    return report(j->tasks, n_tasks, reterr);
 }
 
 enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error *reterr)
 {
-    static const char *const what[] = { "key", "import token", "session" };
-    struct due               list[SESSIONS_AT_ONCE];
-    struct kms_error         err;
-    enum kms_status          first = KMS_OK;
+    enum kms_status first = KMS_OK;
+    size_t          n;
 
     *ret_done = 0;
-    while (pop_due(j, list)) {
-        size_t          n = 0;
-        enum kms_status status = run_one(j, list, &n, &err);
-        if (status == KMS_OK) {
-            *ret_done += n;
-            continue;
-        }
-        if (status == KMS_E_CHANGED) {
-            for (size_t i = 0; i < n; i++)
-                push(j, &list[i]); /* somebody was faster: look again */
-            continue;
-        }
-        try_again_later(j, list, n, status == KMS_E_TIMEOUT);
-        if (status != KMS_E_TIMEOUT)
-            log_error("jobs: %s %s: %s", what[list[0].kind], list[0].key_id, err.detail);
-        if (first == KMS_OK && status != KMS_E_TIMEOUT) {
+    do {
+        struct kms_error err;
+        enum kms_status  status = serve(j, &n, ret_done, &err);
+        if (first == KMS_OK && status != KMS_OK) {
             first = status;
             *reterr = err;
         }
-    }
+    } while (n > 0);
     return first;
 }
+
+/* --- what does not come with a time ----------------------------------------------------------- */
 
 static void sweep_idle(struct jobs *j)
 {
@@ -310,43 +219,125 @@ static void store_usage(struct jobs *j)
         log_error("jobs: last uses of keys were not stored, this is tried again: %s", err.detail);
 }
 
-/* Milliseconds to sleep: to the next due time, at most to the next look at what does not come with a time. */
-static int64_t nap(struct jobs *j)
-{
-    int64_t wait = j->parts.usage_flush < OVERDUE_MS ? j->parts.usage_flush : OVERDUE_MS;
+/* --- who waits for what is due ---------------------------------------------------------------- */
 
+void jobs_when_done(struct jobs *j, struct jobs_waiter *w)
+{
+    w->until_ms = clock_monotonic_ms() + WAITERS_MS;
+    pthread_mutex_lock(&j->lock);
+    w->next = j->waiters;
+    j->waiters = w;
+    pthread_cond_signal(&j->wake);
+    pthread_mutex_unlock(&j->lock);
+}
+
+/* Those that came before the last look at the heap, which found nothing (`all_done`); or who have waited
+ * long enough. The others stay. */
+static void tell_waiters(struct jobs_waiter **list, bool all_done)
+{
+    struct jobs_waiter **at = list;
+    int64_t              now = clock_monotonic_ms();
+
+    while (*at != NULL) {
+        struct jobs_waiter *w = *at;
+        if (!all_done && now < w->until_ms) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        w->fn(w->arg, all_done);
+    }
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+/* The thread's own. */
+struct shift {
+    struct jobs        *jobs;
+    struct jobs_waiter *waiters;                /* who waited before the present look at the heap */
+    int64_t             next_sweep, next_flush; /* monotonic */
+    int64_t             pause_until;            /* monotonic; 0: no pause */
+};
+
+/* Milliseconds to sleep: to the next due time, at most to the next look at what does not come with a time.
+ * With the lock held. */
+static int64_t nap(const struct shift *s)
+{
+    struct jobs *j = s->jobs;
+    int64_t      wait = j->parts.usage_flush < OVERDUE_MS ? j->parts.usage_flush : OVERDUE_MS;
+    int64_t      pause = s->pause_until - clock_monotonic_ms();
+
+    if (s->waiters != NULL || j->waiters != NULL)
+        return 0;
     if (j->n > 0) {
         int64_t left = j->heap[0].when - clock_now(j->parts.clock);
         if (left < wait)
-            wait = left < 1 ? 1 : left;
+            wait = left < 0 ? 0 : left;
     }
-    return wait;
+    return wait < pause ? pause : wait;
+}
+
+static void take_waiters(struct shift *s)
+{
+    struct jobs_waiter **end = &s->waiters;
+
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = s->jobs->waiters;
+    s->jobs->waiters = NULL;
+}
+
+/* One load, and the pause after it if there is more: as long as the load took, so that it has at most half
+ * of the committer's time. */
+static void work(struct shift *s)
+{
+    struct jobs     *j = s->jobs;
+    struct kms_error err;
+    size_t           done = 0, n = 0;
+    int64_t          start = clock_monotonic_ms();
+
+    if (serve(j, &n, &done, &err) != KMS_OK)
+        log_debug("jobs: %s is tried again", err.detail); /* logged in full where it failed */
+    int64_t end = clock_monotonic_ms();
+    s->pause_until = n == JOBS_AT_ONCE ? end + (end - start) : 0;
+    tell_waiters(&s->waiters, n == 0 || !due_any(j));
+}
+
+static void housekeeping(struct shift *s)
+{
+    struct jobs *j = s->jobs;
+
+    vault_wake_overdue(j->parts.vault);
+    if (clock_monotonic_ms() >= s->next_sweep) {
+        sweep_idle(j);
+        s->next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;
+    }
+    if (clock_monotonic_ms() >= s->next_flush) {
+        store_usage(j);
+        s->next_flush = clock_monotonic_ms() + j->parts.usage_flush;
+    }
 }
 
 static void *jobs_main(void *arg)
 {
     struct jobs *j = arg;
-    int64_t      next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;
-    int64_t      next_flush = clock_monotonic_ms() + j->parts.usage_flush;
+    struct shift s = { .jobs = j,
+                       .next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS,
+                       .next_flush = clock_monotonic_ms() + j->parts.usage_flush };
 
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread only, on Linux */
     pthread_mutex_lock(&j->lock);
     while (!j->stopping) {
-        clock_cond_wait(&j->wake, &j->lock, nap(j));
+        int64_t ms = nap(&s);
+        if (ms > 0)
+            clock_cond_wait(&j->wake, &j->lock, ms);
+        take_waiters(&s);
+        bool paused = s.waiters == NULL && clock_monotonic_ms() < s.pause_until;
         pthread_mutex_unlock(&j->lock);
 
-        size_t           done;
-        struct kms_error err;
-        if (jobs_run_due(j, &done, &err) != KMS_OK)
-            log_debug("jobs: %s is tried again", err.detail); /* logged in full where it failed */
-        vault_wake_overdue(j->parts.vault);
-        if (clock_monotonic_ms() >= next_sweep) {
-            sweep_idle(j);
-            next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS;
-        }
-        if (clock_monotonic_ms() >= next_flush) {
-            store_usage(j);
-            next_flush = clock_monotonic_ms() + j->parts.usage_flush;
-        }
+        if (!paused)
+            work(&s);
+        housekeeping(&s);
         pthread_mutex_lock(&j->lock);
     }
     pthread_mutex_unlock(&j->lock);
