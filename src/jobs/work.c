@@ -13,17 +13,17 @@ static const bool waits_for_certainty[WORK_COUNT] = {
     [WORK_IMPORT_KEY] = true, [WORK_SESSIONS] = true,
 };
 
-static enum work work_of(const struct key_record *key, int64_t now, int64_t rotation_delay)
+static enum work work_of(const struct jobs *j, const struct key_record *key, int64_t now)
 {
     if (key_gone(key, now))
         return WORK_DELETE;
     if (key_expired_material(key, now) != NULL)
         return WORK_EXPIRE;
-    if (key->multi_region == REGION_REPLICA)
-        return WORK_NOTHING; /* the primary rotates for all */
-    if (key_on_demand_due(key, now, rotation_delay))
+    if (key_on_demand_due(key, now, j->parts.rotation_delay))
         return WORK_ROTATE;
-    return key_automatic_due(key, now) ? WORK_ROTATE_AUTOMATIC : WORK_NOTHING;
+    if (key_automatic_due(key, now))
+        return WORK_ROTATE_AUTOMATIC;
+    return now >= key_next_warning(key, &j->parts.warnings) ? WORK_WARN : WORK_NOTHING;
 }
 
 /* Rows for all that are not in the change yet. */
@@ -35,7 +35,8 @@ static void add_rows(struct task *t)
     }
 }
 
-/* The window has ended: the key and its materials; the committer adds its import tokens. */
+/* The window has ended: the key and its materials; the committer adds its import tokens. Its relatives forget
+ * it, and a primary that has waited for its last replica begins its own window. */
 static void plan_delete(struct task *t, int64_t now)
 {
     struct key_record *gone = t->family.of[t->family.named];
@@ -43,6 +44,7 @@ static void plan_delete(struct task *t, int64_t now)
     for (size_t i = 0; i < gone->n_materials; i++)
         change_bury(&t->job.change, gone->name.arn, &gone->materials[i].id,
                     &gone->materials[i].sealed, ERASE_KEY_DELETION, now);
+    family_left(&t->family, now);
     struct row *row = change_add(&t->job.change, ROW_KEY_DELETE);
     row->key = TAKE(t->family.of[t->family.named]);
     row->expected_version = t->version;
@@ -58,6 +60,13 @@ static void plan_expire(struct task *t, int64_t now)
 
     change_bury(&t->job.change, key->name.arn, &id, &m->sealed, ERASE_EXPIRY, now);
     key_material_expired(key, &id);
+    add_rows(t);
+}
+
+/* Nothing but the note that it was said; the committer says it. */
+static void plan_warn(struct jobs *j, struct task *t, int64_t now)
+{
+    (void)key_warn(t->family.of[t->family.named], &j->parts.warnings, now);
     add_rows(t);
 }
 
@@ -78,7 +87,7 @@ static enum kms_status plan_rotate(struct jobs *j, struct task *t, int64_t now,
         t->spares[0] = fresh.sealed;
         t->n_spares = 1;
     }
-    if (!key_rotation_complete(f->of[f->named], now, type))
+    if (!family_rotation_complete(f, now, type))
         t->things = 0; /* the request ends, but nothing has rotated */
     add_rows(t);
     return KMS_OK;
@@ -88,24 +97,26 @@ static enum kms_status plan_rotate(struct jobs *j, struct task *t, int64_t now,
 static enum kms_status look(struct jobs *j, struct task *t, int64_t *ret_now,
                             struct kms_error *reterr)
 {
+    const struct key_record *list[FAMILY_MAX];
     const struct key_record *key = directory_key(j->parts.directory, bytes_str(t->due.account),
                                                  bytes_str(t->due.region),
                                                  bytes_str(t->due.key_id));
+    size_t                   n = 1;
 
     *ret_now = clock_now(j->parts.clock);
     if (key == NULL)
         return KMS_OK;
-    t->work = work_of(key, *ret_now, j->parts.rotation_delay);
+    t->work = work_of(j, key, *ret_now);
     if (t->work == WORK_NOTHING)
         return KMS_OK;
     if (waits_for_certainty[t->work] && !clock_certain(j->parts.clock))
         return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
     t->version = key->version;
-    t->family.of[0] = key_record_clone(key);
-    if (t->family.of[0] == NULL)
+    list[0] = key;
+    if (t->work != WORK_EXPIRE && t->work != WORK_WARN)
+        n = directory_family(j->parts.directory, key, list);
+    if (!family_clone(list, n, key, *ret_now, &t->family))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for key %.*s", BYTES_FMT(key->name.arn));
-    t->family.of[0]->version++;
-    t->family.n = 1;
     return KMS_OK;
 }
 
@@ -120,6 +131,7 @@ static enum kms_status plan_key(struct jobs *j, struct task *t, struct kms_error
     switch (t->work) {
     case WORK_DELETE:           plan_delete(t, now); break;
     case WORK_EXPIRE:           plan_expire(t, now); break;
+    case WORK_WARN:             plan_warn(j, t, now); break;
     case WORK_ROTATE:
     case WORK_ROTATE_AUTOMATIC: return plan_rotate(j, t, now, reterr);
     case WORK_NOTHING:
@@ -154,7 +166,8 @@ static enum kms_status plan_import_key(struct jobs *j, struct task *t, struct km
 enum kms_status task_plan(struct jobs *j, struct task *t, struct kms_error *reterr)
 {
     TRY(t->due.kind == DUE_IMPORT_KEY ? plan_import_key(j, t, reterr) : plan_key(j, t, reterr));
-    t->job.takes_away = t->work != WORK_ROTATE && t->work != WORK_ROTATE_AUTOMATIC;
+    t->job.takes_away = t->work != WORK_ROTATE && t->work != WORK_ROTATE_AUTOMATIC &&
+                        t->work != WORK_WARN;
     return KMS_OK;
 }
 
@@ -168,6 +181,7 @@ static void count(struct jobs *j, const struct task *t)
     case WORK_EXPIRE:           c->expired += t->things; break;
     case WORK_ROTATE:           c->rotated += t->things; break;
     case WORK_ROTATE_AUTOMATIC: c->rotated_automatic += t->things; break;
+    case WORK_WARN:             c->warned += t->things; break;
     case WORK_IMPORT_KEY:       c->import_keys += t->things; break;
     case WORK_SESSIONS:         c->sessions += t->things; break;
     case WORK_NOTHING:
@@ -187,6 +201,5 @@ void task_end(struct jobs *j, struct task *t)
             vault_release(j->parts.vault, &t->spares[i]);
     }
     change_release(&t->job.change);
-    for (size_t i = 0; i < t->family.n; i++)
-        key_record_free(t->family.of[i]);
+    family_release(&t->family);
 }
