@@ -323,9 +323,8 @@ static enum kms_status unwrap(struct secret *pkcs8, const struct import_key_reco
     return open_aes(kek, second, want, ret, ret_good, reterr);
 }
 
-/* What was wrapped, read as material of the spec: the canonical form of what it says. */
-static enum kms_status read_content(enum key_spec spec, struct secret **content,
-                                    struct secret **ret, struct kms_error *reterr)
+enum kms_status material_read(enum key_spec spec, struct secret **content, struct secret **ret,
+                              struct kms_error *reterr)
 {
     if (spec_is_asymmetric(spec))
         return crypto_key_import(spec, secret_view(*content), ret, reterr);
@@ -364,7 +363,7 @@ enum kms_status vault_import_open(struct vault *v, const struct key_record *key,
     if (!size_fits(wrapping, wrapped))
         return KMS_REFUSE(reterr, KMS_E_VALIDATION, "Invalid encrypted key size.");
     TRY(unwrap(pkcs8, wrapping, content_lengths(key->spec), wrapped, &content, &good, reterr));
-    TRY(read_content(key->spec, &content, &in->material, reterr));
+    TRY(material_read(key->spec, &content, &in->material, reterr));
     TRY(material_identify(v, key, secret_view(in->material), &in->id, in->check, reterr));
     if (!good)
         return KMS_FAIL(reterr, KMS_E_CIPHERTEXT, "the wrapped material does not open"); /* R15 */

@@ -7,6 +7,7 @@
  * wrapping keys are sealed the same way, with an AAD of their own.
  */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "vault/vault_internal.h"
@@ -119,26 +120,83 @@ static enum kms_status seal_into(struct vault *v, const struct seal_request *r,
     return KMS_OK;
 }
 
+/* What material_seal_all works on, one for each seal_order. */
+struct sealing {
+    struct slot_new *slots;
+    struct secret  **domains; /* borrowed */
+    struct sealed   *made;
+    size_t           n;
+};
+
+static void sealing_release(struct sealing *s)
+{
+    for (size_t i = 0; s->slots != NULL && i < s->n; i++)
+        secret_free(s->slots[i].shred);
+    free(s->slots);
+    free(s->domains);
+    free(s->made);
+}
+
+static enum kms_status sealing_begin(struct vault *v, const struct seal_order *orders, size_t n,
+                                     struct sealing *ret, struct kms_error *reterr)
+{
+    ret->n = n;
+    ret->slots = calloc(n, sizeof *ret->slots);
+    ret->domains = calloc(n, sizeof(struct secret *));
+    ret->made = calloc(n, sizeof *ret->made);
+    if (ret->slots == NULL || ret->domains == NULL || ret->made == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to seal %zu materials", n);
+    for (size_t i = 0; i < n; i++) {
+        const struct seal_request *r = &orders[i].request;
+        assert(r->slot_class == orders[0].request.slot_class);
+        ret->made[i].slot_class = r->slot_class;
+        ret->domains[i] = domain_key(v, r->key->account, r->key->region, 0,
+                                     &ret->made[i].domain_version);
+        if (ret->domains[i] == NULL)
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "no domain key for account %.*s in %.*s",
+                            BYTES_FMT(r->key->account), BYTES_FMT(r->key->region));
+        owner_of(v, r, ret->slots[i].owner);
+    }
+    return KMS_OK;
+}
+
+static enum kms_status seal_each(struct vault *v, const struct seal_order *orders,
+                                 struct sealing *s, struct kms_error *reterr)
+{
+    for (size_t i = 0; i < s->n; i++)
+        TRY(seal_into(v, &orders[i].request, s->domains[i], s->slots[i].shred, orders[i].plain,
+                      orders[i].arena, &s->made[i], reterr));
+    return KMS_OK;
+}
+
+enum kms_status material_seal_all(struct vault *v, struct seal_order *orders, size_t n,
+                                  struct kms_error *reterr)
+{
+    CLEANUP(sealing_release) struct sealing s = { 0 };
+
+    TRY(sealing_begin(v, orders, n, &s, reterr));
+    TRY(slot_file_write(v->slots[orders[0].request.slot_class], s.slots, n, reterr));
+    for (size_t i = 0; i < n; i++) {
+        s.made[i].slot = s.slots[i].slot;
+        s.made[i].slot_generation = s.slots[i].generation;
+    }
+    enum kms_status status = seal_each(v, orders, &s, reterr);
+    for (size_t i = 0; i < n; i++) {
+        if (status == KMS_OK)
+            orders[i].sealed = s.made[i];
+        else
+            vault_release(v, &s.made[i]);
+    }
+    return status;
+}
+
 enum kms_status material_seal(struct vault *v, const struct seal_request *r, struct bytes plain,
                               struct arena *arena, struct sealed *ret, struct kms_error *reterr)
 {
-    CLEANUP(secret_freep) struct secret *shred = NULL;
-    struct sealed                        s = { .slot_class = r->slot_class };
-    uint8_t                              owner[SLOT_OWNER];
-    struct secret *domain = domain_key(v, r->key->account, r->key->region, 0, &s.domain_version);
+    struct seal_order order = { .request = *r, .plain = plain, .arena = arena };
 
-    if (domain == NULL)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no domain key for account %.*s in %.*s",
-                        BYTES_FMT(r->key->account), BYTES_FMT(r->key->region));
-    owner_of(v, r, owner);
-    TRY(slot_file_write(v->slots[r->slot_class], owner, &s.slot, &s.slot_generation, &shred,
-                        reterr));
-    enum kms_status status = seal_into(v, r, domain, shred, plain, arena, &s, reterr);
-    if (status != KMS_OK) {
-        vault_release(v, &s);
-        return status;
-    }
-    *ret = s;
+    TRY(material_seal_all(v, &order, 1, reterr));
+    *ret = order.sealed;
     return KMS_OK;
 }
 
@@ -219,38 +277,4 @@ struct seal_request material_request(const struct vault_material *m)
 
     return owned_by(&m->key->name, bytes_of(m->material->id.b, sizeof m->material->id.b),
                     slot_class, bind_material, m);
-}
-
-/* RSA keys come from the pools of ready ones: making one takes longer than a request may. */
-enum kms_status fresh_material(struct vault *v, enum key_spec spec, struct secret **ret,
-                               struct kms_error *reterr)
-{
-    int kind = ready_kind(spec);
-
-    if (kind < 0)
-        return crypto_key_generate(spec, NULL, ret, reterr);
-    CLEANUP(ready_key_freep) struct ready_key *ready = ready_take(v, kind);
-    if (ready == NULL)
-        return KMS_FAIL(reterr, KMS_E_THROTTLED, "no RSA key is ready");
-    *ret = TAKE(ready->pkcs8);
-    return KMS_OK;
-}
-
-enum kms_status vault_generate_material(struct vault *v, const struct key_record *key,
-                                        struct arena *arena, struct key_material *ret,
-                                        struct kms_error *reterr)
-{
-    CLEANUP(secret_freep) struct secret *material = NULL;
-    struct key_material                  fresh = *ret;
-    struct vault_material                m = { key, &fresh };
-
-    TRY(fresh_material(v, key->spec, &material, reterr));
-    TRY(material_identify(v, key, secret_view(material), &fresh.id, fresh.check, reterr));
-    fresh.present = true;
-    fresh.expiration = DOES_NOT_EXPIRE;
-    fresh.valid_to = 0;
-    struct seal_request r = material_request(&m);
-    TRY(material_seal(v, &r, secret_view(material), arena, &fresh.sealed, reterr));
-    *ret = fresh;
-    return KMS_OK;
 }

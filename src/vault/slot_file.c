@@ -331,71 +331,110 @@ static enum kms_status grow(struct slot_file *f, struct kms_error *reterr)
     return KMS_OK;
 }
 
-static enum kms_status reserve(struct slot_file *f, uint32_t *ret_slot, uint64_t *ret_generation,
+/* With the lock held. Slots that nothing was written to. */
+static void give_back(struct slot_file *f, const struct slot_new *list, size_t n)
+{
+    while (n-- > 0) {
+        f->entries[list[n].slot].state = SLOT_FREE;
+        f->free[f->n_free++] = list[n].slot;
+    }
+}
+
+static enum kms_status reserve(struct slot_file *f, struct slot_new *list, size_t n,
                                struct kms_error *reterr)
 {
     enum kms_status status = KMS_OK;
+    size_t          got = 0;
 
     (void)pthread_mutex_lock(&f->lock);
-    if (f->n_free == 0)
-        status = grow(f, reterr);
-    if (status == KMS_OK) {
-        *ret_slot = f->free[--f->n_free];
-        *ret_generation = f->generation; /* I2 */
-        f->entries[*ret_slot] = (struct slot_entry){ f->generation, SLOT_BUSY };
+    while (got < n && status == KMS_OK) {
+        if (f->n_free == 0)
+            status = grow(f, reterr);
+        if (status != KMS_OK)
+            continue;
+        struct slot_new *s = &list[got++];
+        s->slot = f->free[--f->n_free];
+        s->generation = f->generation; /* I2 */
+        f->entries[s->slot] = (struct slot_entry){ f->generation, SLOT_BUSY };
     }
+    if (status != KMS_OK)
+        give_back(f, list, got);
     (void)pthread_mutex_unlock(&f->lock);
     return status;
 }
 
-static void set_state(struct slot_file *f, uint32_t slot, enum slot_state state)
+static enum kms_status put_slot(struct slot_file *f, const struct slot_new *new,
+                                struct kms_error *reterr)
 {
-    (void)pthread_mutex_lock(&f->lock);
-    f->entries[slot].state = state;
-    (void)pthread_mutex_unlock(&f->lock);
-}
+    struct slot_content content = { .state = SLOT_USED, .generation = new->generation };
+    uint8_t             bytes[SLOT_BYTES];
+    size_t              len = 0;
 
-static enum kms_status put_slot(struct slot_file *f, uint32_t slot, struct slot_content *content,
-                                struct secret *shred, struct kms_error *reterr)
-{
-    uint8_t bytes[SLOT_BYTES];
-    size_t  len = 0;
-
-    TRY(crypto_kwp_wrap(secret_view(f->keys.wrap), secret_view(shred), content->wrapped, &len,
+    memcpy(content.owner, new->owner, SLOT_OWNER);
+    TRY(crypto_kwp_wrap(secret_view(f->keys.wrap), secret_view(new->shred), content.wrapped, &len,
                         reterr));
     assert(len == SLOT_WRAPPED);
-    slot_encode(&f->keys, f->slot_class, slot, content, bytes);
+    slot_encode(&f->keys, f->slot_class, new->slot, &content, bytes);
     (void)pthread_mutex_lock(&f->lock);
-    enum kms_status status = slot_file_patch(f, slot, bytes, reterr);
+    enum kms_status status = slot_file_patch(f, new->slot, bytes, reterr);
     (void)pthread_mutex_unlock(&f->lock);
-    TRY(status);
+    return status;
+}
+
+/* *ret_tried: how many may have been written. */
+static enum kms_status put_slots(struct slot_file *f, const struct slot_new *list, size_t n,
+                                 size_t *ret_tried, struct kms_error *reterr)
+{
+    for (*ret_tried = 0; *ret_tried < n;)
+        TRY(put_slot(f, &list[(*ret_tried)++], reterr));
     CRASH_POINT("vault-slot-written");
     TRY(slot_file_sync(f, reterr));
     CRASH_POINT("vault-slot-synced");
     return KMS_OK;
 }
 
-enum kms_status slot_file_write(struct slot_file *f, const uint8_t owner[SLOT_OWNER],
-                                uint32_t *ret_slot, uint64_t *ret_generation,
-                                struct secret **ret_shred, struct kms_error *reterr)
+static enum kms_status make_shreds(struct slot_new *list, size_t n, struct kms_error *reterr)
 {
-    CLEANUP(secret_freep) struct secret *shred = secret_new(SHRED_LEN);
-    struct slot_content                  content = { .state = SLOT_USED };
-    uint32_t                             slot = 0;
-
-    if (shred == NULL)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a shred key");
-    crypto_random(secret_data(shred), SHRED_LEN);
-    memcpy(content.owner, owner, SLOT_OWNER);
-    TRY(reserve(f, &slot, &content.generation, reterr));
-    enum kms_status status = put_slot(f, slot, &content, shred, reterr);
-    /* what a failed write left there is unknown: erased at the next start, not used before */
-    set_state(f, slot, status == KMS_OK ? SLOT_USED : SLOT_DAMAGED);
-    TRY(status);
-    *ret_slot = slot;
-    *ret_generation = content.generation;
-    *ret_shred = TAKE(shred);
+    for (size_t i = 0; i < n; i++) {
+        list[i].shred = secret_new(SHRED_LEN);
+        if (list[i].shred == NULL)
+            return KMS_FAIL(reterr, KMS_E_INTERNAL, "no secret memory for a shred key");
+        crypto_random(secret_data(list[i].shred), SHRED_LEN);
+    }
     return KMS_OK;
+}
+
+static enum kms_status write_reserved(struct slot_file *f, struct slot_new *list, size_t n,
+                                      struct kms_error *reterr)
+{
+    size_t          tried = 0;
+    enum kms_status status = put_slots(f, list, n, &tried, reterr);
+
+    (void)pthread_mutex_lock(&f->lock);
+    /* what a failed write left there is unknown: erased at the next start, not used before */
+    for (size_t i = 0; i < tried; i++)
+        f->entries[list[i].slot].state = status == KMS_OK ? SLOT_USED : SLOT_DAMAGED;
+    give_back(f, list + tried, n - tried);
+    (void)pthread_mutex_unlock(&f->lock);
+    return status;
+}
+
+enum kms_status slot_file_write(struct slot_file *f, struct slot_new *list, size_t n,
+                                struct kms_error *reterr)
+{
+    for (size_t i = 0; i < n; i++)
+        list[i].shred = NULL;
+
+    enum kms_status status = make_shreds(list, n, reterr);
+    if (status == KMS_OK)
+        status = reserve(f, list, n, reterr);
+    if (status == KMS_OK)
+        status = write_reserved(f, list, n, reterr);
+    for (size_t i = 0; i < n && status != KMS_OK; i++) {
+        secret_free(list[i].shred);
+        list[i].shred = NULL;
+    }
+    return status;
 }
 
 static struct slot_entry entry_of(struct slot_file *f, uint32_t slot)

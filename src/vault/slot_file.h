@@ -122,10 +122,17 @@ KMS_MUST_CHECK enum kms_status slot_file_open(const char *dir, enum slot_class s
 void slot_file_close(struct slot_file *f);
 const char *slot_file_name(enum slot_class slot_class);
 
-/* Makes a shred key and writes it into a free slot, durably. */
-KMS_MUST_CHECK enum kms_status slot_file_write(struct slot_file *f, const uint8_t owner[SLOT_OWNER],
-                                               uint32_t *ret_slot, uint64_t *ret_generation,
-                                               struct secret **ret_shred, struct kms_error *reterr);
+/* One shred key to be made, and then where it is. */
+struct slot_new {
+    uint8_t        owner[SLOT_OWNER];
+    uint32_t       slot;
+    uint64_t       generation;
+    struct secret *shred; /* the caller's */
+};
+/* Makes n shred keys and writes each into a free slot, durably, with one sync for all of them. All or
+ * none: on failure no slot is in use and no `shred` is set. */
+KMS_MUST_CHECK enum kms_status slot_file_write(struct slot_file *f, struct slot_new *list, size_t n,
+                                               struct kms_error *reterr);
 /* Reads one back. KMS_E_KEY_STATE if the slot is empty or has another generation,
  * KMS_E_KEY_UNAVAILABLE if it is damaged or somebody else's. */
 KMS_MUST_CHECK enum kms_status slot_file_read(struct slot_file *f, uint32_t slot,

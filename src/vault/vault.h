@@ -161,16 +161,18 @@ KMS_MUST_CHECK enum kms_status vault_generate_material(struct vault            *
                                                        struct key_material     *ret,
                                                        struct kms_error        *reterr);
 
-/* The next material of a key that rotates, in all its Regions: generated once, sealed for each of the `n`
- * records (editable, of one key id; n is 1 for a single-Region key) and appended to its list as
- * MATERIAL_PENDING_ROTATION. ret_spare[i]: what was sealed for keys[i]. On failure no slot stays in use,
- * and the lists are as they were. */
+/* The next materials of keys that rotate, in all their Regions: generated once for each key, sealed for each
+ * of the `n` records (editable; relatives stand next to each other) and appended to its list as
+ * MATERIAL_PENDING_ROTATION. One sync for all of them, so many keys cost little more than one.
+ * ret_spare[i]: what was sealed for keys[i]. KMS_E_LIMIT for a record that has KEY_MATERIALS_MAX. On
+ * failure no slot stays in use, and the lists are as they were. */
 KMS_MUST_CHECK enum kms_status vault_generate_next(struct vault *v, struct key_record *const *keys,
                                                    size_t n, int64_t now, struct sealed *ret_spare,
                                                    struct kms_error *reterr);
 /* Seals a material of `from` anew for `to`, a relative in another Region (same account, key id and spec),
  * under that Region's domain key and a slot of its own: fills sealed and present of *ret, whose other
- * fields are those of the copy already (they are part of the AAD). */
+ * fields are those of the copy already (they are part of the AAD). KMS_E_INTERNAL if the Region has no
+ * domain key yet. As for vault_generate_material, who does not commit it gives the slot back. */
 KMS_MUST_CHECK enum kms_status vault_copy_material(struct vault *v, struct vault_material from,
                                                    const struct key_record *to, struct arena *arena,
                                                    struct key_material *ret,

@@ -6,6 +6,7 @@
  *   slot_erase.c erasing slots, with proof; grade.c: what the filesystem makes of an overwrite
  *   domain.c     domain keys
  *   material.c   materials at rest: id, wrapping, AAD
+ *   making.c     new materials: generated, for a rotation, copied to a Region, given in clear
  *   cache.c      opened materials
  *   blob.c       ciphertext blobs
  *   use.c        encrypt, decrypt, data keys
@@ -166,12 +167,25 @@ struct seal_request {
 KMS_MUST_CHECK enum kms_status material_seal(struct vault *v, const struct seal_request *r,
                                              struct bytes plain, struct arena *arena,
                                              struct sealed *ret, struct kms_error *reterr);
+/* Several at once, all or none, in slots of one class: one sync for all of them. */
+struct seal_order {
+    struct seal_request request;
+    struct bytes        plain;
+    struct arena       *arena;
+    struct sealed       sealed; /* out */
+};
+KMS_MUST_CHECK enum kms_status material_seal_all(struct vault *v, struct seal_order *orders,
+                                                 size_t n, struct kms_error *reterr);
 /* KMS_E_KEY_STATE (VAULT_GONE) when the slot is gone, KMS_E_KEY_UNAVAILABLE when a tag fails. */
 KMS_MUST_CHECK enum kms_status material_open(struct vault *v, const struct seal_request *r,
                                              const struct sealed *sealed, struct secret **ret,
                                              struct kms_error *reterr);
 /* The request for a material of a key: borrows both. */
 struct seal_request material_request(const struct vault_material *m);
+/* Material of a spec out of bytes that somebody gave: its canonical form. KMS_E_CIPHERTEXT if it is none;
+ * raw bytes must have a fitting length already. Takes *content or leaves it. */
+KMS_MUST_CHECK enum kms_status material_read(enum key_spec spec, struct secret **content,
+                                             struct secret **ret, struct kms_error *reterr);
 /* New canonical material of a spec; RSA out of the pools: KMS_E_THROTTLED when none is ready. */
 KMS_MUST_CHECK enum kms_status fresh_material(struct vault *v, enum key_spec spec,
                                               struct secret **ret, struct kms_error *reterr);

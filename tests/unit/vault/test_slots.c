@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,15 @@
 #include "vault/vault_internal.h"
 
 static const char *this_program;
+
+/* In the place of the C library's: counts. */
+static _Atomic unsigned syncs;
+
+int fdatasync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 /* A slot file alone, with keys of its own. */
 struct lone {
@@ -78,13 +88,14 @@ struct slot {
 
 static struct slot write_slot(struct lone *l, const uint8_t *owner, struct secret **ret_shred)
 {
-    struct slot                          s;
-    CLEANUP(secret_freep) struct secret *shred = NULL;
+    struct slot_new one = { .slot = 0 };
 
-    assert_int_equal(slot_file_write(l->f, owner, &s.at, &s.generation, &shred, NULL), KMS_OK);
+    memcpy(one.owner, owner, SLOT_OWNER);
+    assert_int_equal(slot_file_write(l->f, &one, 1, NULL), KMS_OK);
     if (ret_shred != NULL)
-        *ret_shred = TAKE(shred);
-    return s;
+        *ret_shred = TAKE(one.shred);
+    secret_free(one.shred);
+    return (struct slot){ one.slot, one.generation };
 }
 
 static enum kms_status read_slot(struct lone *l, struct slot s, const uint8_t *owner)
@@ -243,6 +254,85 @@ static void test_group_erase(void **state)
     lone_close(&l);
 }
 
+#define GROUP 100
+
+static void group_of(struct slot_new list[GROUP])
+{
+    for (unsigned i = 0; i < GROUP; i++) {
+        list[i] = (struct slot_new){ .owner = "one of many " };
+        list[i].owner[15] = (uint8_t)i;
+    }
+}
+
+static void group_release(struct slot_new list[GROUP])
+{
+    for (unsigned i = 0; i < GROUP; i++)
+        secret_free(list[i].shred);
+}
+
+/* Many slots are written with one sync, each with a key and an owner of its own. */
+static void test_group_write(void **state)
+{
+    struct lone     l;
+    struct slot_new list[GROUP];
+
+    (void)state;
+    lone_open(&l);
+    (void)write_slot(&l, owner_a, NULL);
+    unsigned before = syncs;
+    group_of(list);
+    assert_int_equal(slot_file_write(l.f, list, GROUP, NULL), KMS_OK);
+    assert_int_equal(syncs, before + 1);
+    assert_int_equal(used(&l), GROUP + 1);
+    lone_reopen(&l);
+    for (unsigned i = 0; i < GROUP; i++) {
+        struct slot                          s = { list[i].slot, list[i].generation };
+        const struct slot_new               *next = &list[(i + 1) % GROUP];
+        CLEANUP(secret_freep) struct secret *shred = NULL;
+        assert_int_equal(slot_file_read(l.f, s.at, s.generation, list[i].owner, &shred, NULL),
+                         KMS_OK);
+        assert_true(bytes_eq(secret_view(shred), secret_view(list[i].shred)));
+        assert_false(bytes_eq(secret_view(shred), secret_view(next->shred)));
+        assert_int_equal(read_slot(&l, s, next->owner), KMS_E_KEY_UNAVAILABLE);
+    }
+    group_release(list);
+    lone_close(&l);
+}
+
+/* All or none: no slot of a group that failed is in use, and none that may have been written is given out
+ * again before the next start has looked at it. */
+static void test_group_write_fails(void **state)
+{
+    struct rung     rung = { 0 };
+    struct lone     l;
+    struct slot_new list[GROUP];
+
+    (void)state;
+    for (int grows = 0; grows < 2; grows++) {
+        lone_open(&l);
+        l.f->alarm = rung_alarm(&rung);
+        uint32_t all = l.f->n_free;
+        if (grows == 1)
+            l.f->n_free = GROUP / 2; /* as if the others were in use */
+        int keep = dup(l.f->fd);
+        int other = open(l.f->path, O_RDONLY | O_CLOEXEC);
+        assert_true(keep >= 0 && other >= 0 && dup2(other, l.f->fd) >= 0);
+        group_of(list);
+        assert_int_equal(slot_file_write(l.f, list, GROUP, NULL), KMS_E_INTERNAL);
+        for (unsigned i = 0; i < GROUP; i++)
+            assert_null(list[i].shred);
+        /* growing failed before anything was written; else one write was tried */
+        assert_int_equal(l.f->n_free, grows == 1 ? GROUP / 2 : all - 1);
+        assert_true(dup2(keep, l.f->fd) >= 0);
+        (void)close(keep);
+        (void)close(other);
+        lone_reopen(&l);
+        assert_int_equal(used(&l), 0);
+        (void)write_slot(&l, owner_a, NULL);
+        lone_close(&l);
+    }
+}
+
 static void test_grows(void **state)
 {
     struct lone l;
@@ -358,8 +448,7 @@ static void test_failed_sync_is_final(void **state)
     struct rung      rung = { 0 };
     struct lone      l;
     struct kms_error err;
-    struct secret   *shred = NULL;
-    struct slot      s;
+    struct slot_new  one = { .owner = "owner a" };
 
     (void)state;
     lone_open(&l);
@@ -368,17 +457,15 @@ static void test_failed_sync_is_final(void **state)
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
     assert_true(keep >= 0 && zero >= 0);
     assert_true(dup2(zero, l.f->fd) >= 0);
-    assert_int_equal(slot_file_write(l.f, owner_a, &s.at, &s.generation, &shred, &err),
-                     KMS_E_INTERNAL);
+    assert_int_equal(slot_file_write(l.f, &one, 1, &err), KMS_E_INTERNAL);
     assert_non_null(strstr(err.detail, "cannot sync"));
     assert_int_equal(rung.times, 1);
     assert_string_equal(rung.what, err.detail);
     assert_non_null(strstr(rung.what, l.f->path));
-    assert_null(shred);
+    assert_null(one.shred);
     assert_false(slot_file_alive(l.f, 0, 1)); /* written or not: not used */
     assert_true(dup2(keep, l.f->fd) >= 0);    /* the disk is well again: too late (I3) */
-    assert_int_equal(slot_file_write(l.f, owner_a, &s.at, &s.generation, &shred, &err),
-                     KMS_E_INTERNAL);
+    assert_int_equal(slot_file_write(l.f, &one, 1, &err), KMS_E_INTERNAL);
     assert_non_null(strstr(err.detail, "could not be written earlier"));
     assert_int_equal(rung.times, 1);
     (void)close(keep); /* it shares the lock */
@@ -548,12 +635,10 @@ static void test_sweep(void **state)
         size_t          count = 0;
         fixture_open(&f);
         for (unsigned i = 0; i < 4; i++) {
-            CLEANUP(secret_freep) struct secret *shred = NULL;
-            uint32_t                             slot;
-            uint64_t                             generation;
-            assert_int_equal(
-                slot_file_write(f.v->slots[c], owner_a, &slot, &generation, &shred, NULL), KMS_OK);
-            assert_int_equal(slot, i);
+            struct slot_new one = { .owner = "owner a" };
+            assert_int_equal(slot_file_write(f.v->slots[c], &one, 1, NULL), KMS_OK);
+            secret_free(one.shred);
+            assert_int_equal(one.slot, i);
         }
         damage(&f, slot_class, 2); /* named   */
         damage(&f, slot_class, 3); /* orphan  */
@@ -678,6 +763,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_write_read_erase),
         cmocka_unit_test(test_generations_never_repeat),
         cmocka_unit_test(test_group_erase),
+        cmocka_unit_test(test_group_write),
+        cmocka_unit_test(test_group_write_fails),
         cmocka_unit_test(test_grows),
         cmocka_unit_test(test_every_bit_of_a_slot),
         cmocka_unit_test(test_torn_header),
