@@ -1,5 +1,5 @@
 /* endpoint.c - /_trent/...: health, readiness, metrics, status for the operator's tool, and the
- * development clock. Not part of the API: no signature; nothing here says anything about keys by
+ * operator's word about the time. Not part of the API: no signature; nothing here says anything about keys by
  * name.
  */
 #include <stdlib.h>
@@ -314,23 +314,7 @@ static void status(struct server *s, struct exchange *ex, const char date[29])
     give(ex, 200, "application/json", &body, date);
 }
 
-/* --- the development clock -------------------------------------------------------------------- */
-
-static void clock_answer(struct server *s, struct exchange *ex, int code, const char *error,
-                         const char date[29])
-{
-    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
-    struct json_writer              w;
-
-    json_writer_init(&w, &body);
-    json_open_object(&w, NULL);
-    if (error != NULL)
-        json_put_str(&w, "error", error);
-    json_put_date(&w, "now", clock_now(s->parts.clock));
-    json_close_object(&w);
-    buf_add_str(&body, "\n");
-    give(ex, code, "application/json", &body, date);
-}
+/* --- requests that nobody signs and that change something ----------------------------------------- */
 
 /* application/json and nothing else, but for a parameter. */
 static bool says_json(const struct http_request *in)
@@ -347,7 +331,7 @@ static bool says_json(const struct http_request *in)
 
 /* Nobody signs this request, and a web page of anywhere may send requests to this machine. A browser
  * names the page in Origin, and asks before it sends JSON for a page of somewhere else. */
-static const char *not_from_a_page(const struct http_request *in, int *ret_status)
+const char *endpoint_not_from_a_page(const struct http_request *in, int *ret_status)
 {
     *ret_status = 403;
     if (http_header(in, "origin").ptr != NULL)
@@ -356,31 +340,15 @@ static const char *not_from_a_page(const struct http_request *in, int *ret_statu
     return says_json(in) ? NULL : "expected Content-Type: application/json";
 }
 
-/* {"advanceSeconds": N}: moves the clock of the key life cycle forward; due jobs start at once. */
-static void clock_move(struct server *s, struct exchange *ex, const char date[29])
-{
-    CLEANUP(json_doc_freep) struct json_doc *doc = json_doc_new();
-    struct kms_error                         err;
-    struct json                              root;
-    int64_t                                  seconds = 0;
-    int                                      refusal = 0;
-    const char                              *why = not_from_a_page(&ex->in, &refusal);
+/* --- the operator's word about the time ---------------------------------------------------------- */
 
-    if (why != NULL) {
-        clock_answer(s, ex, refusal, why, date);
-        return;
-    }
-    if (doc == NULL || json_parse(doc, ex->in.body, ex->in.body_len, &root, &err) != KMS_OK ||
-        !json_int(json_member(root, "advanceSeconds"), &seconds) || seconds < 0 ||
-        seconds > (int64_t)100 * 366 * 86400 || !clock_advance(s->parts.clock, seconds * 1000)) {
-        clock_answer(s, ex, 400,
-                     "expected {\"advanceSeconds\": N} with N from 0 to a hundred years, and not "
-                     "beyond the year 9999",
-                     date);
-        return;
-    }
-    jobs_wake(s->parts.jobs);
-    clock_answer(s, ex, 200, NULL, date);
+static void clock_answer(struct server *s, struct exchange *ex, int code, const char *error,
+                         const char date[29])
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
+
+    clock_write(s, error, &body);
+    give(ex, code, "application/json", &body, date);
 }
 
 /* An operator says that the machine's clock is right: what is due is erased without waiting longer. */
@@ -422,7 +390,6 @@ static const struct endpoint {
     { "/_trent/ready", HTTP_GET, false, false, readiness },
     { "/_trent/metrics", HTTP_GET, false, false, metrics },
     { "/_trent/status", HTTP_GET, false, true, status },
-    { "/_trent/clock", HTTP_POST, true, false, clock_move },
     { "/_trent/clock/confirm", HTTP_POST, false, true, clock_confirmed },
 };
 

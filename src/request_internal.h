@@ -124,6 +124,7 @@ struct server {
     struct op_env       env;
     struct listener    *listener;
     struct accounts    *accounts;
+    struct clock_moves *clock_moves; /* NULL: not in development mode */
     unsigned            n_loops;
     struct loop        *loops;
     int                *pool_readers;
@@ -205,6 +206,18 @@ const struct operation *operation_numbered(size_t i);
 /* regions.c: on the loop's thread. Logs a Region that it does not answer for. */
 bool server_answers_for(struct server *s, unsigned loop, struct bytes region);
 
+/* clock_moves.c: moves the development clock. */
+struct clock_moves *clock_moves_new(struct server *s); /* NULL when out of memory */
+void clock_moves_free(struct clock_moves *m); /* after the loops have ended; NULL is fine */
+/* On the loop's thread. True if the path is /_trent/clock and the method POST: then it has been, or will be,
+ * answered. */
+bool clock_moves_run(struct clock_moves *m, struct exchange *ex);
+/* The body of an answer about the time; `error` may be NULL. */
+void clock_write(struct server *s, const char *error, struct buf *out);
+
+/* Nobody signs requests to /_trent/, and a web page of anywhere may send requests to this machine. NULL, or
+ * why this one is refused, and with which status. */
+const char *endpoint_not_from_a_page(const struct http_request *in, int *ret_status);
 /* endpoint.c: answers GET/POST /_trent/...; true if the path is one of them. */
 bool endpoint_run(struct server *s, struct exchange *ex, const char date[29]);
 const char *server_date(struct loop *l);

@@ -499,6 +499,8 @@ static void on_request(void *ctx, struct exchange *ex)
         listener_answer(ex);
         return;
     }
+    if (s->clock_moves != NULL && clock_moves_run(s->clock_moves, ex))
+        return;
     if (accounts_run(s->accounts, ex))
         return;
     if (endpoint_run(s, ex, server_date(l))) {
@@ -587,6 +589,8 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
     s->started_ms = clock_monotonic_ms();
     s->accounts = accounts_new(s);
     bool readers = s->loops != NULL && s->pool_readers != NULL && s->accounts != NULL;
+    if (parts->config->dev)
+        readers = (s->clock_moves = clock_moves_new(s)) != NULL && readers;
     for (unsigned i = 0; readers && i < loops; i++)
         readers = (s->loops[i].reader = epoch_register(parts->epoch)) >= 0;
     for (size_t i = 0; readers && i < workers; i++)
@@ -631,5 +635,6 @@ void server_free(struct server *s)
     free(s->loops);
     free(s->pool_readers);
     accounts_free(s->accounts);
+    clock_moves_free(s->clock_moves);
     free(s);
 }

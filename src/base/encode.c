@@ -285,6 +285,19 @@ static bool civil_to_ms(const struct civil *c, int64_t *ret_ms)
     return true;
 }
 
+bool date_iso8601_read(struct bytes text, int64_t *ret_ms)
+{
+    struct civil c = { 0 };
+
+    if (text.len != 20 || text.ptr[4] != '-' || text.ptr[7] != '-' || text.ptr[10] != 'T' ||
+        text.ptr[13] != ':' || text.ptr[16] != ':' || text.ptr[19] != 'Z')
+        return false;
+    return number(text, 0, 4, &c.year) && number(text, 5, 2, &c.month) &&
+           number(text, 8, 2, &c.day) && number(text, 11, 2, &c.hour) &&
+           number(text, 14, 2, &c.minute) && number(text, 17, 2, &c.second) &&
+           civil_to_ms(&c, ret_ms);
+}
+
 bool date_basic_read(struct bytes text, int64_t *ret_ms)
 {
     struct civil c = { 0 };

@@ -33,6 +33,8 @@ void uuid_make_v4(uint8_t uuid[16]);
 
 /* "2026-11-21T17:45:01Z" (20 characters). */
 void date_iso8601_add(struct buf *out, int64_t ms);
+/* Parses exactly that form; false for anything else, impossible dates included. */
+KMS_MUST_CHECK bool date_iso8601_read(struct bytes text, int64_t *ret_ms);
 /* "20261121T174501Z" (16 characters, no NUL) as SigV4 writes it. */
 void date_basic_write(char out[16], int64_t ms);
 /* Parses "yyyymmddThhmmssZ"; false for anything else, impossible dates included. */

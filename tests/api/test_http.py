@@ -159,6 +159,32 @@ def test_clock_is_not_for_web_pages(new_server):
     assert answer.status_code == 200 and answer.json()["now"][:13] > before
 
 
+def test_clock_moves_to_a_date(new_server):
+    """Forward only, in whole seconds; what falls due has happened when the answer is there."""
+    server = new_server()
+    kms = server.client()
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.enable_key_rotation(KeyId=key, RotationPeriodInDays=90)
+    scheduled = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.schedule_key_deletion(KeyId=scheduled, PendingWindowInDays=7)
+
+    def move(**body):
+        answer = requests.post(server.url + "/_trent/clock", json=body, timeout=20)
+        return answer.status_code, answer.json()
+
+    assert move(advanceTo="2028-02-29T23:59:58Z") == (200, {"now": "2028-02-29T23:59:58Z", "jobsDone": True})
+    assert len(kms.list_key_rotations(KeyId=key)["Rotations"]) == 1  # one, however many were missed
+    assert error_of(kms.describe_key, KeyId=scheduled)[0] == "NotFoundException"
+    assert [r["eventName"] for r in server.audit() if r["eventName"] in ("RotateKey", "DeleteKey")] != []
+    for wrong in ({"advanceTo": "2028-02-29T00:00:00Z"}, {"advanceTo": "2029-02-29T00:00:00Z"}, {"advanceTo": 5},
+                  {"advanceTo": "tomorrow"}, {}, {"advanceSeconds": "5"}, {"advanceSeconds": 1.5},
+                  {"advanceSeconds": 1, "advanceTo": "2030-01-01T00:00:00Z"}):
+        status, answer = move(**wrong)
+        assert status == 400 and answer["now"].startswith("2028-0") and "error" in answer, wrong
+    assert move(advanceTo="9999-12-31T23:59:58Z")[0] == 200
+    assert move(advanceSeconds=2)[0] == 400
+
+
 def test_clock_is_for_development(new_server, tmp_path):
     server = new_server()
     server.stop()

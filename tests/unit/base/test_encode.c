@@ -186,6 +186,8 @@ static void test_dates_agree_with_the_library(void **state)
         assert_string_equal(got, want);
         assert_true(date_basic_read(bytes_of(got, 16), &back));
         assert_true(back == s * 1000);
+        assert_true(date_iso8601_read(buf_bytes(&iso), &back));
+        assert_true(back == s * 1000);
 
         date_http_write(got, s * 1000);
         (void)strftime(want, sizeof want, "%a, %d %b %Y %H:%M:%S GMT", &tm);
@@ -246,11 +248,26 @@ static void test_dates_refused(void **state)
         "Saturday, 21-Nov-26 17:45:01 GMT",
         "Sat Nov 21 17:45:01 2026",
     };
+    static const char *const iso[] = {
+        "",
+        "2026-11-21T17:45:01",
+        "2026-11-21T17:45:01.000Z",
+        "2026-11-21 17:45:01Z",
+        "2026-11-21t17:45:01Z",
+        "2026-11-21T17:45:01+00:00",
+        "2026-02-29T17:45:01Z",
+        "2026-13-01T17:45:01Z",
+        "2026-11-21T24:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "+026-11-21T17:45:01Z",
+    };
     int64_t ms = 5;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(basic); i++)
         assert_false(date_basic_read(bytes_str(basic[i]), &ms));
+    for (size_t i = 0; i < ARRAY_LEN(iso); i++)
+        assert_false(date_iso8601_read(bytes_str(iso[i]), &ms));
     for (size_t i = 0; i < ARRAY_LEN(http); i++)
         assert_false(date_http_read(bytes_str(http[i]), &ms));
     assert_true(ms == 5);
