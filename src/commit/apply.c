@@ -235,7 +235,8 @@ void commit_publish(struct committer *c, struct change *change)
         case ROW_KEY_DELETE:
         case ROW_DOMAIN_INSERT:     /* published already */
         case ROW_TOMBSTONE_INSERT:
-        case ROW_TOMBSTONE_ERASED:  break;
+        case ROW_TOMBSTONE_ERASED:
+        case ROW_DELIVERY_DELETE:   break;
         }
     }
 }

@@ -6,6 +6,7 @@
  * something happens.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/encode.h"
@@ -18,7 +19,8 @@ enum { CAUSED_BYTES = 16 * 1024 };
 
 /* One event, before it is written. */
 struct cause {
-    const char               *name;
+    const char               *name;        /* as CloudTrail calls it */
+    const char               *detail_type; /* as EventBridge does */
     const struct key_record  *key;
     const struct material_id *material; /* NULL: none */
     const char               *rotation; /* NULL: no rotation */
@@ -52,15 +54,54 @@ static void put_details(struct buf *out, const struct cause *cause)
     json_close_object(&w);
 }
 
+/* As EventBridge hands events of the service on; what only we tell, in the same shape. */
+static void put_body(struct buf *out, const struct cause *cause, const char *id, int64_t now)
+{
+    const struct key_name *name = &cause->key->name;
+    struct json_writer     w;
+
+    json_writer_init(&w, out);
+    json_open_object(&w, NULL);
+    json_put_str(&w, "version", "0");
+    json_put_str(&w, "id", id);
+    json_put_str(&w, "detail-type", cause->detail_type);
+    json_put_str(&w, "source", "aws.kms");
+    json_put_string(&w, "account", name->account);
+    json_put_date(&w, "time", now);
+    json_put_string(&w, "region", name->region);
+    json_open_array(&w, "resources");
+    json_put_string(&w, NULL, name->arn);
+    json_close_array(&w);
+    json_open_object(&w, "detail");
+    json_put_string(&w, "key-id", name->id);
+    if (cause->material != NULL)
+        json_put_hex(&w, "key-material-id",
+                     bytes_of(cause->material->b, sizeof cause->material->b));
+    if (cause->rotation != NULL)
+        json_put_str(&w, "rotation-type", cause->rotation);
+    if (cause->days != 0) {
+        json_put_date(&w, "valid-to", cause->valid_to);
+        json_put_int(&w, "days", cause->days);
+    }
+    json_close_object(&w);
+    json_close_object(&w);
+}
+
 static void tell(const struct causing *at, const struct cause *cause)
 {
     CLEANUP(buf_release) struct buf details = BUF_INIT(CAUSED_BYTES);
-    char                            id[UUID_TEXT + 1];
+    struct caused_event            *e = change_add_caused(at->change, CAUSED_BYTES);
+    struct bytes                    arn = cause->key->name.arn;
 
-    uuid_text_new(id);
+    uuid_text_new(e->id);
     put_details(&details, cause);
-    service_event_with_id(change_add_caused(at->change, CAUSED_BYTES), id, at->now, cause->name,
-                          cause->key->name.arn, buf_bytes(&details));
+    service_event_with_id(&e->event, e->id, at->now, cause->name, arn, buf_bytes(&details));
+    if (at->c->parts.deliveries_added == NULL)
+        return; /* nobody listens */
+    e->tell = true;
+    e->at = at->now;
+    memcpy(e->key_arn, arn.ptr, arn.len < KEY_ARN_MAX ? arn.len : KEY_ARN_MAX);
+    put_body(&e->body, cause, e->id, at->now);
 }
 
 /* A material became current that was not, and it was no first one. */
@@ -75,6 +116,7 @@ static void look_for_rotation(const struct causing *at, const struct key_record 
         return;
     const struct cause cause = {
         .name = "RotateKey",
+        .detail_type = "KMS CMK Rotation",
         .key = new,
         .material = &is->id,
         .rotation = is->rotation_type == ROTATION_AUTOMATIC ? "AUTOMATIC" : "ON_DEMAND",
@@ -96,6 +138,7 @@ static void look_for_warnings(const struct causing *at, const struct key_record 
             continue;
         const struct cause cause = {
             .name = "TrentKeyMaterialExpirationWarning",
+            .detail_type = "Trent Imported Key Material Expiration Warning",
             .key = new,
             .material = &is->id,
             .valid_to = is->valid_to,
@@ -114,6 +157,7 @@ static void look_for_expiry(const struct causing *at, const struct key_record *k
             continue;
         const struct cause cause = {
             .name = "DeleteExpiredKeyMaterial",
+            .detail_type = "KMS Imported Key Material Expiration",
             .key = key,
             .material = &t->material,
         };
@@ -134,7 +178,8 @@ void commit_add_caused(struct committer *c, struct change *change)
         if (old == NULL)
             continue; /* it is new, or the store refuses the change */
         if (change->rows[i].kind == ROW_KEY_DELETE && key_gone(old, at.now)) {
-            tell(&at, &(struct cause){ .name = "DeleteKey", .key = old });
+            tell(&at, &(struct cause){
+                          .name = "DeleteKey", .detail_type = "KMS CMK Deletion", .key = old });
         } else if (change->rows[i].kind == ROW_KEY_UPDATE) {
             look_for_expiry(&at, new, change->n_rows);
             look_for_rotation(&at, old, new);
@@ -148,7 +193,7 @@ void commit_number_events(struct change *change, uint64_t number)
     if (change->event.len > 0)
         audit_event_commit(&change->event, number);
     for (size_t i = 0; i < change->n_caused; i++)
-        audit_event_commit(&change->caused[i], number);
+        audit_event_commit(&change->caused[i].event, number);
 }
 
 bool commit_room_for_events(struct committer *c, size_t n)
@@ -162,4 +207,47 @@ bool commit_room_for_events(struct committer *c, size_t n)
     c->events = events;
     c->cap_events = cap;
     return true;
+}
+
+/* --- what the webhook is to be told ----------------------------------------------------------- */
+
+static enum kms_status add_to_page(void *ctx, const struct delivery *d, struct kms_error *reterr)
+{
+    struct delivery_page *page = ctx;
+    struct delivery      *to = &page->list[page->n++];
+
+    (void)reterr;
+    *to = *d;
+    to->key_arn = arena_copy(page->arena, d->key_arn);
+    to->body = arena_copy(page->arena, d->body);
+    return KMS_OK;
+}
+
+void commit_fill_pages(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    const struct store_ops *ops = c->parts.store->ops;
+
+    for (size_t i = 0; i < n; i++) {
+        struct delivery_page *page = jobs[i]->reads;
+        if (page == NULL)
+            continue;
+        const struct store_visitor visitor = { .ctx = page, .delivery = add_to_page };
+        page->n = 0;
+        jobs[i]->status = ops->read_deliveries(c->parts.store, page->after, DELIVERY_PAGE, &visitor,
+                                               &jobs[i]->error);
+    }
+}
+
+void commit_tell_webhook(struct committer *c, struct commit_job **jobs, size_t n)
+{
+    size_t added = 0;
+
+    if (c->parts.deliveries_added == NULL)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i]->durable) /* even if its audit record or its erasure has to wait */
+            added += jobs[i]->change.n_caused;
+    }
+    if (added > 0)
+        c->parts.deliveries_added(c->parts.deliveries_ctx, added);
 }

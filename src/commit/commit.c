@@ -43,6 +43,12 @@ static bool erases(const struct commit_job *job)
     return false;
 }
 
+/* Others only want something written or read between two batches. */
+static bool is_change(const struct commit_job *job)
+{
+    return !job->stores_usage && job->reads == NULL;
+}
+
 void commit_job_fails(struct commit_job *job, const struct kms_error *why)
 {
     if (job->status != KMS_OK)
@@ -59,7 +65,7 @@ static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
     bool               healthy = audit_healthy(c->parts.audit);
 
     for (size_t i = 0; i < n && !healthy; i++) {
-        if (!jobs[i]->takes_away && !jobs[i]->stores_usage)
+        if (!jobs[i]->takes_away && is_change(jobs[i]))
             jobs[i]->status = KMS_FAIL(&jobs[i]->error, KMS_E_INTERNAL,
                                        "the audit cannot be written");
     }
@@ -125,7 +131,7 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
     uint64_t           number = c->parts.store->meta.commit + 1;
 
     for (size_t i = 0; i < n; i++) {
-        if (jobs[i]->status != KMS_OK || jobs[i]->stores_usage)
+        if (jobs[i]->status != KMS_OK || !is_change(jobs[i]))
             continue;
         commit_number_events(&jobs[i]->change, number);
         in[m++] = jobs[i];
@@ -162,7 +168,7 @@ static bool gather_events(struct committer *c, struct commit_job **jobs, size_t 
         if (change->event.len > 0)
             c->events[(*ret_n)++] = buf_bytes(&change->event);
         for (size_t k = 0; k < change->n_caused; k++)
-            c->events[(*ret_n)++] = buf_bytes(&change->caused[k]);
+            c->events[(*ret_n)++] = buf_bytes(&change->caused[k].event);
         if (change->event.len > 0 || change->n_caused > 0)
             *ret_reserve = *ret_reserve && jobs[i]->takes_away;
     }
@@ -224,9 +230,11 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
     book_reclaim(c->parts.identities);
     commit_store_usage(c, jobs,
                        n); /* last: keys that this batch has removed have no uses any more */
+    commit_tell_webhook(c, jobs, n);
+    commit_fill_pages(c, jobs, n);
     c->counts.batches++;
     for (size_t i = 0; i < n; i++)
-        c->counts.changes += !jobs[i]->stores_usage;
+        c->counts.changes += is_change(jobs[i]);
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
@@ -378,6 +386,14 @@ enum kms_status commit_wait(struct committer *c, struct change *change, bool tak
 enum kms_status commit_usage(struct committer *c, struct kms_error *reterr)
 {
     struct commit_job job = { .stores_usage = true };
+
+    return wait_for(c, &job, reterr);
+}
+
+enum kms_status commit_read_deliveries(struct committer *c, struct delivery_page *page,
+                                       struct kms_error *reterr)
+{
+    struct commit_job job = { .reads = page };
 
     return wait_for(c, &job, reterr);
 }

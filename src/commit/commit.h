@@ -38,15 +38,29 @@ struct committer_parts {
     void (*import_key_added)(void *ctx, const struct import_key_record *key);
     void (*session_added)(void *ctx, const struct access_key_record *key);
     void *changed_ctx;
+    /* there are so many new rows for the webhook, in the store; NULL: there is no webhook, and no row
+     * is made */
+    void (*deliveries_added)(void *ctx, size_t n);
+    void *deliveries_ctx;
+};
+
+/* Some of what the webhook is to be told, in order. */
+enum { DELIVERY_PAGE = 64 };
+struct delivery_page {
+    uint64_t        after; /* serials above this one; set by who asks */
+    struct delivery list[DELIVERY_PAGE];
+    size_t          n;
+    struct arena   *arena; /* for their texts; the asker's */
 };
 
 struct commit_job {
     struct commit_job *next;
     struct change      change;     /* the committer takes what it publishes out of it */
     bool               takes_away; /* takes rights away: may use the audit's emergency space */
-    bool             says_erased;  /* the answer says that imported material of the key is erased */
-    enum kms_status  status;       /* result; KMS_E_CHANGED: run the request again */
-    bool             stores_usage; /* no change: what keys were last used for goes to the store */
+    bool            says_erased;   /* the answer says that imported material of the key is erased */
+    enum kms_status status;        /* result; KMS_E_CHANGED: run the request again */
+    bool            stores_usage;  /* no change: what keys were last used for goes to the store */
+    struct delivery_page *reads;   /* no change: to be filled from the store; NULL otherwise */
     bool             durable;   /* the change is in the store, even if a later step (audit, erase)
                                          failed */
     bool             untouched; /* the store certainly does not have it. Neither of both: a failed
@@ -63,6 +77,7 @@ struct committer *committer_new(const struct committer_parts *parts);
  * events of the outbox that are not in the audit files are appended. Before the thread starts. */
 struct commit_recovery {
     size_t keys, lost_materials, erased, orphans, outbox;
+    size_t deliveries; /* the webhook has not been told so much */
 };
 KMS_MUST_CHECK enum kms_status commit_recover(struct committer *c, const struct audit_head *head,
                                               struct commit_recovery *ret,
@@ -81,6 +96,10 @@ void commit_wait_all(struct committer *c, struct commit_job *const *jobs, size_t
 /* Stores what keys were last used for, as far as it is not yet (key/last_use.h), and waits. On failure the
  * next call tries again. */
 KMS_MUST_CHECK enum kms_status commit_usage(struct committer *c, struct kms_error *reterr);
+/* Reads the next page, and waits. The store is the committer's, so this comes between two batches. */
+KMS_MUST_CHECK enum kms_status commit_read_deliveries(struct committer     *c,
+                                                      struct delivery_page *page,
+                                                      struct kms_error     *reterr);
 /* Finishes what is queued and ends the thread. */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c);

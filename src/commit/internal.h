@@ -45,6 +45,10 @@ void commit_complete(struct committer *c, struct change *change);
 void commit_add_caused(struct committer *c, struct change *change);
 /* Writes the number of the commit into the events of a change. */
 void commit_number_events(struct change *change, uint64_t number);
+/* The pages that jobs ask for (delivery_page). */
+void commit_fill_pages(struct committer *c, struct commit_job **jobs, size_t n);
+/* Says how many rows for the webhook a batch has brought. */
+void commit_tell_webhook(struct committer *c, struct commit_job **jobs, size_t n);
 /* Room for `n` entries in c->events. False when out of memory. */
 KMS_MUST_CHECK bool commit_room_for_events(struct committer *c, size_t n);
 /* Hands the rows of a committed change to the directory and the vault. */

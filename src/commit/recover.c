@@ -197,6 +197,16 @@ static bool event_id_of(struct bytes event, char ret[UUID_TEXT + 1])
     return true;
 }
 
+static enum kms_status count_delivery(void *ctx, const struct delivery *d, struct kms_error *reterr)
+{
+    struct loading *l = ctx;
+
+    (void)d;
+    (void)reterr;
+    l->found->deliveries++;
+    return KMS_OK;
+}
+
 static enum kms_status load_outbox(void *ctx, uint64_t serial, struct bytes event,
                                    struct kms_error *reterr)
 {
@@ -376,6 +386,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
         .access_key_use = load_access_key_use,
         .tombstone = load_tombstone,
         .outbox = load_outbox,
+        .delivery = count_delivery,
     };
     uint64_t stored = c->parts.store->meta.commit;
 

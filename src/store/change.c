@@ -14,21 +14,25 @@ struct row *change_add(struct change *c, enum row_kind kind)
     return &rows[c->n_rows++];
 }
 
-struct buf *change_add_caused(struct change *c, size_t limit)
+struct caused_event *change_add_caused(struct change *c, size_t limit)
 {
-    struct buf *caused = realloc(c->caused, (c->n_caused + 1) * sizeof *caused);
+    struct caused_event *caused = realloc(c->caused, (c->n_caused + 1) * sizeof *caused);
 
     if (caused == NULL)
         abort();
     c->caused = caused;
-    buf_init(&caused[c->n_caused], limit);
+    caused[c->n_caused] = (struct caused_event){ .tell = false };
+    buf_init(&caused[c->n_caused].event, limit);
+    buf_init(&caused[c->n_caused].body, limit);
     return &caused[c->n_caused++];
 }
 
 void change_release(struct change *c)
 {
-    for (size_t i = 0; i < c->n_caused; i++)
-        buf_release(&c->caused[i]);
+    for (size_t i = 0; i < c->n_caused; i++) {
+        buf_release(&c->caused[i].event);
+        buf_release(&c->caused[i].body);
+    }
     free(c->caused);
     c->caused = NULL;
     c->n_caused = 0;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "identity/record.h"
 #include "key/grant.h"
@@ -42,6 +43,7 @@ enum row_kind {
     ROW_ACCESS_KEY_DELETE, /* access_key (a clone that names it), expected_version         */
     ROW_TOMBSTONE_INSERT,  /* tombstone; its serial is assigned by the store               */
     ROW_TOMBSTONE_ERASED,  /* tombstone->serial                                           */
+    ROW_DELIVERY_DELETE,   /* delivery; no matter if it is gone                            */
 };
 
 /* One row. Owned by its change until commit; after a successful commit the committer hands the
@@ -56,26 +58,44 @@ struct row {
     struct grant_record      *grant;
     char                      grant_id[GRANT_ID_LEN + 1];
     struct tombstone         *tombstone;
-    struct domain_key_record *domain; /* with its bytes in one allocation: domain_key_new */
+    uint64_t                  delivery; /* serial */
+    struct domain_key_record *domain;   /* with its bytes in one allocation: domain_key_new */
     struct account_record    *account;
     struct identity_record   *identity;
     struct access_key_record *access_key;
 };
 
+/* What the webhook is to be told, as the store has it until it was delivered. */
+struct delivery {
+    uint64_t     serial; /* that of its event in the outbox: the order in which things happened */
+    char         id[UUID_TEXT + 1]; /* the event's */
+    int64_t      at;
+    struct bytes key_arn; /* views */
+    struct bytes body;    /* JSON text */
+};
+
+/* An event of the service that follows from the rows of a change (commit/caused.c). */
+struct caused_event {
+    struct buf event; /* audit event text, for the audit after the change's own */
+    bool       tell;  /* there is a webhook: `id` to `body` become a row of its own */
+    char       id[UUID_TEXT + 1];
+    int64_t    at;
+    char       key_arn[KEY_ARN_MAX + 1];
+    struct buf body;
+};
+
 struct change {
-    struct row *rows;
-    size_t      n_rows;
-    struct buf  event; /* audit event text (audit/audit.h); empty for none            */
-    struct buf
-          *caused; /* events of the service that follow from the rows (commit/caused.c), for the
-                           audit after `event`; the committer's own */
-    size_t n_caused;
+    struct row          *rows;
+    size_t               n_rows;
+    struct buf           event;  /* audit event text (audit/audit.h); empty for none            */
+    struct caused_event *caused; /* the committer's own */
+    size_t               n_caused;
 };
 
 /* Appends a row with every pointer NULL; aborts when out of memory (rows are few and small). */
 struct row *change_add(struct change *c, enum row_kind kind);
-/* Appends an empty buffer to `caused`, to be filled; aborts when out of memory. */
-struct buf *change_add_caused(struct change *c, size_t limit);
+/* Appends an event to `caused`, whose texts are at most so long; aborts when out of memory. */
+struct caused_event *change_add_caused(struct change *c, size_t limit);
 /* A tombstone row for a sealed form that a change gives up; nothing when there is none. */
 void change_bury(struct change *change, struct bytes key_arn, const struct material_id *material,
                  const struct sealed *sealed, enum erase_reason reason, int64_t now);
@@ -134,6 +154,8 @@ struct store_visitor {
     /* events committed but perhaps not in the audit files yet, in order */
     enum kms_status (*outbox)(void *ctx, uint64_t serial, struct bytes event,
                               struct kms_error *reterr);
+    /* what the webhook has not been told yet, in order; valid during the call */
+    enum kms_status (*delivery)(void *ctx, const struct delivery *d, struct kms_error *reterr);
 };
 
 typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
@@ -142,7 +164,7 @@ struct store_ops {
     /* All rows, MACs checked: a row whose MAC does not verify stops loading with one line that
      * names table and row. Domains come first, then accounts, identities, access keys, keys, their
      * last uses, aliases, import keys, grants (in order of their serials), tombstones (only those
-     * not erased, and the newest STORE_TOMBSTONES_KEPT), outbox. */
+     * not erased, and the newest STORE_TOMBSTONES_KEPT), outbox, deliveries. */
     enum kms_status (*load)(struct store *s, const struct store_visitor *v,
                             struct kms_error *reterr);
     /* One transaction; each change in a savepoint of its own. Serials of new keys, aliases, grants,
@@ -162,6 +184,10 @@ struct store_ops {
     /* Likewise what access keys were last used for. */
     enum kms_status (*put_access_key_uses)(struct store *s, struct access_key_use *list, size_t n,
                                            struct kms_error *reterr);
+    /* The next deliveries behind a serial, in order, at most so many, MACs checked: v->delivery. For the
+     * webhook, which does not keep them all. */
+    enum kms_status (*read_deliveries)(struct store *s, uint64_t after, size_t max,
+                                       const struct store_visitor *v, struct kms_error *reterr);
     /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if
      * it could not be completed now (busy). A write or sync that fails ends the store as in apply. */
     enum kms_status (*scrub)(struct store *s, bool *ret_clean, struct kms_error *reterr);

@@ -136,7 +136,8 @@ def test_who_imports_knows_the_date(new_server):
 
 
 def test_a_late_start_warns_once(new_server):
-    """Stopped while two thresholds pass: the smaller one is told, before the first answer."""
+    """Stopped while two thresholds pass: the smaller one is told, before the first answer; a restart repeats
+    nothing."""
     server = new_server("--expiry-warning-days=")
     kms = server.client()
     key, _ = imported_key(kms, b"1" * 32, ValidTo=later(40 * DAY))
@@ -145,4 +146,8 @@ def test_a_late_start_warns_once(new_server):
     assert days_told(server, key["KeyId"]) == []
     server.command.append("--expiry-warning-days=30,7,1")
     server.start()
+    assert days_told(server, key["KeyId"]) == [7]
+    server.stop()
+    server.start()
+    time.sleep(0.3)
     assert days_told(server, key["KeyId"]) == [7]

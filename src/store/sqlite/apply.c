@@ -187,6 +187,17 @@ static enum kms_status delete_grant(struct sqlite_store *s, const char *id,
     return delete_one(s, STMT_GRANT_DELETE, reterr);
 }
 
+static enum kms_status delete_delivery(struct sqlite_store *s, uint64_t serial,
+                                       struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[STMT_DELIVERY_DELETE];
+    int                                     rc = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)serial);
+
+    if (rc != SQLITE_OK)
+        return database_fail(s->db, s->path, rc, "write", reterr);
+    return statement_run(s, STMT_DELIVERY_DELETE, NULL, reterr);
+}
+
 /* --- rows ------------------------------------------------------------------------------------- */
 
 /* Only the serial is given, but the MAC covers the rest too: the row is read, checked, written. */
@@ -269,6 +280,7 @@ static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct
         row->tombstone->serial = ++s->serials.tombstone;
         return row_put(s, STMT_TOMBSTONE_INSERT, &row_tombstones, row->tombstone, reterr);
     case ROW_TOMBSTONE_ERASED: return mark_erased(s, row->tombstone->serial, reterr);
+    case ROW_DELIVERY_DELETE:  return delete_delivery(s, row->delivery, reterr);
     }
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "row kind %d is unknown", (int)row->kind);
 }
@@ -286,14 +298,32 @@ static enum kms_status put_event(struct sqlite_store *s, const struct buf *event
     return row_put(s, STMT_OUTBOX_INSERT, &row_outbox, &row, reterr);
 }
 
+/* Its event has just gone to the outbox: they share a serial. */
+static enum kms_status put_delivery(struct sqlite_store *s, const struct caused_event *e,
+                                    struct kms_error *reterr)
+{
+    struct delivery d = { .serial = s->serials.outbox,
+                          .at = e->at,
+                          .key_arn = bytes_str(e->key_arn),
+                          .body = buf_bytes(&e->body) };
+
+    if (!buf_ok(&e->body) || d.body.len == 0)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "what the webhook is to be told is incomplete");
+    memcpy(d.id, e->id, sizeof d.id);
+    return row_put(s, STMT_DELIVERY_INSERT, &row_deliveries, &d, reterr);
+}
+
 static enum kms_status apply_rows(struct sqlite_store *s, struct change *change,
                                   struct kms_error *reterr)
 {
     for (size_t i = 0; i < change->n_rows; i++)
         TRY(apply_row(s, &change->rows[i], reterr));
     TRY(put_event(s, &change->event, reterr));
-    for (size_t i = 0; i < change->n_caused; i++)
-        TRY(put_event(s, &change->caused[i], reterr));
+    for (size_t i = 0; i < change->n_caused; i++) {
+        TRY(put_event(s, &change->caused[i].event, reterr));
+        if (change->caused[i].tell)
+            TRY(put_delivery(s, &change->caused[i], reterr));
+    }
     return KMS_OK;
 }
 

@@ -100,6 +100,9 @@ enum statement {
     STMT_OUTBOX,
     STMT_OUTBOX_INSERT,
     STMT_OUTBOX_TRIM,
+    STMT_DELIVERIES,
+    STMT_DELIVERY_INSERT,
+    STMT_DELIVERY_DELETE,
     STMT_COUNT
 };
 
@@ -233,6 +236,7 @@ extern const struct row_type row_access_keys;     /* struct access_key_record   
 extern const struct row_type row_access_key_uses; /* struct access_key_use  */
 extern const struct row_type row_tombstones;      /* struct tombstone           */
 extern const struct row_type row_outbox;          /* struct outbox_row          */
+extern const struct row_type row_deliveries;      /* struct delivery            */
 
 /* As versions 1 and 2 had them: only schema_3.c reads these. */
 struct access_key_2 {
@@ -307,6 +311,9 @@ KMS_MUST_CHECK enum kms_status sqlite_load(struct store *store, const struct sto
 KMS_MUST_CHECK enum kms_status sqlite_verify_rows(struct sqlite_store *s, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,
                                             struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_read_deliveries(struct store *store, uint64_t after,
+                                                      size_t max, const struct store_visitor *v,
+                                                      struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_put_usage(struct store *store, struct key_usage_record *list,
                                                 size_t n, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_put_access_key_uses(struct store          *store,

@@ -482,6 +482,32 @@ static enum kms_status load_outbox(struct loading *l, struct kms_error *reterr)
     return KMS_OK;
 }
 
+static enum kms_status visit_deliveries(struct loading *l, uint64_t after, int64_t max,
+                                        struct kms_error *reterr)
+{
+    CLEANUP(statement_resetp) sqlite3_stmt *stmt = l->s->statements[STMT_DELIVERIES];
+
+    if (sqlite3_bind_int64(stmt, 1, (sqlite3_int64)after) != SQLITE_OK ||
+        sqlite3_bind_int64(stmt, 2, max) != SQLITE_OK)
+        return no_memory(reterr);
+    for (bool more = l->visitor->delivery != NULL || l->verify; more;) {
+        struct delivery row = { 0 };
+        TRY(row_next(l->s, stmt, &row_deliveries, &row, &more, reterr));
+        if (more && l->visitor->delivery != NULL)
+            TRY(l->visitor->delivery(l->visitor->ctx, &row, reterr));
+    }
+    return KMS_OK;
+}
+
+enum kms_status sqlite_read_deliveries(struct store *store, uint64_t after, size_t max,
+                                       const struct store_visitor *v, struct kms_error *reterr)
+{
+    struct loading l = { .s = (struct sqlite_store *)store, .visitor = v };
+
+    TRY(sqlite_usable(l.s, reterr));
+    return visit_deliveries(&l, after, (int64_t)max, reterr);
+}
+
 static enum kms_status load_all(struct loading *l, struct kms_error *reterr)
 {
     TRY(load_domains(l, reterr));
@@ -495,7 +521,8 @@ static enum kms_status load_all(struct loading *l, struct kms_error *reterr)
     TRY(load_import_keys(l, reterr));
     TRY(load_grants(l, reterr));
     TRY(load_tombstones(l, reterr));
-    return load_outbox(l, reterr);
+    TRY(load_outbox(l, reterr));
+    return visit_deliveries(l, 0, INT64_MAX, reterr);
 }
 
 enum kms_status sqlite_load(struct store *store, const struct store_visitor *v,

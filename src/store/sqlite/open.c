@@ -243,6 +243,7 @@ static const struct store_ops sqlite_ops = {
     .load = sqlite_load,
     .apply = sqlite_apply,
     .put_usage = sqlite_put_usage,
+    .read_deliveries = sqlite_read_deliveries,
     .put_access_key_uses = sqlite_put_access_key_uses,
     .scrub = sqlite_scrub,
     .set_clock_floor = sqlite_set_clock_floor,
@@ -273,11 +274,11 @@ static enum kms_status check_serials(struct sqlite_store *s, struct kms_error *r
         "SELECT max(serial) FROM keys",       "SELECT max(serial) FROM aliases",
         "SELECT max(serial) FROM tombstones", "SELECT max(serial) FROM outbox",
         "SELECT max(serial) FROM identities", "SELECT max(serial) FROM access_keys",
-        "SELECT max(serial) FROM grants",
+        "SELECT max(serial) FROM grants",     "SELECT max(serial) FROM deliveries",
     };
     const uint64_t last[] = { s->serials.key,    s->serials.alias,    s->serials.tombstone,
                               s->serials.outbox, s->serials.identity, s->serials.access_key,
-                              s->serials.grant };
+                              s->serials.grant,  s->serials.outbox };
 
     for (size_t i = 0; i < ARRAY_LEN(highest); i++) {
         CLEANUP(statement_finalizep) sqlite3_stmt *stmt = NULL;

@@ -578,6 +578,17 @@ static void outbox_columns(struct row_io *io, void *record)
     column_text(io, &o->event);
 }
 
+static void delivery_columns(struct row_io *io, void *record)
+{
+    struct delivery *d = record;
+
+    column_u64(io, &d->serial);
+    column_chars(io, d->id, sizeof d->id);
+    column_i64(io, &d->at);
+    column_text(io, &d->key_arn);
+    column_text(io, &d->body);
+}
+
 const struct row_type row_meta = { "meta", 1, 1, meta_columns, NULL, 2 };
 const struct row_type row_meta_2 = { "meta", 1, 1, meta_columns_2, NULL, 1 };
 const struct row_type row_keys = { "keys", 0, 4, key_columns, key_parts, 2 };
@@ -604,6 +615,7 @@ const struct row_type row_access_key_uses = { "access_key_usage",     1,    1,
                                               access_key_use_columns, NULL, 1 };
 const struct row_type row_tombstones = { "tombstones", 0, 2, tombstone_columns, NULL, 1 };
 const struct row_type row_outbox = { "outbox", 0, 1, outbox_columns, NULL, 1 };
+const struct row_type row_deliveries = { "deliveries", 0, 1, delivery_columns, NULL, 1 };
 
 /* --- what the other files call ---------------------------------------------------------------- */
 

@@ -1,4 +1,5 @@
-/* store/sqlite/schema_4.c - the step from version 3 to 4: relatives in other Regions.
+/* store/sqlite/schema_4.c - the step from version 3 to 4: relatives in other Regions, and what the
+ * webhook is to be told.
  *
  * Keys and materials get columns that the MAC of their key covers, so every key is read as it was,
  * verified, and gets its new MAC. Until version 3 no key had a replica.
@@ -9,7 +10,16 @@
 
 const char schema_4[] = "ALTER TABLE keys ADD COLUMN regions TEXT NOT NULL DEFAULT '';"
                         "ALTER TABLE keys ADD COLUMN settles INTEGER NOT NULL DEFAULT 0;"
-                        "ALTER TABLE materials ADD COLUMN warned_days INTEGER NOT NULL DEFAULT 0;";
+                        "ALTER TABLE materials ADD COLUMN warned_days INTEGER NOT NULL DEFAULT 0;"
+
+                        "CREATE TABLE deliveries ("
+                        " serial INTEGER PRIMARY KEY,"
+                        " id TEXT NOT NULL,"
+                        " at INTEGER NOT NULL,"
+                        " key_arn TEXT NOT NULL,"
+                        " body TEXT NOT NULL,"
+                        " mac BLOB NOT NULL"
+                        ") STRICT;";
 
 struct conversion {
     struct sqlite_store *s;

@@ -186,6 +186,12 @@ const char *const statement_sql[STMT_COUNT] = {
     [STMT_OUTBOX] = "SELECT serial, event, mac FROM outbox ORDER BY serial",
     [STMT_OUTBOX_INSERT] = "INSERT INTO outbox (serial, event, mac) VALUES (?1, ?2, ?3)",
     [STMT_OUTBOX_TRIM] = "DELETE FROM outbox WHERE serial <= ?1",
+
+    [STMT_DELIVERIES] = "SELECT serial, id, at, key_arn, body, mac FROM deliveries"
+                        " WHERE serial > ?1 ORDER BY serial LIMIT ?2",
+    [STMT_DELIVERY_INSERT] = "INSERT INTO deliveries (serial, id, at, key_arn, body, mac) VALUES"
+                             " (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_DELIVERY_DELETE] = "DELETE FROM deliveries WHERE serial = ?1",
 };
 
 enum kms_status database_fail(sqlite3 *db, const char *path, int rc, const char *doing,

@@ -96,6 +96,7 @@ static void publish(struct world *w, struct row *row)
     case ROW_ACCESS_KEY_UPDATE:
     case ROW_ACCESS_KEY_DELETE:
     case ROW_TOMBSTONE_INSERT:
+    case ROW_DELIVERY_DELETE:
     case ROW_TOMBSTONE_ERASED:  fail_msg("no operation under test makes rows of kind %d", row->kind);
     }
 }

@@ -147,6 +147,18 @@ size_t fixture_occurrences(const struct fixture *f, struct bytes what)
 
 /* --- in and out ------------------------------------------------------------------------------- */
 
+void fixture_add_caused(struct change *c, char name)
+{
+    struct caused_event *e = change_add_caused(c, 1000);
+
+    e->tell = true;
+    e->at = 1000 + name;
+    memset(e->id, name, UUID_TEXT);
+    (void)snprintf(e->key_arn, sizeof e->key_arn, "arn:%c", name);
+    buf_addf(&e->event, "{\"caused\":\"%c\"", name);
+    buf_addf(&e->body, "{\"body\":\"%c\"}", name);
+}
+
 enum kms_status fixture_apply(struct fixture *f, struct change *c)
 {
     enum kms_status    result = KMS_OK;
@@ -302,6 +314,15 @@ static enum kms_status keep_event(void *ctx, uint64_t serial, struct bytes event
     return keep(&l->events, strndup((const char *)event.ptr, event.len));
 }
 
+/* test_deliveries.c looks at them. */
+static enum kms_status keep_delivery(void *ctx, const struct delivery *d, struct kms_error *reterr)
+{
+    (void)ctx;
+    (void)reterr;
+    assert_true(d->serial > 0);
+    return KMS_OK;
+}
+
 static const struct store_visitor keep_all = {
     .key = keep_key,
     .usage = keep_usage,
@@ -315,6 +336,7 @@ static const struct store_visitor keep_all = {
     .access_key_use = keep_access_key_use,
     .tombstone = keep_tombstone,
     .outbox = keep_event,
+    .delivery = keep_delivery,
 };
 
 void loaded_from(struct fixture *f, struct loaded *ret)

@@ -90,6 +90,8 @@ void assert_access_keys_equal(const struct access_key_record *a, const struct ac
 
 /* --- in and out ------------------------------------------------------------------------------- */
 
+/* Adds an event that the webhook is to be told, named by a letter. */
+void fixture_add_caused(struct change *c, char name);
 /* Applies one change; asserts that the batch succeeds and returns the change's result. */
 enum kms_status fixture_apply(struct fixture *f, struct change *c);
 /* A change of one row that owns `key` (a clone for DELETE), applied and released. */

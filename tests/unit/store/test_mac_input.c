@@ -425,10 +425,21 @@ static void want_meta(struct buf *out)
     number(out, 1); /* last serials: key, alias, tombstone, outbox, identity, access key, grant */
     number(out, 1);
     number(out, 1);
-    number(out, 1);
+    number(out, 2);
     number(out, 1);
     number(out, 2);
     number(out, 0);
+}
+
+static void want_delivery(struct buf *out)
+{
+    field(out, "deliveries");
+    number(out, 1);
+    number(out, 2); /* serial of its event */
+    field(out, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz");
+    number(out, 1122);
+    field(out, "arn:z");
+    field(out, "{\"body\":\"z\"}");
 }
 
 static void test_every_table(void **state)
@@ -455,6 +466,7 @@ static void test_every_table(void **state)
     add_others(&c);
     add_identities(&c);
     buf_add_str(&c.event, "{\"e\":1");
+    fixture_add_caused(&c, 'z');
     buf_reset(&recorded);
     assert_ok(f, f->store->ops->apply(f->store, &b, &f->error));
     assert_int_equal(result, KMS_OK);
@@ -493,6 +505,13 @@ static void test_every_table(void **state)
     number(&want, 1);
     number(&want, 1); /* serial */
     field(&want, "{\"e\":1");
+    next_is(&got, &want);
+    field(&want, "outbox");
+    number(&want, 1);
+    number(&want, 2); /* serial */
+    field(&want, "{\"caused\":\"z\"");
+    next_is(&got, &want);
+    want_delivery(&want);
     next_is(&got, &want);
     want_meta(&want);
     next_is(&got, &want);

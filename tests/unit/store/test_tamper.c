@@ -51,6 +51,7 @@ static uint8_t *template_file(struct fixture *f, size_t *ret_len)
         change_add(&c, ROW_ACCESS_KEY_INSERT)->access_key = full_access_key(f, account);
         change_add(&c, ROW_TOMBSTONE_INSERT)->tombstone = random_tombstone(f);
         buf_addf(&c.event, "{\"n\":%zu", i);
+        fixture_add_caused(&c, 'a' + (char)i);
         assert_int_equal(fixture_apply(f, &c), KMS_OK);
         struct key_usage_record u = { .key = i + 1, .last = { TRACKED_SIGN, 7, { 8 }, { 9 } } };
         assert_ok(f, f->store->ops->put_usage(f->store, &u, 1, &f->error));
@@ -176,7 +177,8 @@ static void test_every_column_of_every_table(void **state)
                                           "access_keys",  "session_policies",
                                           "session_tags", "grants",
                                           "tombstones",   "outbox",
-                                          "key_usage",    "access_key_usage" };
+                                          "key_usage",    "access_key_usage",
+                                          "deliveries" };
     static const int         masks[] = { 1, 1 << 20 }; /* the next value, and one that no row has */
     struct fixture          *f = *state;
     char                     count[24];
