@@ -231,6 +231,21 @@ static struct resolve_from resolve_from(const struct request *rq, bool aliases)
     };
 }
 
+static enum kms_status incorrect_key(struct request *rq)
+{
+    return KMS_REFUSE(&rq->error, KMS_E_INCORRECT_KEY,
+                      "The key ID in the request does not identify a CMK that can perform this "
+                      "operation.");
+}
+
+/* Related or not (recorded-authz-multiregion 6.3 step 11, 6.8 rule 7). */
+static bool is_key_elsewhere(const struct request *rq, struct bytes named)
+{
+    struct key_ref ref = key_ref_parse(named);
+
+    return ref.kind == REF_KEY_ARN && !bytes_eq(ref.region, rq->region);
+}
+
 /* Decrypt and ReEncrypt: the blob names its key; a KeyId must name the same one (kms-behaviour
  * 10). */
 static enum kms_status key_of_blob(struct request *rq, struct bytes named)
@@ -239,6 +254,8 @@ static enum kms_status key_of_blob(struct request *rq, struct bytes named)
     struct resolve_from      from = resolve_from(rq, true);
     const struct key_record *key = NULL;
 
+    if (named.ptr != NULL && call->has_blob && is_key_elsewhere(rq, named))
+        return incorrect_key(rq);
     if (named.ptr != NULL)
         TRY(resolve_key(&from, named, &key, &rq->error));
     if (!call->has_blob) {
@@ -246,9 +263,7 @@ static enum kms_status key_of_blob(struct request *rq, struct bytes named)
         return KMS_OK;
     }
     if (key != NULL && key_record_material(key, &call->blob.material) == NULL)
-        return KMS_REFUSE(&rq->error, KMS_E_INCORRECT_KEY,
-                          "The key ID in the request does not identify a CMK that can perform this "
-                          "operation.");
+        return incorrect_key(rq);
     if (key == NULL)
         key = resolve_material(&from, &call->blob.material);
     if (key == NULL)

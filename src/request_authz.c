@@ -115,11 +115,14 @@ static enum kms_status decide(struct request *rq, const char *action, const stru
 /* A key policy that the request brings. */
 static enum kms_status check_new_policy(struct request *rq)
 {
-    static const char    any_key[] = "00000000-0000-0000-0000-000000000000";
-    char                 room[KEY_ARN_MAX + 1];
-    struct buf           arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
-    struct name_index    names[NAME_INDEXES];
-    struct asked         asked = { .rq = rq, .key = rq->call.key, .names = names };
+    static const char any_key[] = "00000000-0000-0000-0000-000000000000";
+    char              room[KEY_ARN_MAX + 1];
+    struct buf        arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
+    struct name_index names[NAME_INDEXES];
+    bool              replica = rq->call.in.replica_region.ptr != NULL;
+    struct asked      asked = {
+             .rq = rq, .key = replica ? NULL : rq->call.key, .destination = replica, .names = names
+    };
     const struct op_int *bypass = &rq->call.in.bypass_lockout;
 
     if (rq->call.in.policy.ptr == NULL)
@@ -127,6 +130,8 @@ static enum kms_status check_new_policy(struct request *rq)
     struct authz_request a = question(&asked, rq->op->name, (struct bytes){ NULL, 0 });
     if (a.key != NULL)
         buf_add(&arn, a.key->name.arn);
+    else if (replica)
+        key_arn_add(&arn, rq->call.account, rq->call.in.replica_region, rq->call.key->name.id);
     else
         key_arn_add(&arn, rq->call.account, rq->region, bytes_str(any_key));
     return authz_check_key_policy(&a, rq->call.in.policy, buf_bytes(&arn),
@@ -165,6 +170,22 @@ static enum kms_status may_change_alias(struct request *rq)
                                            : decide(rq, rq->op->name, former, of_key, false);
 }
 
+/* A replica is a new key in the other Region: of the account's own, so that identity policies decide. */
+static enum kms_status may_replicate(struct request *rq)
+{
+    const struct op_call *call = &rq->call;
+    const struct bytes    of_key = { NULL, 0 };
+    char                  room[KEY_ARN_MAX + 1];
+    struct buf arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
+
+    TRY(decide(rq, rq->op->name, call->key, of_key, false));
+    TRY(decide(rq, "CreateKey", NULL, of_key, true));
+    if (call->in.tags.node == NULL)
+        return KMS_OK;
+    key_arn_add(&arn, call->account, call->in.replica_region, call->key->name.id);
+    return decide(rq, "TagResource", NULL, buf_bytes(&arn), true);
+}
+
 static enum kms_status may(struct request *rq)
 {
     const struct op_call    *call = &rq->call;
@@ -174,6 +195,8 @@ static enum kms_status may(struct request *rq)
 
     if ((rq->op->flags & OP_ALIAS_NAME) != 0)
         return may_change_alias(rq);
+    if (call->in.replica_region.ptr != NULL)
+        return may_replicate(rq);
     switch (rq->op->key) {
     case OP_KEY_BLOB_AND_DESTINATION:
         TRY(decide(rq, "ReEncryptFrom", key, call->resource, false));
@@ -186,7 +209,9 @@ static enum kms_status may(struct request *rq)
     case OP_KEY_TARGET:
     case OP_KEY_BLOB:   break;
     }
-    return decide(rq, name, key, call->resource, false);
+    TRY(decide(rq, name, key, call->resource, false));
+    /* UpdatePrimaryRegion: the replica that is to be the primary */
+    return call->key2 == NULL ? KMS_OK : decide(rq, name, call->key2, call->resource, true);
 }
 
 static enum kms_status ask_row(struct request *rq)

@@ -329,8 +329,26 @@ static enum condition_answer multi_region_type(const struct question *q)
 {
     static const char *const types[] = { NULL, "PRIMARY", "REPLICA" };
     const struct key_record *key = q->a->key;
+    int64_t                  multi = 0;
+    enum multi_region        type = REGION_SINGLE;
 
-    return key != NULL ? answer_word(q, bytes_str(types[key->multi_region])) : CONDITION_ABSENT;
+    if (key != NULL)
+        type = key->multi_region;
+    else if (question_call(q)->in.replica_region.ptr != NULL)
+        type = REGION_REPLICA;
+    else if (op_asked_number(question_call(q), ASKED_MULTI_REGION, &multi) && multi != 0)
+        type = REGION_PRIMARY;
+    return type == REGION_SINGLE ? CONDITION_ABSENT : answer_word(q, bytes_str(types[type]));
+}
+
+static enum condition_answer primary_region(const struct question *q)
+{
+    return answer_word(q, question_call(q)->in.primary_region);
+}
+
+static enum condition_answer replica_region(const struct question *q)
+{
+    return answer_word(q, question_call(q)->in.replica_region);
 }
 
 /* Of the key, of the user, role or policy, else the caller's: aliases and what is yet to be made are
@@ -630,8 +648,8 @@ static const struct {
     [ASK_ENCLAVE_IMAGE]               = { enclave_image,        0,                             false },
     [ASK_ENCLAVE_PCR]                 = { enclave_pcr,          0,                             false },
     [ASK_TPM_PCR]                     = { answer_absent,               0,                             false },
-    [ASK_PRIMARY_REGION]              = { answer_absent,               0,                             false },
-    [ASK_REPLICA_REGION]              = { answer_absent,               0,                             false },
+    [ASK_PRIMARY_REGION]              = { primary_region,       0,                             false },
+    [ASK_REPLICA_REGION]              = { replica_region,       0,                             false },
     [ASK_PRINCIPAL_TAG]               = { asked_caller_tag,           0,                             false },
     [ASK_PRINCIPAL_ORG_ID]            = { asked_caller_organization,  0,                             false },
     [ASK_PRINCIPAL_SERVICE_NAME]      = { answer_absent,               0,                             false },

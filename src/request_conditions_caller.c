@@ -121,7 +121,10 @@ enum condition_answer asked_secure_transport(const struct question *q)
 
 enum condition_answer asked_requested_region(const struct question *q)
 {
-    return answer_word(q, q->a->rq->region);
+    const struct op_input *in = &question_call(q)->in;
+    struct bytes there = in->replica_region.ptr != NULL ? in->replica_region : in->primary_region;
+
+    return answer_word(q, q->a->destination && there.ptr != NULL ? there : q->a->rq->region);
 }
 
 enum condition_answer asked_current_time(const struct question *q)

@@ -176,7 +176,8 @@ struct asked {
     struct request          *rq;
     char                     action[ACTION_ROOM]; /* "kms:Encrypt" */
     const struct key_record *key;                 /* the resource; may be NULL */
-    bool                     destination;         /* ReEncrypt: it is the second key */
+    /* the second key of ReEncrypt and UpdatePrimaryRegion; what ReplicateKey does in the other Region */
+    bool destination;
     /* where the listing of a key's values stands: they are asked for one after the other */
     const void                *listing;
     struct json_iter           at;

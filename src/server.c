@@ -556,9 +556,14 @@ static void note_tracked(struct server *s)
     }
 }
 
-static bool serves(const void *config, struct bytes region)
+/* Without a list of Regions any is answered for (development); beside its own a request may name
+ * those that there are. */
+static bool serves(const void *ctx, struct bytes region)
 {
-    return region_valid(region) && config_region(config, region);
+    const struct config *config = ctx;
+
+    return region_valid(region) && config_region(config, region) &&
+           (config->regions[0] != '\0' || region_known(region));
 }
 
 enum kms_status server_new(const struct server_parts *parts, unsigned loops, struct server **ret,

@@ -39,6 +39,8 @@ struct alias_name {
 const char *region_partition(struct bytes region);
 /* `([a-z]+-){2,3}[0-9]+`, at most 32 characters. */
 bool region_valid(struct bytes region);
+/* One that AWS has (region_names.c). */
+bool region_known(struct bytes region);
 
 void key_arn_add(struct buf *out, struct bytes account, struct bytes region, struct bytes key_id);
 void alias_arn_add(struct buf *out, struct bytes account, struct bytes region, struct bytes alias);

@@ -51,8 +51,13 @@ static struct bytes algorithm(const struct op_call *call, const char *const oper
 
 static struct bytes created(const struct op_call *call, enum op_asked what)
 {
-    const struct op_input *in = &call->in;
+    const struct op_input   *in = &call->in;
+    const struct key_record *key = call->key;
 
+    if (is(call, "ReplicateKey")) /* its like, in the other Region */
+        return bytes_str(what == ASKED_KEY_USAGE    ? key_usage_name(key->usage)
+                         : what == ASKED_KEY_ORIGIN ? key_origin_name(key->origin)
+                                                    : key_spec_name(key->spec));
     if (!is(call, "CreateKey"))
         return none;
     if (what == ASKED_KEY_USAGE)
@@ -101,7 +106,7 @@ struct bytes op_asked_word(const struct op_call *call, enum op_asked what, bool 
 
 bool op_asked_number(const struct op_call *call, enum op_asked_number what, int64_t *ret)
 {
-    static const char *const with_policy[] = { "CreateKey", "PutKeyPolicy", NULL };
+    static const char *const with_policy[] = { "CreateKey", "PutKeyPolicy", "ReplicateKey", NULL };
     const struct op_input   *in = &call->in;
 
     switch (what) {
@@ -115,8 +120,8 @@ bool op_asked_number(const struct op_call *call, enum op_asked_number what, int6
         *ret = in->bypass_lockout.set ? in->bypass_lockout.v : 0;
         return is_one_of(call, with_policy);
     case ASKED_MULTI_REGION:
-        *ret = in->multi_region.set ? in->multi_region.v : 0;
-        return is(call, "CreateKey");
+        *ret = in->multi_region.set ? in->multi_region.v : is(call, "ReplicateKey");
+        return is(call, "CreateKey") || is(call, "ReplicateKey");
     case ASKED_VALID_TO: *ret = in->valid_to.v; return in->valid_to.set;
     }
     return false;

@@ -146,14 +146,14 @@ static enum kms_status new_key_id(struct op_call *call, char ret[KEY_ID_MAX],
     return KMS_OK;
 }
 
-static enum kms_status set_policy(const struct op_call *call, struct key_record *key,
-                                  struct kms_error *reterr)
+enum kms_status op_first_policy(const struct op_call *call, struct key_record *key,
+                                struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(POLICY_BYTES);
 
     if (call->in.policy.ptr != NULL) /* kept as it was written */
         return op_set_policy(call, key, call->in.policy, reterr);
-    op_default_policy(call->account, call->region, &text);
+    op_default_policy(key->name.account, key->name.region, &text);
     key->policy = arena_copy(key->arena, buf_bytes(&text)); /* it names the account only */
     return KMS_OK;
 }
@@ -176,19 +176,19 @@ static enum kms_status new_record(struct op_call *call, struct key_record *key,
     key->created = call->now;
     key->version = 1;
     key->description = arena_copy(key->arena, call->in.description);
-    TRY(set_policy(call, key, reterr));
+    TRY(op_first_policy(call, key, reterr));
     return op_apply_tags(key, call->in.tags, reterr);
 }
 
-static enum kms_status add_domain(struct op_call *call, struct kms_error *reterr)
+enum kms_status op_add_domain(struct op_call *call, struct bytes region, struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf wrapped = BUF_INIT(WRAPPED_DOMAIN);
     struct vault                   *v = call->env->vault;
 
-    if (vault_domain_version(v, call->account, call->region) != 0)
+    if (vault_domain_version(v, call->account, region) != 0)
         return KMS_OK;
-    TRY(vault_new_domain(v, call->account, call->region, DOMAIN_VERSION, &wrapped, reterr));
-    struct domain_key_record *domain = domain_key_new(call->account, call->region, DOMAIN_VERSION,
+    TRY(vault_new_domain(v, call->account, region, DOMAIN_VERSION, &wrapped, reterr));
+    struct domain_key_record *domain = domain_key_new(call->account, region, DOMAIN_VERSION,
                                                       buf_bytes(&wrapped));
 
     if (domain == NULL)
@@ -225,7 +225,7 @@ enum kms_status op_create_key_finish(struct op_call *call, struct kms_error *ret
     if (key == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a key");
     TRY(new_record(call, key, reterr));
-    TRY(add_domain(call, reterr));
+    TRY(op_add_domain(call, call->region, reterr));
     if (key->origin == ORIGIN_AWS_KMS)
         TRY(add_material(call, key, reterr));
     key_created(key);

@@ -42,6 +42,28 @@ extern const struct shape_member op_cancel_key_deletion_shape[];
 KMS_MUST_CHECK enum kms_status op_cancel_key_deletion_finish(struct op_call   *call,
                                                              struct kms_error *reterr);
 
+extern const struct shape_member op_replicate_key_shape[];
+KMS_MUST_CHECK enum kms_status op_replicate_key_prepare(struct op_call   *call,
+                                                        struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_replicate_key_usage(const struct op_call    *call,
+                                                      const struct key_record *key,
+                                                      struct kms_error        *reterr);
+KMS_MUST_CHECK enum kms_status op_replicate_key_begin(struct op_call   *call,
+                                                      struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_replicate_key_finish(struct op_call   *call,
+                                                       struct kms_error *reterr);
+
+extern const struct shape_member op_update_primary_region_shape[];
+KMS_MUST_CHECK enum kms_status op_update_primary_region_usage(const struct op_call    *call,
+                                                              const struct key_record *key,
+                                                              struct kms_error        *reterr);
+KMS_MUST_CHECK enum kms_status op_update_primary_region_resolve(struct op_call   *call,
+                                                                struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_update_primary_region_begin(struct op_call   *call,
+                                                              struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status op_update_primary_region_finish(struct op_call   *call,
+                                                               struct kms_error *reterr);
+
 /* --- aliases ---------------------------------------------------------------------------------- */
 
 extern const struct shape_member op_create_alias_shape[];
@@ -159,6 +181,8 @@ KMS_MUST_CHECK enum kms_status op_grant_not_found(const struct op_call *call,
 /* What a tag list must obey besides its shape (kms-behaviour 3.2, 13.2): KMS_E_TAG with the
  * recorded text. `tags` with node NULL is fine. */
 KMS_MUST_CHECK enum kms_status op_check_tags(struct json tags, struct kms_error *reterr);
+/* {TagKey, TagValue} as an element of the open array. */
+void op_put_tag(struct json_writer *w, const struct key_tag *tag);
 /* Puts the tags into the record: known keys get their new value in place, new ones are appended.
  * KMS_E_TAG "Too many tags" if there would be more than LIMIT_TAGS; then the record is
  * unchanged. */
@@ -188,6 +212,13 @@ void op_hold_alias_quota(struct op_call *call);
 
 /* The key policy that a key gets when none is given (recorded-imports 4.6), appended to `out`. */
 void op_default_policy(struct bytes account, struct bytes region, struct buf *out);
+/* The policy of a new key: that of the request, or the default one. */
+KMS_MUST_CHECK enum kms_status op_first_policy(const struct op_call *call, struct key_record *key,
+                                               struct kms_error *reterr);
+/* The domain key of the caller's account in this Region, if it has none yet: a row of the change that the
+ * first key there comes with (create_key.c). */
+KMS_MUST_CHECK enum kms_status op_add_domain(struct op_call *call, struct bytes region,
+                                             struct kms_error *reterr);
 /* Makes `text` the key's policy, for those principals that its names are today. `key` is not
  * published. Within the request's epoch section; the text was checked by request.c. */
 KMS_MUST_CHECK enum kms_status op_set_policy(const struct op_call *call, struct key_record *key,

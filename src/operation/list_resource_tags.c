@@ -20,12 +20,8 @@ enum kms_status op_list_resource_tags_finish(struct op_call *call, struct kms_er
 
     TRY(op_marker_read(call, &position, reterr));
     json_open_array(w, "Tags");
-    for (size_t n = 0; n < limit && position < key->n_tags; n++, position++) {
-        json_open_object(w, NULL);
-        json_put_string(w, "TagKey", key->tags[position].key);
-        json_put_string(w, "TagValue", key->tags[position].value);
-        json_close_object(w);
-    }
+    for (size_t n = 0; n < limit && position < key->n_tags; n++, position++)
+        op_put_tag(w, &key->tags[position]);
     json_close_array(w);
     return op_marker_write(call, position < key->n_tags, position, reterr);
 }

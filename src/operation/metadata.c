@@ -89,12 +89,13 @@ static void put_current_material(struct json_writer *w, const struct key_record 
         json_put_hex(w, "CurrentKeyMaterialId", bytes_of(current->id.b, sizeof current->id.b));
 }
 
-void op_write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
-                       int64_t now)
+/* `expiring`: whose ExpirationModel and ValidTo are shown. */
+static void write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
+                           const struct key_record *expiring, int64_t now)
 {
     enum key_state state = key_state_at(key, now);
-    bool           expiration = shows_expiration(key, state, now);
-    int64_t        valid_to = expiration ? key_valid_to(key) : 0;
+    bool           expiration = shows_expiration(expiring, key_state_at(expiring, now), now);
+    int64_t        valid_to = expiration ? key_valid_to(expiring) : 0;
 
     json_open_object(w, name);
     json_put_string(w, "AWSAccountId", key->name.account);
@@ -121,4 +122,17 @@ void op_write_metadata(struct json_writer *w, const char *name, const struct key
     put_multi_region(w, key);
     put_current_material(w, key, state);
     json_close_object(w);
+}
+
+void op_write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
+                       int64_t now)
+{
+    write_metadata(w, name, key, key, now);
+}
+
+void op_write_replica_metadata(struct json_writer *w, const char *name,
+                               const struct key_record *replica, const struct key_record *primary,
+                               int64_t now)
+{
+    write_metadata(w, name, replica, primary, now);
 }

@@ -107,7 +107,7 @@ struct op_env {
     struct clock     *clock;
     int64_t           rotation_delay; /* ms; 0: on-demand rotations complete at once */
     int64_t           region_delay;   /* ms that Creating and Updating last */
-    /* does this server answer for the Region? */
+    /* does this server answer for the Region, and is there one of this name? */
     bool (*serves)(const void *ctx, struct bytes region);
     const void                     *serves_ctx;
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
@@ -250,7 +250,7 @@ void operation_audit_parameters(const struct operation *op, struct json root, st
 /* --- what a request asks for, for the conditions of policies (operation/asked.c) --------------- */
 
 enum op_asked {
-    ASKED_KEY_SPEC, /* the first three of CreateKey */
+    ASKED_KEY_SPEC, /* the first three of CreateKey and of ReplicateKey's replica */
     ASKED_KEY_USAGE,
     ASKED_KEY_ORIGIN,
     ASKED_KEY_PAIR_SPEC,
@@ -292,6 +292,10 @@ KMS_MUST_CHECK enum kms_status op_context(struct op_call *call, struct json cont
 /* KeyMetadata (kms-behaviour 15.7) as the member `name`. */
 void op_write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
                        int64_t now);
+/* The same of a replica as ReplicateKey answers it: with the ExpirationModel of its primary (R45). */
+void op_write_replica_metadata(struct json_writer *w, const char *name,
+                               const struct key_record *replica, const struct key_record *primary,
+                               int64_t now);
 /* A clone of call->key with version + 1, added to the change as ROW_KEY_UPDATE; owned by the
  * change. */
 struct key_record *op_edit_key(struct op_call *call);

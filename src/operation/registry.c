@@ -24,6 +24,7 @@
 #define IMPORT     (PARAMETERS | KEY_IN(KEY_UPDATING))
 #define ERASE      (PARAMETERS | STATES_PENDING_DELETION)
 #define ON_DEMAND  KEY_IN(KEY_ENABLED)
+#define REPLICATE  KEY_IN(KEY_ENABLED)
 #define PUBLIC     (ON_OFF | KEY_IN(KEY_UPDATING))
 
 /* usages */
@@ -177,7 +178,11 @@ static const struct operation rows[] = {
     { "ReEncrypt",             OP_KEY_BLOB_AND_DESTINATION, LANE_FAST, CRYPTO, USABLE, ENCRYPT, ANY,
       .shape = op_re_encrypt_shape, .prepare = op_re_encrypt_prepare, .begin = op_re_encrypt_begin,
       .finish = op_re_encrypt_finish },
-    LATER("ReplicateKey"),
+    /* no REPLY: policies are in no record */
+    { "ReplicateKey",          OP_KEY_ID,     LANE_SLOW, CHANGE,          REPLICATE,  ANY_USE, ANY,
+      .shape = op_replicate_key_shape, .prepare = op_replicate_key_prepare,
+      .usage = op_replicate_key_usage, .begin = op_replicate_key_begin,
+      .finish = op_replicate_key_finish },
     { "RetireGrant",           OP_KEY_NONE,   LANE_SLOW, SILENT | TAKES | FOREIGN, ALL, ANY_USE, ANY,
       .shape = op_retire_grant_shape, .prepare = op_retire_grant_prepare,
       .resolve = op_retire_grant_resolve, .finish = op_remove_grant_finish },
@@ -204,7 +209,10 @@ static const struct operation rows[] = {
     LATER("UpdateCustomKeyStore"),
     { "UpdateKeyDescription",  OP_KEY_ID,     LANE_SLOW, SILENT,          ALIVE,      ANY_USE, ANY,
       .shape = op_update_key_description_shape, .finish = op_update_key_description_finish },
-    LATER("UpdatePrimaryRegion"),
+    { "UpdatePrimaryRegion",   OP_KEY_ID,     LANE_SLOW, SILENT,          USABLE,     ANY_USE, ANY,
+      .shape = op_update_primary_region_shape, .usage = op_update_primary_region_usage,
+      .resolve = op_update_primary_region_resolve, .begin = op_update_primary_region_begin,
+      .finish = op_update_primary_region_finish },
     { "Verify",                OP_KEY_ANY,    LANE_FAST, CRYPTO,          USABLE,     SIGN, ANY,
       .shape = op_verify_shape, .prepare = op_check_grant_tokens, .begin = op_verify_begin,
       .finish = op_verify_finish },

@@ -111,6 +111,9 @@ size_t shape_characters(struct bytes text);
     { .name = "Policy", .type = SHAPE_STRING, .flags = SHAPE_NO_AUDIT | (FLAGS), .min = 1,         \
       .max = 131072, .pattern = "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+",                       \
       .matches = shape_is_policy, SHAPE_AT(policy) }
+#define SHAPE_REGION(NAME, FIELD)                                                                  \
+    { .name = (NAME), .type = SHAPE_STRING, .flags = SHAPE_REQUIRED, .min = 1, .max = REGION_MAX,  \
+      .pattern = "^([a-z]+-){2,3}\\d+$", .matches = region_valid, SHAPE_AT(FIELD) }
 #define SHAPE_FLAG(NAME, FIELD) { .name = (NAME), .type = SHAPE_BOOL, SHAPE_AT(FIELD) }
 #define SHAPE_DRY_RUN           SHAPE_FLAG("DryRun", dry_run)
 #define SHAPE_DRY_RUN_MODIFIERS                                                                    \

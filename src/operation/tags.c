@@ -104,3 +104,11 @@ enum kms_status op_apply_tags(struct key_record *key, struct json tags, struct k
     }
     return KMS_OK;
 }
+
+void op_put_tag(struct json_writer *w, const struct key_tag *tag)
+{
+    json_open_object(w, NULL);
+    json_put_string(w, "TagKey", tag->key);
+    json_put_string(w, "TagValue", tag->value);
+    json_close_object(w);
+}

@@ -93,7 +93,7 @@ static void test_wrong_types(void **state)
     gives(row_of("ListKeys"), "[]", "{}");
     gives(row_of("ListKeys"), "\"x\"", "{}");
     gives(row_of("ListKeys"), "{\"Limit\":1.5}", "{}");
-    gives(row_of("ReplicateKey"), "{\"KeyId\":\"x\"}", "{}"); /* not built yet */
+    gives(row_of("CreateCustomKeyStore"), "{\"CustomKeyStoreName\":\"x\"}", "{}"); /* not built */
 }
 
 /* Never: plaintexts, blobs, tokens, policies, attestation documents. */
