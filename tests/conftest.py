@@ -8,6 +8,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "api"))
 from trent_server import Server  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "programs: most of the time it runs other programs: the AWS CLI, node, a shell")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """One development server for the tests of a module."""

@@ -11,6 +11,7 @@ import pytest
 
 from trent_server import TOP, external_key, wrap
 
+pytestmark = pytest.mark.programs
 NODE_FOLDER = TOP / "build" / "node"
 AWS = pathlib.Path(sys.executable).parent / "aws"
 

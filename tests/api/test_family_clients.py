@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from families import openssl_verifies, spki_of, verifies
 from test_clients import NODE_FOLDER, aws, client_env
 
+pytestmark = pytest.mark.programs
 NODE = """
 const K = require('@aws-sdk/client-kms');
 const crypto = require('node:crypto');

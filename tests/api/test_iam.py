@@ -384,6 +384,7 @@ def test_what_was_made_outlives_the_server(new_server, tmp_path):
     server.client(key=key["AccessKeyId"], secret=key["SecretAccessKey"]).list_keys()
 
 
+@pytest.mark.programs
 def test_the_aws_cli(server, name):
     def aws(*arguments):
         environment = {**server.env, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",

@@ -3,8 +3,11 @@ import pathlib
 import re
 import subprocess
 
+import pytest
+
 from trent_server import TOP, TRENT
 
+pytestmark = pytest.mark.programs
 HEADING = "## Administer it with the tools you have"
 # what each refusal of the tour is, in its order: who, operation, and why
 REFUSALS = [

@@ -78,6 +78,8 @@ def test_r3_forbidden_wrappings(kms, spec):
 
 
 ALLOWED = [(s, a, k) for s in IMPORTABLE for a, k in allowed_wrappings(s)]
+if os.environ.get("TRENT_WRAPPINGS") == "quick":  # large wrapping keys are slow to make
+    ALLOWED = [(s, a, k) for s, a, k in ALLOWED if k == wrapping_key_for(s, a)]
 
 
 @pytest.mark.parametrize("spec,algorithm,wrapping_key", ALLOWED)

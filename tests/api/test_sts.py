@@ -429,6 +429,7 @@ def test_a_denial_is_explained_in_the_audit(tmp_path):
 # --- the AWS CLI --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.programs
 def test_command_line(server, me, role, iam, user):
     def aws(*arguments, **credentials):
         env = {"PATH": "/usr/bin:/bin", "AWS_DEFAULT_REGION": "eu-central-1", "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere",

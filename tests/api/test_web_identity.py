@@ -152,6 +152,7 @@ def token_env(world, tmp_path):
             "AWS_DEFAULT_REGION": "eu-central-1", "AWS_ENDPOINT_URL": world.server.url, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+@pytest.mark.programs
 def test_command_line(token_env):
     def aws(*arguments):
         done = subprocess.run([AWS, *arguments], env={"PATH": "/usr/bin:/bin", "HOME": "/nowhere", **token_env},

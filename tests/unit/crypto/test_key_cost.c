@@ -11,8 +11,9 @@
 #include "base/clock.h"
 #include "crypto/crypto.h"
 #include "crypto/key.h"
+#include "instrumented.h"
 
-enum { BATCHES = 5, BATCH_NS = 2000000 };
+enum { BATCHES = INSTRUMENTED ? 1 : 5, BATCH_NS = INSTRUMENTED ? 1 : 2000000 };
 
 struct work {
     struct crypto_key *key;

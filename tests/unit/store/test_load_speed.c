@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { KEYS = 10000, BATCH = 200, LIMIT_MS = 300 };
+enum { KEYS = INSTRUMENTED ? 600 : 10000, BATCH = 100, LIMIT_MS = 300 };
 
 static int64_t cpu_us(void)
 {
