@@ -14,7 +14,7 @@
 #include "commit/event.h"
 #include "commit/internal.h"
 #include "key/grants.h"
-#include "key/state.h"
+#include "key/family.h"
 
 enum { OUTBOX_SEARCH_LINES = 100000 };
 
@@ -251,28 +251,55 @@ static bool given_up(const struct key_record *key, const struct material_id *id,
     return slot_class == SLOT_ERASABLE;
 }
 
+static bool is_lost(const struct loading *l, const struct key_material *m)
+{
+    return m->sealed.wrapped.len > 0 && !vault_slot_alive(l->c->parts.vault, &m->sealed);
+}
+
+/* Gives up what of[at] has lost; returns how many materials. */
+static size_t give_up(struct loading *l, struct key_family *f, size_t at)
+{
+    struct key_record *key = f->of[at];
+    size_t             count = 0;
+
+    for (size_t i = key->n_materials; i-- > 0;) { /* an entry may go */
+        struct material_id id = key->materials[i].id;
+        if (!is_lost(l, &key->materials[i]) ||
+            !given_up(key, &id, key->materials[i].sealed.slot_class))
+            continue;
+        family_material_lost(f, at, &id, clock_now(l->c->parts.clock));
+        count++;
+    }
+    return count;
+}
+
+/* A key with all its relatives, when its primary comes by: what one of them loses, the others list. */
 static void find_lost(const struct key_record *key, void *ctx)
 {
-    struct lost       *lost = ctx;
-    struct key_record *edit = NULL;
+    struct lost             *lost = ctx;
+    struct committer        *c = lost->l->c;
+    const struct key_record *list[FAMILY_MAX];
+    struct key_family        f;
+    size_t                   count = 0;
+    bool                     any = false;
 
-    for (size_t i = 0; i < key->n_materials; i++) {
-        const struct sealed *s = &key->materials[i].sealed;
-        struct material_id   id = key->materials[i].id;
-        if (s->wrapped.len == 0 || vault_slot_alive(lost->l->c->parts.vault, s) ||
-            !given_up(key, &id, s->slot_class))
-            continue;
-        if (edit == NULL)
-            edit = key_record_clone(key);
-        if (edit == NULL)
-            abort();
-        key_material_lost(edit, &id, clock_now(lost->l->c->parts.clock));
-        lost->l->found->lost_materials++;
+    if (key->multi_region == REGION_REPLICA)
+        return;
+    size_t n = directory_family(c->parts.directory, key, list);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t m = 0; m < list[i]->n_materials; m++)
+            any = any || is_lost(lost->l, &list[i]->materials[m]);
     }
-    if (edit != NULL) {
-        edit->version = key->version + 1;
-        change_add(&lost->change, ROW_KEY_UPDATE)->key = edit;
-    }
+    if (!any)
+        return;
+    if (!family_clone(list, n, key, clock_now(c->parts.clock), &f))
+        abort();
+    for (size_t i = 0; i < n; i++)
+        count += give_up(lost->l, &f, i);
+    lost->l->found->lost_materials += count;
+    for (size_t i = 0; count > 0 && i < n; i++)
+        change_add(&lost->change, ROW_KEY_UPDATE)->key = TAKE(f.of[i]);
+    family_release(&f);
 }
 
 static enum kms_status repair_lost(struct loading *l, struct kms_error *reterr)

@@ -145,6 +145,13 @@ enum kms_status family_delete_material(struct key_family *f, const struct materi
     return KMS_OK;
 }
 
+void family_material_lost(struct key_family *f, size_t at, const struct material_id *id,
+                          int64_t now)
+{
+    key_material_lost(f->of[at], id, now);
+    agree_on_pending(f, f->n);
+}
+
 /* --- rotation --------------------------------------------------------------------------------- */
 
 enum kms_status family_rotation_request(struct key_family *f, int64_t now, struct kms_error *reterr)

@@ -54,6 +54,10 @@ KMS_MUST_CHECK enum kms_status family_delete_material(struct key_family        *
                                                       const struct material_id *id, int64_t now,
                                                       struct family_deleted *ret,
                                                       struct kms_error      *reterr);
+/* key_material_lost for of[at]. A pending material stays listed where there are relatives, as missing there:
+ * what the others have of it is theirs. */
+void family_material_lost(struct key_family *f, size_t at, const struct material_id *id,
+                          int64_t now);
 /* key_rotation_request, _complete, _enable, _disable for all records. For an AWS_KMS key the next material
  * has been appended to each before completing (vault_generate_next). */
 KMS_MUST_CHECK enum kms_status family_rotation_request(struct key_family *f, int64_t now,

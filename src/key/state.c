@@ -181,6 +181,18 @@ static bool transient(const struct key_record *key)
     return key->state == KEY_CREATING || key->state == KEY_UPDATING;
 }
 
+static bool has_relatives(const struct key_record *key)
+{
+    struct bytes rest = key->regions;
+    struct bytes region;
+
+    while (key_regions_next(&rest, &region)) {
+        if (!bytes_eq(region, key->name.region))
+            return true;
+    }
+    return false;
+}
+
 enum key_state key_state_at(const struct key_record *key, int64_t now)
 {
     enum key_state state = key->state;
@@ -329,18 +341,6 @@ void key_disable(struct key_record *key)
     move(key, EVENT_DISABLE);
 }
 
-static bool has_relatives(const struct key_record *key)
-{
-    struct bytes rest = key->regions;
-    struct bytes region;
-
-    while (key_regions_next(&rest, &region)) {
-        if (!bytes_eq(region, key->name.region))
-            return true;
-    }
-    return false;
-}
-
 void key_schedule_deletion(struct key_record *key, int64_t now, uint32_t days)
 {
     bool waits = key->multi_region == REGION_PRIMARY && has_relatives(key);
@@ -469,16 +469,16 @@ enum kms_status key_import(struct key_record *key, const struct import_request *
 
 /* --- deletion and expiry ---------------------------------------------------------------------- */
 
-/* I4. A pending material goes with its entry; on a replica the entry is the primary's and stays
- * (R47). What the key needs stays listed with its description, as missing (R30). */
-static void drop_material(struct key_record *key, struct key_material *m)
+/* I4. A pending material goes with its entry, unless that stays `listed`: on a replica it is the
+ * primary's (R47). What the key needs stays listed with its description, as missing (R30). */
+static void drop_material(struct key_record *key, struct key_material *m, bool listed)
 {
     if (roles[m->role].lasting && key->origin == ORIGIN_EXTERNAL)
         move(key, EVENT_MISSING);
 
     enum material_role left = material_role_deleted(m->role);
 
-    if (left == MATERIAL_ROLE_COUNT && key->multi_region != REGION_REPLICA) {
+    if (left == MATERIAL_ROLE_COUNT && !listed) {
         key_record_remove_material(key, (size_t)(m - key->materials));
         return;
     }
@@ -514,7 +514,7 @@ enum kms_status key_delete_material(struct key_record *key, const struct materia
     *ret_erased = m->sealed;
     *ret_id = m->id;
     *ret_had = true;
-    drop_material(key, m);
+    drop_material(key, m, key->multi_region == REGION_REPLICA);
     return KMS_OK;
 }
 
@@ -535,7 +535,7 @@ void key_material_lost(struct key_record *key, const struct material_id *id, int
     if (roles[m->role].lasting && expired(m, now))
         key_material_expired(key, id);
     else
-        drop_material(key, m);
+        drop_material(key, m, has_relatives(key));
 }
 
 /* --- rotation --------------------------------------------------------------------------------- */

@@ -126,7 +126,8 @@ KMS_MUST_CHECK enum kms_status key_delete_material(struct key_record        *key
  * (R37). */
 void key_material_expired(struct key_record *key, const struct material_id *id);
 /* The slot of this material is gone although nobody deleted it (found at start, after a restore).
- * Past its ValidTo it has expired, otherwise it counts as deleted. An AWS_KMS key keeps its state:
+ * Past its ValidTo it has expired, otherwise it counts as deleted; the entry of a pending one stays, as
+ * missing, if there are relatives in other Regions (family_material_lost). An AWS_KMS key keeps its state:
  * nothing that its owner could do would bring the material back. */
 void key_material_lost(struct key_record *key, const struct material_id *id, int64_t now);
 

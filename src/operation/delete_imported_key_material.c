@@ -17,21 +17,20 @@ const struct shape_member op_delete_imported_key_material_shape[] = {
 enum kms_status op_delete_imported_key_material_finish(struct op_call   *call,
                                                        struct kms_error *reterr)
 {
-    struct material_id wanted;
-    struct material_id deleted;
-    struct sealed      erased;
-    bool               had = false;
+    struct material_id    wanted;
+    struct key_family     family;
+    struct family_deleted gone;
 
     if (call->in.has_key_material_id &&
         !hex_read(call->in.key_material_id, wanted.b, sizeof wanted.b))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "the shape let a bad material id pass");
-    struct key_record *edit = op_edit_key(call);
-    TRY(key_delete_material(edit, call->in.has_key_material_id ? &wanted : NULL, call->now, &erased,
-                            &deleted, &had, reterr));
-    if (had)
-        op_bury(call, call->key, &deleted, &erased, ERASE_API);
+    op_edit_family(call, &family);
+    TRY(family_delete_material(&family, call->in.has_key_material_id ? &wanted : NULL, call->now,
+                               &gone, reterr));
+    for (size_t i = 0; i < family.n; i++) /* R47: copies in other Regions, too */
+        op_bury(call, family.of[i], &gone.id, &gone.sealed[i], ERASE_API);
     json_put_string(call->answer, "KeyId", call->key->name.arn);
-    if (had && spec_info(call->key->spec)->rotates)
-        json_put_hex(call->answer, "KeyMaterialId", bytes_of(deleted.b, sizeof deleted.b));
+    if (gone.had && spec_info(call->key->spec)->rotates)
+        json_put_hex(call->answer, "KeyMaterialId", bytes_of(gone.id.b, sizeof gone.id.b));
     return KMS_OK;
 }

@@ -13,3 +13,12 @@ void op_edit_family(struct op_call *call, struct key_family *ret)
     for (size_t i = 0; i < ret->n; i++)
         change_add(call->change, ROW_KEY_UPDATE)->key = ret->of[i];
 }
+
+enum kms_status op_refuse_replica(const struct op_call *call, struct kms_error *reterr)
+{
+    if (call->key->multi_region != REGION_REPLICA)
+        return KMS_OK;
+    return KMS_REFUSE(reterr, KMS_E_UNSUPPORTED,
+                      "%.*s is a multi-region replica key which is not valid for %s.",
+                      BYTES_FMT(call->key->name.arn), call->op->name);
+}

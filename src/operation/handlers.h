@@ -296,6 +296,8 @@ KMS_MUST_CHECK enum kms_status op_enable_key_rotation_finish(struct op_call   *c
                                                              struct kms_error *reterr);
 
 extern const struct shape_member op_disable_key_rotation_shape[];
+KMS_MUST_CHECK enum kms_status op_disable_key_rotation_begin(struct op_call   *call,
+                                                             struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status op_disable_key_rotation_finish(struct op_call   *call,
                                                               struct kms_error *reterr);
 

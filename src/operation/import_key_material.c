@@ -131,23 +131,26 @@ static enum kms_status import_request(const struct op_call *call, const struct m
     return KMS_OK;
 }
 
-/* Identity, state machine, sealing: from here on the record of `edit` is what will be committed. */
+/* Identity, state machine, sealing: from here on the records of `family` are what will be committed. */
 static enum kms_status take_in(struct op_call *call, struct vault_import *opened,
                                const struct material_id *id, struct kms_error *reterr)
 {
     const struct key_material *known = key_record_material(call->key, id);
     struct key_material       *material = NULL;
+    struct key_family          family;
     struct import_request      rq;
 
     TRY(import_request(call, id, &rq, reterr));
-    struct key_record *edit = op_edit_key(call);
-    TRY(key_import(edit, &rq, call->now, &material, reterr));
+    op_edit_family(call, &family);
+    struct key_record *edit = family.of[family.named];
+    TRY(family_import(&family, &rq, call->now, &material, reterr));
     if (known != NULL) {
         TRY(vault_import_check(opened, known, reterr));
         op_bury(call, call->key, id, &known->sealed, ERASE_REPLACED);
     }
     TRY(vault_import_seal(call->env->vault, opened, edit, edit->arena, material, reterr));
     op_spare(call, &material->sealed);
+    family_sealed(&family, material);
     return KMS_OK;
 }
 

@@ -303,6 +303,10 @@ struct key_record *op_edit_key(struct op_call *call);
  * already, so neither family_release nor a further row. A replica that family_replicated adds needs a row
  * of its own. */
 void op_edit_family(struct op_call *call, struct key_family *ret);
+/* What only the primary of a family takes: KMS_E_UNSUPPORTED with the recorded text, which names the
+ * operation, for a replica (recorded-authz-multiregion 6.3, 6.8 rule 9). */
+KMS_MUST_CHECK enum kms_status op_refuse_replica(const struct op_call *call,
+                                                 struct kms_error     *reterr);
 /* Notes a slot that was made for the change. */
 void op_spare(struct op_call *call, const struct sealed *sealed);
 /* The change has failed: gives back the slots that were noted. */

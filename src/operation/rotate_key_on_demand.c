@@ -15,31 +15,32 @@ enum kms_status op_rotate_key_on_demand_begin(struct op_call *call, struct kms_e
 {
     if (!spec_info(call->key->spec)->rotates)
         return KMS_FAIL(reterr, KMS_E_UNSUPPORTED, "only symmetric keys rotate");
-    return KMS_OK;
+    return op_refuse_replica(call, reterr);
 }
 
 /* A generated key gets its next material; an imported one has it pending already. */
-static enum kms_status complete(struct op_call *call, struct key_record *edit,
+static enum kms_status complete(struct op_call *call, struct key_family *family,
                                 struct kms_error *reterr)
 {
-    if (edit->origin == ORIGIN_AWS_KMS) {
-        struct key_material fresh = { .created = call->now };
-        TRY(vault_generate_material(call->env->vault, edit, edit->arena, &fresh, reterr));
-        op_spare(call, &fresh.sealed);
-        fresh.role = MATERIAL_PENDING_ROTATION;
-        *key_record_add_material(edit) = fresh;
+    struct sealed made[FAMILY_MAX];
+
+    if (call->key->origin == ORIGIN_AWS_KMS) {
+        TRY(vault_generate_next(call->env->vault, family->of, family->n, call->now, made, reterr));
+        for (size_t i = 0; i < family->n; i++)
+            op_spare(call, &made[i]);
     }
-    (void)key_rotation_complete(edit, call->now, ROTATION_ON_DEMAND);
+    (void)family_rotation_complete(family, call->now, ROTATION_ON_DEMAND);
     return KMS_OK;
 }
 
 enum kms_status op_rotate_key_on_demand_finish(struct op_call *call, struct kms_error *reterr)
 {
-    struct key_record *edit = op_edit_key(call);
+    struct key_family family;
 
-    TRY(key_rotation_request(edit, call->now, reterr));
+    op_edit_family(call, &family);
+    TRY(family_rotation_request(&family, call->now, reterr));
     if (call->env->rotation_delay == 0)
-        TRY(complete(call, edit, reterr));
+        TRY(complete(call, &family, reterr));
     json_put_string(call->answer, "KeyId", call->key->name.arn);
     return KMS_OK;
 }

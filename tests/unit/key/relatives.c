@@ -257,6 +257,18 @@ static enum kms_status do_expire(struct relatives *w, struct key_family *f)
     return KMS_OK;
 }
 
+static enum kms_status do_lose(struct relatives *w, struct key_family *f, char name)
+{
+    struct material_id         id = fixture_material_id(name);
+    const struct key_material *m = key_record_material(f->of[f->named], &id);
+
+    if (m == NULL || m->sealed.wrapped.len == 0)
+        return KMS_FAIL(w->err, KMS_E_NOT_FOUND, "it has no slot");
+    erase(w, &m->sealed);
+    family_material_lost(f, f->named, &id, w->now);
+    return KMS_OK;
+}
+
 static enum kms_status do_replicate(struct relatives *w, struct key_family *f, const char *word)
 {
     size_t region = region_of(word[1]);
@@ -320,6 +332,7 @@ static uint32_t states_of(char word)
     case 'a':
     case 'c':
     case 'x':
+    case '?':
     case 'X': return STATES_ALL;
     default:  return import | KEY_IN(KEY_UPDATING);
     }
@@ -330,7 +343,7 @@ static enum kms_status do_word(struct relatives *w, struct key_family *f, const 
     struct key_record *named = f->of[f->named];
 
     TRY(key_state_check(named, key_state_at(named, w->now), states_of(*word), w->err));
-    if (named->origin != ORIGIN_EXTERNAL && strchr("-ABCD", *word) != NULL)
+    if (named->origin != ORIGIN_EXTERNAL && strchr("-?ABCD", *word) != NULL)
         return KMS_FAIL(w->err, KMS_E_UNSUPPORTED, "the origin");
     switch (*word) {
     case 'd': key_disable(named); return KMS_OK;
@@ -341,6 +354,7 @@ static enum kms_status do_word(struct relatives *w, struct key_family *f, const 
     case 'c': return do_complete(w, f, ROTATION_ON_DEMAND);
     case 'a': return do_complete(w, f, ROTATION_AUTOMATIC);
     case 'x': return do_expire(w, f);
+    case '?': return do_lose(w, f, word[1]);
     case 'R': return do_replicate(w, f, word);
     case 'P': return do_promote(w, f, word);
     case 'X': return do_leave(w, f);

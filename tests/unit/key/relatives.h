@@ -4,7 +4,7 @@
  *   eA eA! eA@10 eA"text e- e-A ed ee es eu er ea ex   as in life.h
  *   c         the rotation that was asked for completes      +10   10 seconds pass
  *   eRw       ReplicateKey to us-west-2                      ePw   UpdatePrimaryRegion to us-west-2
- *   wX        the end of the deletion window in us-west-2
+ *   wX        the end of the deletion window in us-west-2    w?A     the slot of A there turns out to be gone
  *
  * After every word the invariants of family.h hold, and each sealed form that is no longer named was handed
  * out for erasing.

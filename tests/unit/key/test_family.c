@@ -118,6 +118,17 @@ static const struct rule imported[] = {
       "Enabled [A NON_CURRENT IMPORTED NOEXP] [B CURRENT IMPORTED NOEXP rot 11] | "
       "PendingImport [A NON_CURRENT IMPORTED NOEXP] [B CURRENT IMPORTED EXP 6 rot 11]" },
 
+    { "a lost slot on the primary: the pending one stays listed", "eA eRw +1 eB! wB e?B", KMS_OK, "",
+      "Enabled [A CURRENT IMPORTED NOEXP] [B " MULTI " PENDING_IMPORT] | "
+      "PendingImport [A CURRENT PENDING_IMPORT] [B " MULTI " IMPORTED NOEXP]" },
+    { "a lost slot on the primary: brought back", "eA eRw +1 eB! wB e?B eB", KMS_OK, "",
+      "Enabled [A CURRENT IMPORTED NOEXP] [B PENDING_ROTATION IMPORTED NOEXP] | "
+      "PendingImport [A CURRENT PENDING_IMPORT] [B PENDING_ROTATION IMPORTED NOEXP]" },
+    { "a lost slot on a replica",   "eA eRw +1 wA eB! wB w?B w?A", KMS_OK, "",
+      "Enabled [A CURRENT IMPORTED NOEXP] [B " MULTI " IMPORTED NOEXP] | "
+      "PendingImport [A CURRENT PENDING_IMPORT] [B " MULTI " PENDING_IMPORT]" },
+    { "a lost slot without relatives", "eA eB! e?B",   KMS_OK, "", "Enabled [A CURRENT IMPORTED NOEXP]" },
+
     { "6.8 rule 6: both are Updating", "eA eRw +1 wA ePw", KMS_OK, "",
       "Updating [A CURRENT IMPORTED NOEXP] | Updating [A CURRENT IMPORTED NOEXP]" },
     { "6.8 rule 6: for a while",    "eA eRw +1 wA ePw +1", KMS_OK, "",
@@ -450,12 +461,13 @@ static void test_a_single_key_is_a_family_of_one(void **state)
 /* --- random lives ----------------------------------------------------------------------------- */
 
 static const char *const words[] = {
-    "eA",  "eA!",  "eA@9", "eB",  "eB!", "eB!@9", "eB\"x", "eC!", "eD!", "wA",  "wA@9", "wB",
-    "wB!", "wB@9", "wC",   "wD",  "aA",  "aB",    "aC",    "aB!", "aC!", "wC!", "e-",   "e-A",
-    "e-B", "e-C",  "w-",   "w-A", "w-B", "w-C",   "a-",    "a-B", "a-C", "ed",  "wd",   "ee",
-    "we",  "ae",   "er",   "wr",  "c",   "c",     "ea",    "eRw", "eRa", "wRe", "wRa",  "ePw",
-    "ePa", "wPe",  "wPa",  "aPe", "aPw", "es",    "ws",    "as",  "eu",  "wu",  "au",   "eu",
-    "wu",  "au",   "ex",   "wx",  "ax",  "eX",    "wX",    "aX",  "+1",  "+1",  "+5",   "+700000",
+    "eA",  "eA!", "eA@9", "eB",  "eB!", "eB!@9", "eB\"x", "eC!", "eD!",     "wA",  "wA@9",
+    "wB",  "wB!", "wB@9", "wC",  "wD",  "aA",    "aB",    "aC",  "aB!",     "aC!", "wC!",
+    "e-",  "e-A", "e-B",  "e-C", "w-",  "w-A",   "w-B",   "w-C", "a-",      "a-B", "a-C",
+    "ed",  "wd",  "ee",   "we",  "ae",  "er",    "wr",    "c",   "c",       "ea",  "eRw",
+    "eRa", "wRe", "wRa",  "ePw", "ePa", "wPe",   "wPa",   "aPe", "aPw",     "es",  "ws",
+    "as",  "eu",  "wu",   "au",  "eu",  "wu",    "au",    "ex",  "wx",      "ax",  "eX",
+    "wX",  "aX",  "+1",   "+1",  "+5",  "e?B",   "w?A",   "w?B", "+700000",
 };
 
 enum { LIVES = 300, WORDS = 800 };
