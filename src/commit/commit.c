@@ -211,8 +211,10 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
         any_erasure = any_erasure || erases(jobs[i]);
     }
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        commit_demand_tombstones(c, jobs[i]);
         commit_note_unerased(c, jobs[i]);
+    }
 
     step_intent(c, jobs, n);
     step_commit(c, jobs, n);

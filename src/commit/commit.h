@@ -3,6 +3,7 @@
  * The committer thread takes all waiting changes and carries them out together (design 3: group
  * commit). For a batch, in this order:
  *
+ *   0 check      a change that drops sealed material has a tombstone for it, or is refused
  *   1 intent     changes that delete material: "about to erase" is in the audit, on disk
  *   2 commit     one store transaction; each change with its audit event; each may be refused alone
  *   3 publish    the directory shows the new records: the next request sees them

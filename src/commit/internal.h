@@ -43,6 +43,11 @@ KMS_MUST_CHECK enum kms_status commit_apply(struct committer *c, struct change *
 void commit_complete(struct committer *c, struct change *change);
 /* caused.c: adds the events of the service that follow from a change's rows. */
 void commit_add_caused(struct committer *c, struct change *change);
+/* buried.c: the first material of a published key whose sealed form the change drops without a tombstone;
+ * NULL if there is none, as there should be. */
+const struct key_material *commit_unburied(const struct directory *d, const struct change *change);
+/* Makes such a job fail, and says so in the log. */
+void commit_demand_tombstones(struct committer *c, struct commit_job *job);
 /* Writes the number of the commit into the events of a change. */
 void commit_number_events(struct change *change, uint64_t number);
 /* The pages that jobs ask for (delivery_page). */
