@@ -64,6 +64,7 @@ struct task {
     struct due        due;
     enum work         work;
     struct key_family family;             /* those that are not in the change yet */
+    int64_t           now;                /* when it was looked at */
     uint64_t          version;            /* of the named record, as it is now */
     struct sealed     spares[FAMILY_MAX]; /* slots written for materials of the change */
     size_t            n_spares;
@@ -73,9 +74,9 @@ struct task {
     struct kms_error  err;
 };
 
-/* Looks at the record and fills in the change: no rows if nothing is due any more. KMS_E_TIMEOUT: the time
- * is in doubt, it is not done now (trust-model 2.8). */
-KMS_MUST_CHECK enum kms_status task_plan(struct jobs *j, struct task *t, struct kms_error *reterr);
+/* Looks at the records and fills in the changes: no rows if nothing is due any more. Their status is
+ * KMS_E_TIMEOUT where the time is in doubt, and it is not done now (trust-model 2.8). At most JOBS_AT_ONCE. */
+void tasks_plan(struct jobs *j, struct task *tasks, size_t n);
 /* After the commit, or without one: counts, gives slots back that nobody names, frees. */
 void task_end(struct jobs *j, struct task *t);
 

@@ -109,11 +109,9 @@ static size_t plan_all(struct jobs *j, const struct due *list, size_t n)
         t->status = sessions_plan(j, t, list, n, &t->err);
         return 1;
     }
-    for (size_t i = 0; i < n; i++) {
-        struct task *t = &j->tasks[i];
-        begin(t, &list[i]);
-        t->status = task_plan(j, t, &t->err);
-    }
+    for (size_t i = 0; i < n; i++)
+        begin(&j->tasks[i], &list[i]);
+    tasks_plan(j, j->tasks, n);
     return n;
 }
 

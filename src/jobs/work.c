@@ -1,4 +1,5 @@
 /* jobs/work.c - what a due time means: one change per key and its relatives, or per import key. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -10,7 +11,14 @@
  * that somebody asked for is not put off: its delay only imitates the service. */
 static const bool waits_for_certainty[WORK_COUNT] = {
     [WORK_DELETE] = true,     [WORK_EXPIRE] = true,   [WORK_ROTATE_AUTOMATIC] = true,
-    [WORK_IMPORT_KEY] = true, [WORK_SESSIONS] = true,
+    [WORK_IMPORT_KEY] = true, [WORK_SESSIONS] = true, [WORK_WARN] = true,
+};
+
+/* May use the audit's emergency space. */
+static const bool takes_away[WORK_COUNT] = {
+    [WORK_DELETE] = true,
+    [WORK_EXPIRE] = true,
+    [WORK_IMPORT_KEY] = true,
 };
 
 static enum work work_of(const struct jobs *j, const struct key_record *key, int64_t now)
@@ -70,32 +78,19 @@ static void plan_warn(struct jobs *j, struct task *t, int64_t now)
     add_rows(t);
 }
 
-/* R40, R41, for all Regions. A generated key gets its new material now. */
-static enum kms_status plan_rotate(struct jobs *j, struct task *t, int64_t now,
-                                   struct kms_error *reterr)
+/* R40, R41, for all Regions. A generated key has its new material by now. */
+static void plan_rotate(struct task *t, int64_t now)
 {
-    struct key_family       *f = &t->family;
-    const struct key_record *key = f->of[f->named];
-    enum rotation_type       type = t->work == WORK_ROTATE_AUTOMATIC ? ROTATION_AUTOMATIC
-                                                                     : ROTATION_ON_DEMAND;
+    enum rotation_type type = t->work == WORK_ROTATE_AUTOMATIC ? ROTATION_AUTOMATIC
+                                                               : ROTATION_ON_DEMAND;
 
-    if (key->origin == ORIGIN_AWS_KMS) {
-        struct key_material fresh = { .role = MATERIAL_PENDING_ROTATION, .created = now };
-        TRY(vault_generate_material(j->parts.vault, key, key->arena, &fresh, reterr));
-        fresh.role = MATERIAL_PENDING_ROTATION;
-        *key_record_add_material(f->of[f->named]) = fresh;
-        t->spares[0] = fresh.sealed;
-        t->n_spares = 1;
-    }
-    if (!family_rotation_complete(f, now, type))
+    if (!family_rotation_complete(&t->family, now, type))
         t->things = 0; /* the request ends, but nothing has rotated */
     add_rows(t);
-    return KMS_OK;
 }
 
 /* Copies what the change will be made of: nothing waits inside the section. */
-static enum kms_status look(struct jobs *j, struct task *t, int64_t *ret_now,
-                            struct kms_error *reterr)
+static enum kms_status look(struct jobs *j, struct task *t, struct kms_error *reterr)
 {
     const struct key_record *list[FAMILY_MAX];
     const struct key_record *key = directory_key(j->parts.directory, bytes_str(t->due.account),
@@ -103,10 +98,10 @@ static enum kms_status look(struct jobs *j, struct task *t, int64_t *ret_now,
                                                  bytes_str(t->due.key_id));
     size_t                   n = 1;
 
-    *ret_now = clock_now(j->parts.clock);
+    t->now = clock_now(j->parts.clock);
     if (key == NULL)
         return KMS_OK;
-    t->work = work_of(j, key, *ret_now);
+    t->work = work_of(j, key, t->now);
     if (t->work == WORK_NOTHING)
         return KMS_OK;
     if (waits_for_certainty[t->work] && !clock_certain(j->parts.clock))
@@ -115,31 +110,87 @@ static enum kms_status look(struct jobs *j, struct task *t, int64_t *ret_now,
     list[0] = key;
     if (t->work != WORK_EXPIRE && t->work != WORK_WARN)
         n = directory_family(j->parts.directory, key, list);
-    if (!family_clone(list, n, key, *ret_now, &t->family))
+    if (!family_clone(list, n, key, t->now, &t->family))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for key %.*s", BYTES_FMT(key->name.arn));
     return KMS_OK;
 }
 
-static enum kms_status plan_key(struct jobs *j, struct task *t, struct kms_error *reterr)
+static enum kms_status look_at_key(struct jobs *j, struct task *t, struct kms_error *reterr)
 {
-    int64_t now = 0;
-
     epoch_enter(j->parts.epoch, j->reader);
-    enum kms_status status = look(j, t, &now, reterr);
+    enum kms_status status = look(j, t, reterr);
     epoch_leave(j->parts.epoch, j->reader);
-    TRY(status);
+    return status;
+}
+
+/* --- new materials ---------------------------------------------------------------------------- */
+
+static bool needs_material(const struct task *t)
+{
+    return t->status == KMS_OK && (t->work == WORK_ROTATE || t->work == WORK_ROTATE_AUTOMATIC) &&
+           t->family.of[t->family.named]->origin == ORIGIN_AWS_KMS;
+}
+
+/* The records of all tasks in the list that need one, with one sync for all. */
+static enum kms_status generate(struct jobs *j, struct task **list, size_t n,
+                                struct kms_error *reterr)
+{
+    size_t total = 0, at = 0;
+
+    for (size_t i = 0; i < n; i++)
+        total += list[i]->family.n;
+    CLEANUP(freep) struct key_record **records = calloc(total, sizeof *records);
+    CLEANUP(freep) struct sealed      *spares = calloc(total, sizeof *spares);
+    if (records == NULL || spares == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to rotate %zu keys", n);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < list[i]->family.n; k++)
+            records[at++] = list[i]->family.of[k];
+    }
+    TRY(vault_generate_next(j->parts.vault, records, total, list[0]->now, spares, reterr));
+    at = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct task *t = list[i];
+        memcpy(t->spares, spares + at, t->family.n * sizeof *spares);
+        t->n_spares = t->family.n;
+        at += t->family.n;
+    }
+    return KMS_OK;
+}
+
+/* Together; if that fails each alone, since the trouble may be that of one. */
+static void generate_all(struct jobs *j, struct task *tasks, size_t n)
+{
+    struct task     *list[JOBS_AT_ONCE];
+    struct kms_error err;
+    size_t           m = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (needs_material(&tasks[i]))
+            list[m++] = &tasks[i];
+    }
+    if (m == 0 || generate(j, list, m, &err) == KMS_OK)
+        return;
+    for (size_t i = 0; i < m; i++)
+        list[i]->status = generate(j, &list[i], 1, &list[i]->err);
+}
+
+/* --- the change ------------------------------------------------------------------------------- */
+
+static void finish_plan(struct jobs *j, struct task *t)
+{
+    t->job.takes_away = takes_away[t->work];
     switch (t->work) {
-    case WORK_DELETE:           plan_delete(t, now); break;
-    case WORK_EXPIRE:           plan_expire(t, now); break;
-    case WORK_WARN:             plan_warn(j, t, now); break;
+    case WORK_DELETE:           plan_delete(t, t->now); break;
+    case WORK_EXPIRE:           plan_expire(t, t->now); break;
+    case WORK_WARN:             plan_warn(j, t, t->now); break;
     case WORK_ROTATE:
-    case WORK_ROTATE_AUTOMATIC: return plan_rotate(j, t, now, reterr);
+    case WORK_ROTATE_AUTOMATIC: plan_rotate(t, t->now); break;
     case WORK_NOTHING:
     case WORK_IMPORT_KEY:
     case WORK_SESSIONS:
     case WORK_COUNT:            break;
     }
-    return KMS_OK;
 }
 
 static enum kms_status plan_import_key(struct jobs *j, struct task *t, struct kms_error *reterr)
@@ -163,12 +214,18 @@ static enum kms_status plan_import_key(struct jobs *j, struct task *t, struct km
     return KMS_OK;
 }
 
-enum kms_status task_plan(struct jobs *j, struct task *t, struct kms_error *reterr)
+void tasks_plan(struct jobs *j, struct task *tasks, size_t n)
 {
-    TRY(t->due.kind == DUE_IMPORT_KEY ? plan_import_key(j, t, reterr) : plan_key(j, t, reterr));
-    t->job.takes_away = t->work != WORK_ROTATE && t->work != WORK_ROTATE_AUTOMATIC &&
-                        t->work != WORK_WARN;
-    return KMS_OK;
+    for (size_t i = 0; i < n; i++) {
+        struct task *t = &tasks[i];
+        t->status = t->due.kind == DUE_IMPORT_KEY ? plan_import_key(j, t, &t->err)
+                                                  : look_at_key(j, t, &t->err);
+    }
+    generate_all(j, tasks, n);
+    for (size_t i = 0; i < n; i++) {
+        if (tasks[i].status == KMS_OK)
+            finish_plan(j, &tasks[i]);
+    }
 }
 
 static void count(struct jobs *j, const struct task *t)
