@@ -25,6 +25,20 @@ static void bury_import_key(const struct import_key_record *k, void *ctx)
     change_bury(w->change, w->arn, NULL, &k->sealed, ERASE_IMPORT_KEY, w->now);
 }
 
+/* The rows of import keys from `from` on go before all others: in the database they go with their key by
+ * ON DELETE CASCADE, and what is gone already cannot be deleted. */
+static void import_keys_first(struct change *change, size_t from)
+{
+    for (size_t i = from; i < change->n_rows; i++) {
+        struct row row = change->rows[i];
+
+        if (row.kind != ROW_IMPORT_KEY_DELETE)
+            continue;
+        memmove(&change->rows[1], &change->rows[0], i * sizeof row);
+        change->rows[0] = row;
+    }
+}
+
 void commit_complete(struct committer *c, struct change *change)
 {
     size_t n = change->n_rows;
@@ -35,6 +49,7 @@ void commit_complete(struct committer *c, struct change *change)
         struct with_key w = { change, change->rows[i].key->name.arn, clock_now(c->parts.clock) };
         directory_each_import_key(c->parts.directory, bury_import_key, &w);
     }
+    import_keys_first(change, n);
     commit_add_caused(c, change);
 }
 

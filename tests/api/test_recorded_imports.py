@@ -485,6 +485,21 @@ def test_expiry_of_a_disabled_key(new_server):
     assert dk(kms, key["KeyId"])[0] == "PendingImport"
 
 
+def test_end_of_a_window_before_its_import_tokens(new_server):
+    """A key that is found to be gone before a job has looked at its import tokens takes them along (the timer of the
+    ValidTo comes first here)."""
+    server = new_server()
+    kms = server.client()
+    key, _ = imported_key(kms, b"1" * 32, ValidTo=later(1000))
+    kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+    server.advance(8 * 86400)
+    assert error_of(kms.describe_key, KeyId=key["KeyId"])[0] == "NotFoundException"
+    deadline = time.monotonic() + 20
+    while server.status()["slots"]["erasable"]["used"] > 0:
+        assert time.monotonic() < deadline, "the job did not erase"
+        time.sleep(0.02)
+
+
 def test_expiry_after_downtime(new_server):
     """The first answer after a stop is right already."""
     server = new_server()
