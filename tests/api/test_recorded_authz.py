@@ -392,7 +392,7 @@ def test_5_1_steps_7_8_context_keys_with_colons(owner, admin):
 
 
 def test_5_1_rule_7_what_is_not_handed_over(owner, admin):
-    """Step 12, with a policy that gives the account as little as an AWS managed key's."""
+    """Step 12 (recorded-imports J78 to J80), with a policy that gives the account as little as an AWS managed key's."""
     arn = owner.kms.create_key(BypassPolicyLockoutSafetyCheck=True, Policy=document(statement(
         ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"], Principal={"AWS": owner.arn})))["KeyMetadata"]["Arn"]
     for operation, call in (("EnableKeyRotation", admin.kms.enable_key_rotation),

@@ -575,7 +575,7 @@ def test_blob_format(kms, length):
 
 
 def test_answers_have_the_recorded_fields(kms):
-    """4.3 of the cryptographic answers; J37..J39."""
+    """4.3 of the cryptographic answers; J25, J37..J39."""
     key, m1 = imported_key(kms, os.urandom(32))
     encrypted = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")
     assert set(answer_fields(encrypted)) == {"CiphertextBlob", "KeyId", "EncryptionAlgorithm"}

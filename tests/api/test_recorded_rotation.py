@@ -4,6 +4,7 @@
 be looked at; `kms` completes them at once.
 """
 import datetime
+import json
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_r42_nothing_pending(kms):
 
 
 def test_r42_repeat_disable_and_deletion_during_a_rotation(rotating_server, rotating):
-    """R42, J26..J33, J55..J60, J69..J74 on an AWS_KMS key."""
+    """R42, J26..J33, J55..J61, J69..J74 on an AWS_KMS key."""
     kms = rotating
     key = kms.create_key()["KeyMetadata"]
     key_id, a1 = key["KeyId"], key["CurrentKeyMaterialId"]
@@ -108,7 +109,9 @@ def test_r42_repeat_disable_and_deletion_during_a_rotation(rotating_server, rota
     a3 = dk(kms, key_id)[4]
     assert [e["KeyMaterialId"] for e in lkr(kms, key_id)] == [a1, a2, a3] and dk(kms, key_id)[0] == "Disabled"
 
+    before = lkr(kms, key_id)
     kms.enable_key(KeyId=key_id)
+    assert lkr(kms, key_id) == before and "OnDemandRotationStartDate" not in gkrs(kms, key_id)  # J61
     kms.rotate_key_on_demand(KeyId=key_id)
     kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
     assert set(gkrs(kms, key_id)) == {"KeyRotationEnabled", "KeyId", "OnDemandRotationStartDate"}
@@ -144,6 +147,23 @@ def test_on_demand_rotation_limit(kms):
         "LimitExceededException", "The on-demand rotations limit has been reached for the given keyId. No more "
         "on-demand rotations can be performed for this key: %s" % key["Arn"])
     assert [kms.decrypt(CiphertextBlob=b)["Plaintext"] for b in blobs] == [b"%d" % i for i in range(25)]
+
+
+def test_old_material_decrypts_after_a_rotation(kms):
+    """R41, J25, J31, J37 to J39: what was encrypted before opens with its own material, new things use the new one."""
+    key = kms.create_key()["KeyMetadata"]
+    key_id, a1 = key["KeyId"], key["CurrentKeyMaterialId"]
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"before the rotation")["CiphertextBlob"]
+    assert blob[5:37].hex() == a1
+    kms.rotate_key_on_demand(KeyId=key_id)
+    a2 = dk(kms, key_id)[4]
+    assert answer_fields(kms.decrypt(CiphertextBlob=blob)) == {
+        "KeyId": key["Arn"], "Plaintext": b"before the rotation", "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+        "KeyMaterialId": a1}
+    moved = kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=key_id)
+    assert (moved["SourceKeyMaterialId"], moved["DestinationKeyMaterialId"]) == (a1, a2)
+    made = kms.generate_data_key_without_plaintext(KeyId=key_id, KeySpec="AES_256")
+    assert made["KeyMaterialId"] == a2 and len(made["CiphertextBlob"]) == 184
 
 
 # --- automatic rotation: state and fields ------------------------------------------------------------------------------
@@ -184,7 +204,7 @@ def test_r50_r51_r52_enable_and_disable(kms):
     (2561, "Member must have value less than or equal to 2560"),
     (89, "Member must have value greater than or equal to 90")])
 def test_rotation_period_range(kms, days, constraint):
-    """J7."""
+    """J6 (which the recording client did not send), J7."""
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     assert error_of(kms.enable_key_rotation, KeyId=key, RotationPeriodInDays=days) == (
         "ValidationException", "1 validation error detected: Value '%d' at 'rotationPeriodInDays' failed to satisfy "
@@ -224,6 +244,43 @@ def test_r54_listing_and_paging(kms):
     other = kms.create_key()["KeyMetadata"]["KeyId"]
     assert error_of(kms.list_key_rotations, KeyId=other, Marker=page["NextMarker"]) == (
         "InvalidMarkerException", None)
+
+
+def test_r52_r53_r54_keys_that_do_not_rotate(kms):
+    """R52 to R54, J47 to J50 on an AWS_KMS HMAC key."""
+    key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]
+    key_id = key["KeyId"]
+    assert gkrs(kms, key_id) == {"KeyRotationEnabled": False, "KeyId": key["Arn"]}
+    assert lkr(kms, key_id, everything=False) == []
+    assert error_of(kms.enable_key_rotation, KeyId=key_id) == ("UnsupportedOperationException", None)
+    assert answer_fields(kms.disable_key_rotation(KeyId=key_id)) == {}
+    assert error_of(kms.rotate_key_on_demand, KeyId=key_id) == ("UnsupportedOperationException", None)
+
+
+def test_r56_an_omitted_period_is_not_the_current_one(kms):
+    """R56, J62 to J68, J75: for the policy it is 365 days."""
+    key = kms.create_key()["KeyMetadata"]
+    key_id = key["KeyId"]
+
+    def refuse(condition):
+        kms.put_key_policy(KeyId=key_id, Policy=json.dumps({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": "kms:*",
+             "Resource": "*"},
+            {"Effect": "Deny", "Principal": "*", "Action": "kms:EnableKeyRotation", "Resource": "*",
+             "Condition": condition}]}))
+
+    refused = ("AccessDeniedException",
+               "User: arn:aws:iam::000000000000:root is not authorized to perform: kms:EnableKeyRotation on resource: %s "
+               "with an explicit deny in a resource-based policy" % key["Arn"])
+    refuse({"Null": {"kms:RotationPeriodInDays": "true"}})
+    for period in ({}, {"RotationPeriodInDays": 90}, {"RotationPeriodInDays": 180}):  # J63 to J65
+        kms.enable_key_rotation(KeyId=key_id, **period)
+    refuse({"NumericGreaterThan": {"kms:RotationPeriodInDays": "100"}})
+    assert error_of(kms.enable_key_rotation, KeyId=key_id) == refused  # J66
+    kms.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)  # J67
+    assert error_of(kms.enable_key_rotation, KeyId=key_id, RotationPeriodInDays=180) == refused  # J68
+    assert error_of(kms.enable_key_rotation, KeyId=key_id) == refused  # J75: 90 is the current period
+    assert gkrs(kms, key_id)["RotationPeriodInDays"] == 90
 
 
 @pytest.mark.parametrize("name", ["get_key_rotation_status", "list_key_rotations", "enable_key_rotation",
