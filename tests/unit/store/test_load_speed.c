@@ -38,6 +38,8 @@ static struct key_record *ordinary_key(struct fixture *f)
 
     k->policy = bytes_str(policy);
     k->description = BYTES_LIT("what this key is for, in a few words");
+    k->multi_region = REGION_SINGLE;
+    k->primary_region = k->regions = (struct bytes){ NULL, 0 };
     k->n_materials = 0;
     k->n_tags = 2;
     k->tags = arena_alloc(k->arena, 2 * sizeof *k->tags);
