@@ -110,6 +110,31 @@ static void test_without_an_epoch_it_does_not_grow_but_works(void **state)
     free(t);
 }
 
+/* Readers who count while it makes up for several growths: key/test_directory_stress.c. */
+static void test_growth_left_out_is_made_up_for(void **state)
+{
+    enum { N = 5000 };
+    struct epoch *e = epoch_new();
+    struct index *ix = index_new(3);
+    struct thing *t = things_new(N);
+
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        index_insert(ix, &t[i].node, NULL);
+    for (int times = 0; times < 2; times++) { /* the second finds nothing to do */
+        index_grow(ix, e);
+        assert_int_equal(index_count(ix), N);
+        for (size_t i = 0; i < N; i++)
+            assert_ptr_equal(index_find(ix, t[i].node.key), &t[i].node);
+    }
+    for (size_t i = 0; i < N; i++)
+        index_remove(ix, &t[i].node);
+    assert_int_equal(index_count(ix), 0);
+    index_free(ix);
+    epoch_free(e);
+    free(t);
+}
+
 struct remover {
     struct index *ix;
     unsigned      removed;
@@ -210,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_insert_find_remove),
         cmocka_unit_test(test_keys_of_every_length),
         cmocka_unit_test(test_without_an_epoch_it_does_not_grow_but_works),
+        cmocka_unit_test(test_growth_left_out_is_made_up_for),
         cmocka_unit_test(test_visitor_may_remove),
         cmocka_unit_test(test_readers_miss_nothing_while_it_grows),
     };
