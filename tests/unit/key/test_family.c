@@ -436,6 +436,27 @@ static void test_settling(void **state)
     relatives_end(&w);
 }
 
+/* As Enabled: also before it has ended (kms-behaviour 5.1 lets imports proceed then). */
+static void test_an_updating_key_expires(void **state)
+{
+    struct kms_error err;
+    struct relatives w;
+
+    (void)state;
+    relatives_begin(&w, ORIGIN_EXTERNAL, &err);
+    assert_int_equal(relatives_run(&w, "eA@3 eRw +1 wA ePw"), KMS_OK);
+    int64_t expiry = w.of[0]->materials[0].valid_to;
+    w.of[0]->settles = expiry + 10000; /* as with a long region-delay */
+    assert_int_equal(key_state_at(w.of[0], expiry - 1), KEY_UPDATING);
+    assert_int_equal(key_state_at(w.of[0], expiry), KEY_PENDING_IMPORT);
+    key_settle(w.of[0], expiry - 1);
+    assert_int_equal(w.of[0]->state, KEY_UPDATING);
+    key_settle(w.of[0], expiry);
+    assert_int_equal(w.of[0]->state, KEY_PENDING_IMPORT);
+    assert_true(w.of[0]->settles == 0);
+    relatives_end(&w);
+}
+
 static void test_a_single_key_is_a_family_of_one(void **state)
 {
     const struct key_record *list[1];
@@ -534,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_only_the_primary_s_request_falls_due),
         cmocka_unit_test(test_dates_of_a_deletion),
         cmocka_unit_test(test_settling),
+        cmocka_unit_test(test_an_updating_key_expires),
         cmocka_unit_test(test_a_single_key_is_a_family_of_one),
         cmocka_unit_test(test_random_lives),
     };
