@@ -2,9 +2,12 @@
 to R49, recorded-authz-multiregion 6.3, 6.5, 6.8 rules 9 and 10. What one record does is in tests/unit/key/test_family.c.
 """
 import os
+import random
 import re
+import threading
 
 import pytest
+from botocore.exceptions import ClientError
 
 from families import Importer, Material
 from recorded import DELAY, NOEXP, answer_fields, dk, entry, finish_rotation, gkrs, pending_import
@@ -361,3 +364,50 @@ def test_conflict_with_an_automatic_rotation(server, east):
     assert error_of(east.rotate_key_on_demand, KeyId=key["KeyId"]) == (
         "ConflictException",
         "An automatic rotation of the key is in progress or due within 20 minutes: %s" % key["Arn"])
+
+
+def test_regions_agree_whatever_happens_at_once(east, west):
+    """R46, 6.8 rule 1: imports, deletions and rotations from both Regions at the same time, each call answered as one of
+    the recorded refusals or done; afterwards both list the same materials, and what can be decrypted is decrypted."""
+    key, _, _, _ = imported(east, west)
+    parameters = {kms: parameters_for(kms, key) for kms in (east, west)}
+    blob = east.encrypt(KeyId=key, Plaintext=b"first")["CiphertextBlob"]
+    allowed = {"KMSInvalidStateException", "IncorrectKeyMaterialException", "ValidationException",
+               "LimitExceededException", "DisabledException"}
+    done, unexpected = [], []
+
+    def play(kms, seed):
+        chance = random.Random(seed)
+        for _ in range(60):
+            material = b"%d" % chance.randrange(1, 5) * 32
+            call = chance.choice([
+                lambda: import_material(kms, key, material, parameters[kms]),
+                lambda: import_material(kms, key, material, parameters[kms], **NEW),
+                lambda: kms.delete_imported_key_material(KeyId=key, KeyMaterialId=chance.choice(listed(kms, key))[
+                    "KeyMaterialId"]),
+                lambda: kms.rotate_key_on_demand(KeyId=key),
+                lambda: kms.disable_key(KeyId=key), lambda: kms.enable_key(KeyId=key)])
+            try:
+                call()
+                done.append(call)
+            except ClientError as e:
+                code = e.response["Error"]["Code"]
+                if code not in allowed and not (kms is west and code == "UnsupportedOperationException"):
+                    unexpected.append(str(e))
+
+    players = [threading.Thread(target=play, args=(kms, seed)) for seed, kms in enumerate((east, west) * 2)]
+    for player in players:
+        player.start()
+    for player in players:
+        player.join()
+    assert unexpected == [] and len(done) > 40
+    shared = [[(e["KeyMaterialId"], e["KeyMaterialState"], e.get("RotationDate")) for e in listed(kms, key)]
+              for kms in (east, west)]
+    assert shared[0] == shared[1]
+    for kms in (east, west):
+        for material in range(1, 5):
+            try:
+                import_material(kms, key, b"%d" % material * 32, parameters[kms])
+            except ClientError as e:
+                assert e.response["Error"]["Code"] == "IncorrectKeyMaterialException"  # never got into the list
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"first"
