@@ -1,6 +1,6 @@
 """Multi-Region keys with boto3 clients of several Regions: every row of recorded-authz-multiregion 6.1 to 6.6 and
 every rule of 6.8, by its number; kms-behaviour 9.1, 9.2, 15.5. Rows of 6.7 that are about imports stand in
-test_recorded_rotation.py with the other imports.
+test_regional_materials.py, what the end of a deletion leaves in test_deletion.py.
 """
 import datetime
 import json

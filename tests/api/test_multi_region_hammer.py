@@ -221,7 +221,7 @@ def test_replication(server):
     """No half-replicated key: what the primary lists is there, whole, and what is there it lists."""
     east = server.client()
     west = server.client(region=WEST)
-    for _ in range(max(ROUNDS // 6, 3)):
+    for _ in range(max(ROUNDS // 2, 3)):
         key_id = new_key(server)
         blob = east.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
         replicas = Replicas()

@@ -9,6 +9,7 @@ from shapes import OWN_SHAPES
 from world import A, B, IT
 
 SEED = 20261122
+WEST = "us-west-2"
 SUCCESS = None
 DRY = "DryRunOperationException"
 PENDING = "KMSInvalidStateException"
@@ -134,6 +135,18 @@ def changing_asks():
     yield Ask("DeleteImportedKeyMaterial", {}, (ORIGIN,))
 
 
+def region_asks():
+    """A replica is a new key in the other Region, too. The key has none, which is looked at after authorization."""
+    there = {"kms:ReplicaRegion": WEST, "kms:BypassPolicyLockoutSafetyCheck": "false"}
+    tags = {"aws:RequestTag/stage": "test", "aws:TagKeys": ["stage"]}
+    yield Ask("ReplicateKey", {"ReplicaRegion": WEST}, (ORIGIN,), needs=("ReplicateKey", "there CreateKey"),
+              context=there, spec={"tags": "without"})
+    yield Ask("ReplicateKey", {"ReplicaRegion": WEST, "Tags": [{"TagKey": "stage", "TagValue": "test"}]}, (ORIGIN,),
+              needs=("ReplicateKey", "there CreateKey", "there TagResource"), context={**there, **tags},
+              spec={"tags": "tagged"})
+    yield Ask("UpdatePrimaryRegion", {"PrimaryRegion": WEST}, (PENDING,), context={"kms:PrimaryRegion": WEST})
+
+
 def alias_asks():
     """These need their right on the alias, too (kms-behaviour 12)."""
     yield Ask("CreateAlias", {"AliasName": "alias/matrix-never"}, (PENDING,), "ending", names="TargetKeyId",
@@ -163,7 +176,7 @@ def grant_asks():
 
 def asks():
     made = [*encryption_asks(), *re_encrypt_asks(), *other_crypto_asks(), *reading_asks(), *changing_asks(),
-            *alias_asks(), *grant_asks()]
+            *region_asks(), *alias_asks(), *grant_asks()]
     assert len({a.label for a in made}) == len(made)
     return made
 
@@ -267,6 +280,12 @@ class Generator:
                 principal.account, key.alias if ask.operation == "UpdateAlias" else ask.parameters["AliasName"])
             context = {**BASE, **ask.context, "aws:ResourceAccount": principal.account}
             return action, alias, decide(principal, action, None, context, resource=alias)
+        if where == "there":  # the replica to be: like the key, but for what is its own
+            like = {k: v for k, v in context.items() if k.startswith(("kms:Key", "kms:Customer"))}
+            context = {**BASE, **like, **ask.context, "aws:RequestedRegion": WEST, "kms:MultiRegion": "true",
+                       "kms:MultiRegionKeyType": "REPLICA", "aws:ResourceAccount": principal.account}
+            resource = "*" if operation == "CreateKey" else key.arn.replace("us-east-1", WEST)
+            return action, resource, decide(principal, action, None, context, resource=resource)
         on = self.world.open if where == "open" else key
         if where == "open":
             context = {k: v for k, v in context.items() if not k.startswith(("aws:Resource", "kms:ResourceA",
