@@ -91,11 +91,10 @@ static void put_current_material(struct json_writer *w, const struct key_record 
 
 /* `expiring`: whose ExpirationModel and ValidTo are shown. */
 static void write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
-                           const struct key_record *expiring, int64_t now)
+                           enum key_state state, const struct key_record *expiring, int64_t now)
 {
-    enum key_state state = key_state_at(key, now);
-    bool           expiration = shows_expiration(expiring, key_state_at(expiring, now), now);
-    int64_t        valid_to = expiration ? key_valid_to(expiring) : 0;
+    bool    expiration = shows_expiration(expiring, key_state_at(expiring, now), now);
+    int64_t valid_to = expiration ? key_valid_to(expiring) : 0;
 
     json_open_object(w, name);
     json_put_string(w, "AWSAccountId", key->name.account);
@@ -127,12 +126,13 @@ static void write_metadata(struct json_writer *w, const char *name, const struct
 void op_write_metadata(struct json_writer *w, const char *name, const struct key_record *key,
                        int64_t now)
 {
-    write_metadata(w, name, key, key, now);
+    write_metadata(w, name, key, key_state_at(key, now), key, now);
 }
 
 void op_write_replica_metadata(struct json_writer *w, const char *name,
                                const struct key_record *replica, const struct key_record *primary,
                                int64_t now)
 {
-    write_metadata(w, name, replica, primary, now);
+    /* Creating also if that has lasted no time at all (setting region-delay): recorded authz 6.2 */
+    write_metadata(w, name, replica, KEY_CREATING, primary, now);
 }

@@ -373,7 +373,7 @@ class Family:
     def _rotation_refusals_of_others(self, region, now, operation):
         state = self.state(region, now)
         refusals = []
-        if state not in USABLE:
+        if state not in (("Enabled",) if operation == "RotateKeyOnDemand" else USABLE):
             refusals.append(self.refusal(region, state))
             if state != "PendingImport" and region == self.primary and not self.external:
                 return refusals

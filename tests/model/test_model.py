@@ -17,7 +17,7 @@ WORLDS = 2 * len(DELAYS)  # each setting of the delays twice
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + WORLDS))
 def test_server_and_model_agree(seed, record_property):
     try:
-        machine = play(seed, CALLS // WORLDS, regions=False)
+        machine = play(seed, CALLS // WORLDS)
     except Failed as failed:
         pytest.fail(report(failed), pytrace=False)
     refused = sum(n for (_, code), n in machine.outcomes.items() if code is not None)
