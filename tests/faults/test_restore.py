@@ -329,6 +329,43 @@ def test_old_slot_file_without_erasures_since(site):
     assert kept.works(site.kms) and late.is_pending_import(site.kms) and late.comes_back(site.kms)
 
 
+def pending_of(kms, key_id):
+    """Role and ImportState of the last material of a listing."""
+    last = kms.list_key_rotations(KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"][-1]
+    return last["KeyMaterialState"], last["ImportState"]
+
+
+def test_old_slot_file_and_relatives(site):
+    """What one Region lost is missing there only; the listings of all Regions agree about it, and it comes back."""
+    keys = []
+    for _ in range(2):
+        key = site.kms.create_key(Origin="EXTERNAL", MultiRegion=True)["KeyMetadata"]["KeyId"]
+        import_material(site.kms, key, b"1" * 32)
+        site.server.advance(2)  # a replica of the one before is no longer Creating
+        site.kms.replicate_key(KeyId=key, ReplicaRegion="us-west-2")
+        keys.append(key)
+    east_loses, west_loses = keys
+    import_material(site.kms, west_loses, b"2" * 32, ImportType="NEW_KEY_MATERIAL")
+    site.save(ERASABLE, label="yesterday")
+    site.start()
+    site.server.advance(2)
+    west = site.server.client(region="us-west-2")
+    import_material(site.kms, east_loses, b"2" * 32, ImportType="NEW_KEY_MATERIAL")
+    import_material(west, west_loses, b"2" * 32)
+    site.save(ERASABLE, label="today")
+    site.put_back(ERASABLE, label="yesterday")
+    west = site.server.client(region="us-west-2")
+    for key, states in ((east_loses, ("PENDING_IMPORT", "PENDING_IMPORT")), (west_loses, ("IMPORTED", "PENDING_IMPORT"))):
+        listed = [pending_of(kms, key) for kms in (site.kms, west)]
+        assert listed == [("PENDING_MULTI_REGION_IMPORT_AND_ROTATION", state) for state in states]
+        assert error_of(site.kms.rotate_key_on_demand, KeyId=key)[1].startswith("Cannot perform key material rotation")
+        for kms in (site.kms, west):
+            import_material(kms, key, b"2" * 32)
+        site.kms.rotate_key_on_demand(KeyId=key)
+        assert [pending_of(kms, key) for kms in (site.kms, west)] == [("CURRENT", "IMPORTED")] * 2
+    assert site.logged("has no shred key any more and counts as deleted")
+
+
 def test_old_slot_file_of_generated_keys(site):
     """A generated key that it does not have is refused, not given up: the right file brings it back."""
     kept = Key(site.kms, imported=False)
