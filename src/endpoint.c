@@ -166,6 +166,15 @@ static void metric_identities(struct server *s, struct buf *out)
            "Sessions, those that have ended less than 15 minutes ago among them.", n.sessions);
 }
 
+static void metric_rotations(struct buf *out, const struct commit_counts *c)
+{
+    static const char *const name = "trent_rotations_total";
+
+    family(out, name, "counter", "Keys rotated, in all their Regions, by type.");
+    buf_addf(out, "%s{type=\"on_demand\"} %llu\n", name, (unsigned long long)c->rotated_on_demand);
+    buf_addf(out, "%s{type=\"automatic\"} %llu\n", name, (unsigned long long)c->rotated_automatic);
+}
+
 static void metric_parts(struct server *s, struct buf *out)
 {
     struct directory_counts d = directory_counts(s->parts.directory);
@@ -206,8 +215,7 @@ static void metric_parts(struct server *s, struct buf *out)
            j.expired);
     metric(out, "trent_keys_deleted_total", "counter", "Keys whose deletion window ended.",
            j.deleted);
-    metric(out, "trent_rotations_total", "counter", "Delayed rotations that were completed.",
-           j.rotated);
+    metric_rotations(out, &c);
     metric(out, "trent_expiry_warnings_total", "counter",
            "Times that a key was warned of its expiry.", j.warned);
     metric(out, "trent_import_tokens_expired_total", "counter", "Import tokens past their time.",

@@ -164,6 +164,10 @@ static void publish_keys(struct committer *c, struct change *change)
 {
     size_t n = key_rows(change);
 
+    for (size_t i = 0; n > 0 && i < change->n_rows; i++) {
+        if (change->rows[i].kind == ROW_KEY_UPDATE)
+            commit_count_rotation(c, change->rows[i].key);
+    }
     if (n > 1)
         publish_several(c->parts.directory, change, n);
     else if (n == 1)

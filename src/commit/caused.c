@@ -104,15 +104,39 @@ static void tell(const struct causing *at, const struct cause *cause)
     put_body(&e->body, cause, e->id, at->now);
 }
 
-/* A material became current that was not, and it was no first one. */
-static void look_for_rotation(const struct causing *at, const struct key_record *old,
-                              const struct key_record *new)
+/* The material that became current and was not, unless it is the first one; NULL if none did. */
+static const struct key_material *rotated_to(const struct key_record *old,
+                                             const struct key_record *new)
 {
     const struct key_material *was = key_record_with_role(old, MATERIAL_CURRENT);
     const struct key_material *is = key_record_with_role(new, MATERIAL_CURRENT);
 
     if (was == NULL || is == NULL ||
         bytes_eq(bytes_of(was->id.b, sizeof was->id.b), bytes_of(is->id.b, sizeof is->id.b)))
+        return NULL;
+    return is;
+}
+
+void commit_count_rotation(struct committer *c, const struct key_record *new)
+{
+    const struct key_record *old = directory_key(c->parts.directory, new->name.account,
+                                                 new->name.region, new->name.id);
+
+    if (old == NULL || new->multi_region == REGION_REPLICA)
+        return;
+    const struct key_material *m = rotated_to(old, new);
+    if (m != NULL && m->rotation_type == ROTATION_AUTOMATIC)
+        c->counts.rotated_automatic++;
+    else if (m != NULL)
+        c->counts.rotated_on_demand++;
+}
+
+static void look_for_rotation(const struct causing *at, const struct key_record *old,
+                              const struct key_record *new)
+{
+    const struct key_material *is = rotated_to(old, new);
+
+    if (is == NULL)
         return;
     const struct cause cause = {
         .name = "RotateKey",

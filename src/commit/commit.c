@@ -408,5 +408,7 @@ void commit_counts(struct committer *c, struct commit_counts *ret)
         .conflicts = atomic_load(&c->counts.conflicts),
         .erasures = atomic_load(&c->counts.erasures),
         .failures = atomic_load(&c->counts.failures),
+        .rotated_on_demand = atomic_load(&c->counts.rotated_on_demand),
+        .rotated_automatic = atomic_load(&c->counts.rotated_automatic),
     };
 }

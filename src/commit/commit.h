@@ -107,6 +107,7 @@ void committer_free(struct committer *c);
 
 struct commit_counts {
     uint64_t batches, changes, conflicts, erasures, failures; /* failures: of erasing */
+    uint64_t rotated_on_demand, rotated_automatic;            /* keys, each family once */
 };
 /* Any thread. */
 void commit_counts(struct committer *c, struct commit_counts *ret);

@@ -60,12 +60,18 @@ static enum kms_status write_intent(struct committer *c, const struct commit_job
 
 void commit_write_intents(struct committer *c, struct commit_job **jobs, size_t n)
 {
-    struct buf         texts[COMMIT_BATCH];
-    struct bytes       events[COMMIT_BATCH];
-    struct commit_job *in[COMMIT_BATCH];
-    struct kms_error   err;
-    size_t             m = 0;
+    CLEANUP(freep) struct buf   *texts = calloc(n + 1, sizeof *texts);
+    CLEANUP(freep) struct bytes *events = calloc(n + 1, sizeof *events);
+    struct commit_job           *in[COMMIT_BATCH];
+    struct kms_error             err;
+    size_t                       m = 0;
 
+    if (texts == NULL || events == NULL) {
+        (void)KMS_FAIL(&err, KMS_E_INTERNAL, "no memory for %zu intents", n);
+        for (size_t i = 0; i < n; i++)
+            commit_job_fails(jobs[i], &err);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         buf_init(&texts[i], INTENT_BYTES);
         if (write_intent(c, jobs[i], &texts[i], &err) != KMS_OK) {

@@ -7,7 +7,7 @@
 #include "commit/commit.h"
 #include "crypto/crypto.h"
 
-enum { COMMIT_BATCH = 128 }; /* changes in one transaction: bounds how long the first one waits */
+enum { COMMIT_BATCH = 256 }; /* changes in one transaction: bounds how long the first one waits */
 
 struct committer {
     struct committer_parts parts;
@@ -31,6 +31,7 @@ struct committer {
     size_t            cap_events;
     struct {
         _Atomic uint64_t batches, changes, conflicts, erasures, failures;
+        _Atomic uint64_t rotated_on_demand, rotated_automatic;
     } counts; /* as struct commit_counts, which other threads ask for */
 };
 
@@ -43,6 +44,8 @@ KMS_MUST_CHECK enum kms_status commit_apply(struct committer *c, struct change *
 void commit_complete(struct committer *c, struct change *change);
 /* caused.c: adds the events of the service that follow from a change's rows. */
 void commit_add_caused(struct committer *c, struct change *change);
+/* Counts the rotation if this record, which is about to be published, comes from one; once for a family. */
+void commit_count_rotation(struct committer *c, const struct key_record *new);
 /* buried.c: the first material of a published key whose sealed form the change drops without a tombstone;
  * NULL if there is none, as there should be. */
 const struct key_material *commit_unburied(const struct directory *d, const struct change *change);

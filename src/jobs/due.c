@@ -76,8 +76,7 @@ static bool related(const struct due *a, const struct due *b)
 
 /* Where the heap's first goes: into the list, back later (a relative waits for the next change of its
  * family), or nowhere, if the very same is in the list. */
-static void take_first(struct jobs *j, struct due *list, size_t *n, struct due *later,
-                       size_t *n_later)
+static void take_first(struct jobs *j, struct due *list, size_t *n, size_t *n_later)
 {
     struct due first = heap_pop(j);
 
@@ -85,7 +84,7 @@ static void take_first(struct jobs *j, struct due *list, size_t *n, struct due *
         if (!related(&list[i], &first))
             continue;
         if (strcmp(list[i].region, first.region) != 0)
-            later[(*n_later)++] = first;
+            j->later[(*n_later)++] = first;
         return;
     }
     list[(*n)++] = first;
@@ -93,9 +92,8 @@ static void take_first(struct jobs *j, struct due *list, size_t *n, struct due *
 
 size_t due_take(struct jobs *j, struct due *ret, size_t max)
 {
-    struct due later[JOBS_AT_ONCE];
-    size_t     n = 0, n_later = 0;
-    int64_t    now = clock_now(j->parts.clock);
+    size_t  n = 0, n_later = 0;
+    int64_t now = clock_now(j->parts.clock);
 
     assert(max <= JOBS_AT_ONCE);
     pthread_mutex_lock(&j->lock);
@@ -103,10 +101,10 @@ size_t due_take(struct jobs *j, struct due *ret, size_t max)
         bool session = j->heap[0].kind == DUE_SESSION;
         if (n > 0 && session != (ret[0].kind == DUE_SESSION))
             break;
-        take_first(j, ret, &n, later, &n_later);
+        take_first(j, ret, &n, &n_later);
     }
     for (size_t i = 0; i < n_later; i++)
-        heap_push(j, &later[i]);
+        heap_push(j, &j->later[i]);
     pthread_mutex_unlock(&j->lock);
     return n;
 }

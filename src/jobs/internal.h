@@ -31,7 +31,9 @@ struct jobs {
     pthread_t           thread;
     struct jobs_waiter *waiters;
     struct jobs_counts  counts;
-    struct task        *tasks; /* JOBS_AT_ONCE; of the thread that serves what is due */
+    /* JOBS_AT_ONCE of each; of the thread that serves what is due */
+    struct task *tasks;
+    struct due  *taken, *later;
 };
 
 /* --- due.c: the heap, earliest first; entries are hints, the record decides ----------------------- */
@@ -45,7 +47,9 @@ bool due_any(struct jobs *j);
 
 /* --- work.c: what a due time means ------------------------------------------------------------------ */
 
-enum { JOBS_AT_ONCE = 64 }; /* half of what one transaction takes: clients have the other half */
+enum {
+    JOBS_AT_ONCE = 192
+}; /* three quarters of what one transaction takes: the rest is for clients */
 
 enum work {
     WORK_NOTHING,

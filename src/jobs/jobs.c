@@ -20,6 +20,7 @@ enum {
     IDLE_SWEEP_MS = 5 * 1000, /* how often opened materials are looked at for idleness */
     RETRY_MS = 10 * 1000,     /* after a failure, or while the time is in doubt */
     WAITERS_MS = 10 * 1000,   /* then whoever waits for what is due is told that there is more */
+    PAUSE_PART = 4,           /* of the time that a full load took: a pause follows it */
     NICENESS = 5,             /* of the thread: what it does can wait for an Encrypt */
 };
 
@@ -32,8 +33,12 @@ struct jobs *jobs_new(const struct jobs_parts *parts)
     j->parts = *parts;
     j->tasks = calloc(JOBS_AT_ONCE, sizeof *j->tasks);
     j->reader = epoch_register(parts->epoch);
-    if (j->tasks == NULL || j->reader < 0) {
+    j->taken = calloc(JOBS_AT_ONCE, sizeof *j->taken);
+    j->later = calloc(JOBS_AT_ONCE, sizeof *j->later);
+    if (j->tasks == NULL || j->taken == NULL || j->later == NULL || j->reader < 0) {
         free(j->tasks);
+        free(j->taken);
+        free(j->later);
         free(j);
         return NULL;
     }
@@ -53,6 +58,8 @@ void jobs_free(struct jobs *j)
         return;
     free(j->heap);
     free(j->tasks);
+    free(j->taken);
+    free(j->later);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->wake);
     free(j);
@@ -117,7 +124,7 @@ static size_t plan_all(struct jobs *j, const struct due *list, size_t n)
 
 static void commit_all(struct jobs *j, size_t n)
 {
-    struct commit_job *list[JOBS_AT_ONCE];
+    struct commit_job *list[JOBS_AT_ONCE] = { NULL };
     size_t             m = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -160,8 +167,8 @@ static enum kms_status report(const struct task *tasks, size_t n, struct kms_err
 static enum kms_status serve(struct jobs *j, size_t *ret_n, size_t *ret_done,
                              struct kms_error *reterr)
 {
-    struct due list[JOBS_AT_ONCE];
-    size_t     n = due_take(j, list, JOBS_AT_ONCE);
+    struct due *list = j->taken;
+    size_t      n = due_take(j, list, JOBS_AT_ONCE);
 
     *ret_n = n;
     if (n == 0)
@@ -285,8 +292,7 @@ static void take_waiters(struct shift *s)
     s->jobs->waiters = NULL;
 }
 
-/* One load, and the pause after it if there is more: as long as the load took, so that it has at most half
- * of the committer's time. */
+/* One load, and the pause after it if there is more. */
 static void work(struct shift *s)
 {
     struct jobs     *j = s->jobs;
@@ -297,7 +303,7 @@ static void work(struct shift *s)
     if (serve(j, &n, &done, &err) != KMS_OK)
         log_debug("jobs: %s is tried again", err.detail); /* logged in full where it failed */
     int64_t end = clock_monotonic_ms();
-    s->pause_until = n == JOBS_AT_ONCE ? end + (end - start) : 0;
+    s->pause_until = n == JOBS_AT_ONCE ? end + (end - start) / PAUSE_PART : 0;
     tell_waiters(&s->waiters, n == 0 || !due_any(j));
 }
 
@@ -323,7 +329,8 @@ static void *jobs_main(void *arg)
                        .next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS,
                        .next_flush = clock_monotonic_ms() + j->parts.usage_flush };
 
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread only, on Linux */
+    /* of this thread only, on Linux */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + NICENESS);
     pthread_mutex_lock(&j->lock);
     while (!j->stopping) {
         int64_t ms = nap(&s);

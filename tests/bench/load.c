@@ -122,6 +122,20 @@ static size_t whole_length(struct connection *c)
     return (size_t)(end - c->answer) + 4;
 }
 
+/* The server ends a connection after a number of requests, and says so in the last answer. */
+static bool last_answer(const struct connection *c)
+{
+    static const char field[] = "\r\nconnection: close\r\n";
+
+    for (size_t i = 0; i + sizeof field - 1 <= c->got; i++) {
+        if (strncasecmp((const char *)c->answer + i, field, sizeof field - 1) == 0)
+            return true;
+        if (memcmp(c->answer + i, "\r\n\r\n", 4) == 0)
+            return false;
+    }
+    return false;
+}
+
 static void finished(struct load *l, struct connection *c)
 {
     uint64_t us = (now_ns() - c->sent_ns) / 1000;
@@ -140,7 +154,7 @@ static bool receive(struct connection *c)
     ssize_t n = recv(c->fd, c->answer + c->got, sizeof c->answer - c->got, 0);
 
     if (n <= 0)
-        die("the server closed the connection");
+        die("the server closed the connection in the middle of an answer");
     c->got += (size_t)n;
     if (c->want == 0)
         c->want = whole_length(c);
@@ -196,6 +210,13 @@ int main(int argc, char **argv)
             if (!receive(c))
                 continue;
             finished(&l, c);
+            if (last_answer(c)) {
+                struct epoll_event e = { .events = EPOLLIN, .data.ptr = c };
+                (void)close(c->fd); /* and out of the epoll set with it */
+                open_connection(c, &to);
+                if (epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e) != 0)
+                    die("epoll");
+            }
             send_next(&l, c);
         }
     }
