@@ -180,7 +180,7 @@ static enum kms_status may_replicate(struct request *rq)
 
     TRY(decide(rq, rq->op->name, call->key, of_key, false));
     TRY(decide(rq, "CreateKey", NULL, of_key, true));
-    if (call->in.tags.node == NULL)
+    if (call->in.tags.node == NULL || json_count(call->in.tags) == 0)
         return KMS_OK;
     key_arn_add(&arn, call->account, call->in.replica_region, call->key->name.id);
     return decide(rq, "TagResource", NULL, buf_bytes(&arn), true);

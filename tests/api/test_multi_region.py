@@ -5,6 +5,7 @@ test_regional_materials.py, what the end of a deletion leaves in test_deletion.p
 import datetime
 import json
 
+import botocore.session
 import pytest
 
 from recorded import answer_fields
@@ -78,6 +79,31 @@ def test_6_2_regions_that_cannot_be(at, region, text):
     key = at.key()
     assert error_of(at.east.replicate_key, KeyId=key["KeyId"], ReplicaRegion=region) == ("ValidationException", text)
     assert metadata(at.east, key["KeyId"]) == key
+
+
+def test_every_region_that_a_client_knows(at):
+    """A replica in each of the partition; the others' are of another partition (6.2 step 2)."""
+    endpoints = botocore.session.get_session().get_data("endpoints")["partitions"]
+    regions = {p["partition"]: [r for r in p["regions"] if "global" not in r] for p in endpoints}
+    key_id = at.key()["KeyId"]
+    there = [r for r in regions["aws"] if r != EAST]
+    for region in there:
+        at.east.replicate_key(KeyId=key_id, ReplicaRegion=region)
+    assert len(there) > 30
+    assert metadata(at.east, key_id)["MultiRegionConfiguration"] == relatives(key_id, "PRIMARY", EAST, *there)
+    at.settle()
+    blob = at.east.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    assert all(at[r].decrypt(CiphertextBlob=blob)["Plaintext"] == b"x" for r in (there[0], there[-1]))
+    for partition, names in regions.items():
+        for region in names if partition != "aws" else ():
+            assert error_of(at.east.replicate_key, KeyId=key_id, ReplicaRegion=region) == (
+                "ValidationException",
+                "The replica key Region must be in the same AWS partition as the primary key Region.")
+    china = at["cn-north-1"]
+    key_id = china.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    answer = china.replicate_key(KeyId=key_id, ReplicaRegion="cn-northwest-1")
+    assert answer["ReplicaKeyMetadata"]["Arn"] == "arn:aws-cn:kms:cn-northwest-1:000000000000:key/" + key_id
+    assert "arn:aws-cn:iam::000000000000:root" in answer["ReplicaPolicy"]
 
 
 @pytest.mark.parametrize("region", ["us-east", "US-EAST-1", "a-b-c-d-1", "us--1"])

@@ -59,6 +59,7 @@ def test_tags_need_their_right(owner, key_id):
     assert error_of(without.kms.replicate_key, **parameters) == denial(without, "TagResource", arn(key_id, WEST),
                                                                        NO_IDENTITY)
     assert allowed.kms.replicate_key(**parameters)["ReplicaTags"] == TAGS
+    assert "ReplicaTags" not in without.kms.replicate_key(KeyId=key_id, ReplicaRegion=AP, Tags=[])
 
 
 @pytest.mark.parametrize("right,other", [

@@ -162,6 +162,26 @@ static void test_regions(void **state)
     assert_false(region_valid(BYTES_LIT("us-east-1\0")));
 }
 
+/* By whole names, all of them well-formed, in every partition; the API tests compare the list with that
+ * of an AWS client. */
+static void test_known_regions(void **state)
+{
+    static const char *const known[] = { "us-east-1",      "ap-southeast-7",  "cn-northwest-1",
+                                         "us-gov-east-1",  "us-iso-west-1",   "us-isob-east-1",
+                                         "eu-isoe-west-1", "us-isof-south-1", "eusc-de-east-1" };
+    static const char *const unknown[] = { "",          "us-east-",     "us-east-11",
+                                           "us-east-3", "us-invalid-1", "US-EAST-1",
+                                           "aws-global" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        assert_true(region_known(bytes_str(known[i])));
+        assert_true(region_valid(bytes_str(known[i])));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
+        assert_false(region_known(bytes_str(unknown[i])));
+}
+
 /* Every text that differs from a good id in one byte is good only if that byte is a hex digit
  * too. */
 static void test_every_byte_of_an_id_is_looked_at(void **state)
@@ -193,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_printing_gives_back_the_text),
         cmocka_unit_test(test_longest_names_fit_their_limits),
         cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_known_regions),
         cmocka_unit_test(test_every_byte_of_an_id_is_looked_at),
     };
 
