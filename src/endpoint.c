@@ -154,6 +154,25 @@ static void metric_oidc(struct server *s, struct buf *out)
                    "Age of the keys of an OIDC issuer; -1: there are none.", issuer_age);
 }
 
+static void metric_webhook(struct server *s, struct buf *out)
+{
+    struct webhook_counts n;
+
+    if (s->parts.webhook == NULL)
+        return;
+    webhook_counts(s->parts.webhook, &n);
+    metric(out, "trent_webhook_waiting", "gauge", "Events that the webhook has not been told yet.",
+           n.waiting);
+    metric(out, "trent_webhook_oldest_seconds", "gauge", "Age of the oldest of them.",
+           (uint64_t)n.oldest_ms / 1000);
+    metric(out, "trent_webhook_delivered_total", "counter", "Events that the webhook has taken.",
+           n.delivered);
+    metric(out, "trent_webhook_failures_total", "counter", "Attempts that failed.", n.failed);
+    metric(out, "trent_webhook_retry_seconds", "gauge",
+           "Seconds until it is tried again; 0: it is not known to be down.",
+           (uint64_t)(n.retry_ms + 999) / 1000);
+}
+
 static void metric_identities(struct server *s, struct buf *out)
 {
     struct book_counts n = book_counts(s->parts.identities);
@@ -240,6 +259,7 @@ static void metric_parts(struct server *s, struct buf *out)
            v.cached_materials);
     metric_ready_keys(out, &v);
     metric_oidc(s, out);
+    metric_webhook(s, out);
     metric(out, "trent_pool_waiting", "gauge", "Requests waiting for a pool thread.",
            pool_waiting(s->parts.pool));
 }

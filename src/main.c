@@ -24,6 +24,7 @@
 #include "jwt/providers.h"
 #include "request.h"
 #include "store/sqlite/sqlite.h"
+#include "webhook/webhook.h"
 
 /* Everything that runs, in the order of starting; taken down in the opposite order. */
 struct daemon {
@@ -45,6 +46,7 @@ struct daemon {
     struct server            *server;
     struct attestation_roots *attestation_roots; /* NULL: none configured */
     struct oidc_providers    *oidc;              /* likewise */
+    struct webhook           *webhook;           /* likewise */
     bool                      recovered; /* the database was found good, and may be written to */
     bool                      clock_certain; /* when it was last looked at */
 };
@@ -255,6 +257,30 @@ static enum kms_status read_oidc_providers(struct daemon *d, struct kms_error *r
     return KMS_OK;
 }
 
+static enum kms_status open_webhook(struct daemon *d, struct kms_error *reterr)
+{
+    const struct config        *c = &d->config;
+    const struct webhook_config config = {
+        .url = c->webhook_url,
+        .secret_file = c->webhook_secret_file,
+        .ca_file = c->webhook_ca_file[0] != '\0' ? c->webhook_ca_file : NULL,
+        .dev = c->dev,
+    };
+
+    return c->webhook_url[0] == '\0' ? KMS_OK : webhook_new(&config, &d->webhook, reterr);
+}
+
+static enum kms_status start_webhook(struct daemon *d, size_t waiting, struct kms_error *reterr)
+{
+    if (d->webhook != NULL)
+        return webhook_start(d->webhook, d->committer, d->clock, waiting, reterr);
+    if (waiting > 0)
+        log_warning("%zu events wait for the webhook, and there is none any more: they stay in the "
+                    "database until webhook-url and webhook-secret-file are set again",
+                    waiting);
+    return KMS_OK;
+}
+
 /* Nothing was erased by a time that may be wrong. */
 static void report_put_off(struct daemon *d)
 {
@@ -309,6 +335,8 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     parts.import_key_added = jobs_import_key_added;
     parts.session_added = jobs_session_added;
     parts.changed_ctx = d->jobs;
+    parts.deliveries_added = d->webhook != NULL ? webhook_added : NULL;
+    parts.deliveries_ctx = d->webhook;
     if ((d->committer = committer_new(&parts)) == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     jobs_set_committer(d->jobs, d->committer);
@@ -322,6 +350,7 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     if (done > 0)
         log_info("jobs: %zu expiries, deletions or rotations were due", done);
     report_put_off(d);
+    TRY(start_webhook(d, recovery.deliveries, reterr));
     TRY(jobs_start(d->jobs, reterr));
     TRY(vault_start(d->vault, reterr));
     if (d->oidc != NULL)
@@ -365,6 +394,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
         .throttle = d->throttle,
         .attestation_roots = d->attestation_roots,
         .oidc = d->oidc,
+        .webhook = d->webhook,
     };
     unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -434,6 +464,26 @@ static void look_at_clock(struct daemon *d)
     note_clock(d);
 }
 
+static void reload_oidc(struct daemon *d, struct kms_error *err)
+{
+    if (d->oidc == NULL)
+        return;
+    if (oidc_reload(d->oidc, err) == KMS_OK)
+        log_info("SIGHUP: OIDC providers read again");
+    else
+        log_error("SIGHUP: the old OIDC providers stay in use: %s", err->detail);
+}
+
+static void reload_webhook(struct daemon *d, struct kms_error *err)
+{
+    if (d->webhook == NULL)
+        return;
+    if (webhook_reload(d->webhook, err) == KMS_OK)
+        log_info("SIGHUP: secret of the webhook read again, what waits is sent now");
+    else
+        log_error("SIGHUP: the old secret of the webhook stays in use: %s", err->detail);
+}
+
 /* SIGHUP: what is read from files beside the data directory is read again. */
 static void reload(struct daemon *d)
 {
@@ -443,12 +493,8 @@ static void reload(struct daemon *d)
         log_info("SIGHUP: certificate read again");
     else
         log_error("SIGHUP: the old certificate stays in use: %s", err.detail);
-    if (d->oidc == NULL)
-        return;
-    if (oidc_reload(d->oidc, &err) == KMS_OK)
-        log_info("SIGHUP: OIDC providers read again");
-    else
-        log_error("SIGHUP: the old OIDC providers stay in use: %s", err.detail);
+    reload_oidc(d, &err);
+    reload_webhook(d, &err);
 }
 
 /* SIGTERM and SIGINT end. */
@@ -474,6 +520,7 @@ static void stop(struct daemon *d)
         listener_stop(d->listener, LIMIT_DRAIN_MS);
     jobs_stop(d->jobs);
     oidc_stop(d->oidc);
+    webhook_stop(d->webhook);
     vault_stop(d->vault); /* a key that becomes ready must not call into a stopped pool */
     pool_stop(d->pool);
     committer_stop(d->committer);
@@ -497,6 +544,7 @@ static void stop(struct daemon *d)
     clock_free(d->clock);
     attestation_roots_free(d->attestation_roots);
     oidc_free(d->oidc);
+    webhook_free(d->webhook);
     closep(&d->lock);
     config_free(&d->config);
     crypto_cleanup();
@@ -545,6 +593,8 @@ static int run(struct daemon *d, const sigset_t *signals)
     if (read_attestation_root(d, &err) != KMS_OK)
         return refuse(EX_CONFIG, &err);
     if (read_oidc_providers(d, &err) != KMS_OK)
+        return refuse(EX_CONFIG, &err);
+    if (open_webhook(d, &err) != KMS_OK)
         return refuse(EX_CONFIG, &err);
     if (open_data(d, &head, &err) != KMS_OK)
         return refuse(EX_DATAERR, &err);

@@ -12,6 +12,7 @@
 #include "listener/listener.h"
 #include "operation/operation.h"
 #include "throttle/throttle.h"
+#include "webhook/webhook.h"
 
 /* What a request may use. Filled by main.c; all of it outlives every request. */
 struct server_parts {
@@ -28,6 +29,7 @@ struct server_parts {
     struct pool                    *pool;
     struct throttle                *throttle;
     struct oidc_providers          *oidc;              /* NULL: none configured */
+    struct webhook                 *webhook;           /* NULL: none configured */
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
 };
 

@@ -44,6 +44,12 @@ static const struct setting settings[] = {
       "PEM file with the root certificate of attestation documents (Recipient); empty: none is believed" },
     { "oidc-providers", SET_TEXT, AT(oidc_providers), "", 0, 0, { 0 },
       "JSON file with the OIDC issuers whose tokens are believed; empty: none. Read again on SIGHUP" },
+    { "webhook-url", SET_TEXT, AT(webhook_url), "", 0, 0, { 0 },
+      "https URL that is told of expiry, rotation and deletion of keys (http: to this machine, or in development mode); empty: none" },
+    { "webhook-secret-file", SET_TEXT, AT(webhook_secret_file), "", 0, 0, { 0 },
+      "file with the secret, 24 bytes or more, that signs what webhook-url gets. Read again on SIGHUP" },
+    { "webhook-ca-file", SET_TEXT, AT(webhook_ca_file), "", 0, 0, { 0 },
+      "PEM file with the certificate authorities of webhook-url; empty: those of the system" },
     { "audit-sync", SET_CHOICE, AT(audit_sync), "written", 0, 0, { "written", "always" },
       "written: reads are on disk within a second, changes at once; always: every record before its answer" },
     { "audit-reserve-mib", SET_INT, AT(audit_reserve_mib), "64", 1, 4096, { 0 },
@@ -375,6 +381,11 @@ static enum kms_status check(const struct config *c, struct kms_error *reterr)
 {
     if ((*c->tls_cert == '\0') != (*c->tls_key == '\0'))
         return KMS_FAIL(reterr, KMS_E_VALIDATION, "tls-cert and tls-key must be given together");
+    if ((*c->webhook_url == '\0') != (*c->webhook_secret_file == '\0'))
+        return KMS_FAIL(reterr, KMS_E_VALIDATION,
+                        "webhook-url and webhook-secret-file must be given together");
+    if (*c->webhook_ca_file != '\0' && *c->webhook_url == '\0')
+        return KMS_FAIL(reterr, KMS_E_VALIDATION, "webhook-ca-file without webhook-url");
     if (!c->dev && *c->regions == '\0')
         return KMS_FAIL(
             reterr, KMS_E_VALIDATION,

@@ -20,8 +20,11 @@ struct config {
     char   *tls_key;
     char   *attestation_root; /* PEM file; empty: none */
     char   *oidc_providers;   /* JSON file; empty: none */
-    int     log_level;        /* enum log_level */
-    int     audit_sync;       /* enum audit_sync */
+    char   *webhook_url;      /* empty: none */
+    char   *webhook_secret_file;
+    char   *webhook_ca_file; /* PEM; empty: the certificate authorities of the system */
+    int     log_level;       /* enum log_level */
+    int     audit_sync;      /* enum audit_sync */
     int64_t audit_reserve_mib;
     int64_t loops;               /* 0: one per core */
     int64_t pool_threads;        /* slow lane */

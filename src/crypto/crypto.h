@@ -43,6 +43,10 @@ void crypto_hmac_sha256(struct bytes key, struct bytes in, uint8_t ret[SHA256_LE
 void crypto_hmac_sha256_pieces(struct bytes key, const struct bytes *pieces, size_t n,
                                uint8_t ret[SHA256_LEN]);
 
+/* The same under a key that is a secret, for who may not look at it. */
+void crypto_hmac_sha256_secret(struct secret *key, const struct bytes *pieces, size_t n,
+                               uint8_t ret[SHA256_LEN]);
+
 /* SP 800-108 in counter mode over HMAC-SHA-256: 32-bit counter, label, zero byte, context, 32-bit
  * length in bits (trust-model 2.2). `out_len` at most 255 * 32. */
 KMS_MUST_CHECK enum kms_status crypto_kdf(struct bytes key, struct bytes label,

@@ -56,6 +56,12 @@ void crypto_hmac_sha256_pieces(struct bytes key, const struct bytes *pieces, siz
     mac(DIGEST_SHA_256, key, pieces, n, ret, SHA256_LEN, &len);
 }
 
+void crypto_hmac_sha256_secret(struct secret *key, const struct bytes *pieces, size_t n,
+                               uint8_t ret[SHA256_LEN])
+{
+    crypto_hmac_sha256_pieces(secret_view(key), pieces, n, ret);
+}
+
 void crypto_hmac_sha256(struct bytes key, struct bytes in, uint8_t ret[SHA256_LEN])
 {
     crypto_hmac_sha256_pieces(key, &in, 1, ret);

@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "jwt/fetch.h"
+#include "fetch/fetch.h"
 #include "jwt/providers_internal.h"
 
 struct oidc_providers {
@@ -169,7 +169,8 @@ static int64_t due(const struct oidc_provider *p)
 static void ask_url(struct oidc_providers *p, struct oidc_provider *at)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(JWKS_BYTES_MAX);
-    const struct fetch_request      rq = { at->source, at->ca, p->config.dev, &p->stop };
+    const struct fetch_request      rq = { at->source, at->ca,
+                                      p->config.dev ? FETCH_HTTP_HERE : FETCH_HTTPS, &p->stop };
     struct jwks                    *keys = NULL;
     struct kms_error                err;
 

@@ -6,7 +6,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "json/read.h"
-#include "jwt/fetch.h"
+#include "fetch/fetch.h"
 #include "jwt/providers_internal.h"
 
 void oidc_list_free(struct oidc_list *list)
@@ -98,7 +98,7 @@ static enum kms_status read_source(struct json v, bool dev, struct arena *arena,
     if (p->source[0] == '/')
         return KMS_OK;
     p->is_url = true;
-    if (fetch_check_url(p->source, dev, &why) != KMS_OK)
+    if (fetch_check_url(p->source, dev ? FETCH_HTTP_HERE : FETCH_HTTPS, &why) != KMS_OK)
         return KMS_FAIL(reterr, KMS_E_VALIDATION,
                         "jwks '%.100s' is neither an absolute path nor a URL that will do: %.80s",
                         p->source, why.detail);

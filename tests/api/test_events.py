@@ -1,8 +1,16 @@
-"""Events of the service in the audit log: what happens to keys by itself, and rotations however they come."""
+"""Events of the service: what happens to keys by itself, and rotations however they come, in the audit log and told
+to a webhook."""
+import concurrent.futures
+import re
+import signal
+import threading
 import time
 
+import pytest
+from oidc import make_certificate
+from receiver import Receiver
 from recorded import finish_rotation, later
-from trent_server import import_material, imported_key
+from trent_server import Server, b64, import_material, imported_key
 
 
 def events_of(server, name, key_id=None):
@@ -151,3 +159,323 @@ def test_a_late_start_warns_once(new_server):
     server.start()
     time.sleep(0.3)
     assert days_told(server, key["KeyId"]) == [7]
+
+
+# --- the webhook ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    made = Receiver(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+
+
+def metric(server, name):
+    """The value of a metric of the webhook; None if there is no such line."""
+    found = re.search(r"^trent_webhook_%s (\d+)$" % name, server.get("/_trent/metrics"), re.M)
+    return int(found.group(1)) if found else None
+
+
+def wait_for_metric(server, name, good, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not good(metric(server, name)):
+        assert time.monotonic() < deadline, "%s stays %r" % (name, metric(server, name))
+        time.sleep(0.01)
+
+
+def rotate(kms, key, n=1):
+    for _ in range(n):
+        kms.rotate_key_on_demand(KeyId=key["KeyId"])
+
+
+def rotations_of(events, key):
+    """Ids of the materials that became current, in the order in which they were told."""
+    return [e["detail"]["key-material-id"] for e in events if e["detail"]["key-id"] == key["KeyId"]]
+
+
+def rotations_done(kms, key):
+    """The same as the service lists them."""
+    return [r["KeyMaterialId"] for r in kms.list_key_rotations(KeyId=key["KeyId"])["Rotations"]]
+
+
+def test_an_event_in_eventbridge_shape(new_server, receiver):
+    """One of each kind, with the id that the audit has, signed (Receiver.take looks at every signature)."""
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    valid_to = later(2 * DAY).replace(microsecond=0)
+    key, m1 = imported_key(kms, b"1" * 32, ValidTo=valid_to)
+    m2 = import_material(kms, key["KeyId"], b"2" * 32, ImportType="NEW_KEY_MATERIAL")["KeyMaterialId"]
+    rotate(kms, key)
+    receiver.wait(1)
+    server.advance(DAY + 60)
+    receiver.wait(2)
+    server.advance(DAY)
+    receiver.wait(3)
+    kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+    server.advance(7 * DAY + 1)
+    events = receiver.wait(4)
+    details = {"KMS CMK Rotation": {"key-material-id": m2, "rotation-type": "ON_DEMAND"},
+               "Trent Imported Key Material Expiration Warning":
+                   {"key-material-id": m1, "valid-to": valid_to.strftime("%Y-%m-%dT%H:%M:%SZ"), "days": 1},
+               "KMS Imported Key Material Expiration": {"key-material-id": m1},
+               "KMS CMK Deletion": {}}
+    told = {r["eventID"]: r for r in server.audit()}
+    assert [e["detail-type"] for e in events] == list(details)
+    for event in events:
+        assert list(event) == ["version", "id", "detail-type", "source", "account", "time", "region", "resources",
+                               "detail"]
+        assert event["detail"] == {"key-id": key["KeyId"], **details[event["detail-type"]]}
+        assert (event["version"], event["source"], event["account"]) == ("0", "aws.kms", "000000000000")
+        assert (event["region"], event["resources"]) == ("us-east-1", [key["Arn"]])
+        assert told[event["id"]]["eventTime"] == event["time"]
+        assert told[event["id"]]["serviceEventDetails"]["keyId"] == key["KeyId"]
+    wait_for_metric(server, "waiting", lambda n: n == 0)
+    assert metric(server, "delivered_total") == 4 and metric(server, "failures_total") == 0
+    assert metric(server, "oldest_seconds") == 0 and metric(server, "retry_seconds") == 0
+
+
+def test_no_webhook_no_rows(new_server, receiver):
+    """What happened before there was a webhook is not told later; the metrics do not speak of it."""
+    server = new_server()
+    kms = server.client()
+    key = kms.create_key()["KeyMetadata"]
+    rotate(kms, key)
+    assert metric(server, "waiting") is None
+    server.stop()
+    server.command += receiver.flags
+    server.start()
+    kms = server.client()
+    rotate(kms, key)
+    event, = receiver.wait(1)
+    assert event["detail"]["key-material-id"] == kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"][
+        "CurrentKeyMaterialId"]
+
+
+def test_a_receiver_that_is_down(new_server, receiver):
+    """Everything waits, longer each time, over a restart, and goes out once it is there; SIGHUP hurries."""
+    receiver.stop()
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    keys = [kms.create_key()["KeyMetadata"] for _ in range(3)]
+    for key in keys:
+        rotate(kms, key, 2)
+    for failures, least, most in ((1, 1, 1), (2, 1, 2), (3, 2, 4)):
+        wait_for_metric(server, "failures_total", lambda n: n == failures)
+        assert least <= metric(server, "retry_seconds") <= most
+    assert metric(server, "waiting") == 6 and metric(server, "delivered_total") == 0
+    server.advance(100)
+    assert 100 <= metric(server, "oldest_seconds") < 130
+    assert "webhook: " in server.log() and "events wait, tried again in" in server.log()
+    server.stop()
+    server.start()
+    assert metric(server, "waiting") == 6
+    wait_for_metric(server, "failures_total", lambda n: n >= 1)
+    receiver.start()
+    server.process.send_signal(signal.SIGHUP)
+    events = receiver.wait(6)
+    kms = server.client()
+    for key in keys:
+        assert rotations_of(events, key) == rotations_done(kms, key)
+    wait_for_metric(server, "waiting", lambda n: n == 0)
+    assert metric(server, "retry_seconds") == 0 and metric(server, "oldest_seconds") == 0
+
+
+def test_the_id_stays_the_same(new_server, receiver):
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    answers = [500, 503, 429]
+    receiver.answer = lambda event: (answers.pop(0) if answers else 200, {})
+    key = kms.create_key()["KeyMetadata"]
+    rotate(kms, key)
+    for left in (2, 1, 0):
+        while len(answers) > left:
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGHUP)
+    receiver.wait(1)
+    assert len(receiver.seen) == 4 and len({e["id"] for e in receiver.seen}) == 1
+    assert all(e == receiver.seen[0] for e in receiver.seen)
+
+
+def test_a_refused_event_holds_up_its_key_alone(new_server, receiver):
+    """Its later events come after it, others go on."""
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    bad, good = (kms.create_key()["KeyMetadata"] for _ in range(2))
+    refuse = [bad["KeyId"]]
+    receiver.answer = lambda event: (400 if event["detail"]["key-id"] in refuse else 200, {})
+    rotate(kms, bad, 3)
+    rotate(kms, good, 3)
+    assert rotations_of(receiver.wait(3), good) == rotations_done(kms, good)
+    wait_for_metric(server, "waiting", lambda n: n == 3)
+    assert {e["id"] for e in receiver.seen if e["detail"]["key-id"] == bad["KeyId"]} == {
+        next(e["id"] for e in receiver.seen if e["detail"]["key-id"] == bad["KeyId"])}
+    assert metric(server, "retry_seconds") == 0
+    assert re.search(r"webhook: event \S+: the answer has status 400; the events of \S+%s wait" % bad["KeyId"],
+                     server.log())
+    rotate(kms, good)
+    receiver.wait(4)
+    refuse.clear()
+    server.process.send_signal(signal.SIGHUP)
+    assert rotations_of(receiver.wait(7), bad) == rotations_done(kms, bad)
+    wait_for_metric(server, "waiting", lambda n: n == 0)
+
+
+def test_redirects_are_not_followed(new_server, receiver, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    aim = Receiver(other).start()
+    receiver.answer = lambda event: (307, {"Location": aim.url})
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    rotate(kms, kms.create_key()["KeyMetadata"])
+    wait_for_metric(server, "failures_total", lambda n: n >= 1)
+    assert aim.seen == [] and metric(server, "waiting") == 1
+    assert "the answer has status 307, and redirects are not followed: name their aim in webhook-url" in server.log()
+    aim.stop()
+
+
+@pytest.mark.parametrize("wrong", ["authority", "address"])
+def test_a_wrong_certificate(new_server, tmp_path, wrong):
+    """Of an authority that is not trusted, or for another address: nothing is sent."""
+    receiver = Receiver(tmp_path, address="127.0.0.2" if wrong == "address" else "127.0.0.1").start()
+    if wrong == "authority":
+        other = tmp_path / "other"
+        other.mkdir()
+        make_certificate(other / "ca.pem", other / "ca.key")
+        flags = [f.replace(str(receiver.ca), str(other / "ca.pem")) for f in receiver.flags]
+    else:
+        flags = receiver.flags
+    server = new_server(*flags)
+    kms = server.client()
+    rotate(kms, kms.create_key()["KeyMetadata"])
+    wait_for_metric(server, "failures_total", lambda n: n >= 1)
+    assert receiver.seen == [] and metric(server, "waiting") == 1
+    assert "certificate" in server.log()
+    receiver.stop()
+
+
+def test_a_slow_receiver_holds_nobody_up(new_server, receiver):
+    """While it thinks, calls are answered and changes committed; a stop does not wait for it either."""
+    release = threading.Event()
+    receiver.answer = lambda event: (release.wait(60) and None, {})
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    key = kms.create_key()["KeyMetadata"]
+    rotate(kms, key)
+    while not receiver.lock.locked():
+        time.sleep(0.01)
+    started = time.monotonic()
+    rotate(kms, key, 5)
+    for _ in range(50):
+        kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")
+    assert time.monotonic() - started < 5
+    assert metric(server, "waiting") == 6
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < 8
+    release.set()
+
+
+def test_a_thousand_events(new_server, receiver):
+    """None is lost, none is out of order within its key; connections are kept."""
+    server = new_server(*receiver.flags)
+    clients = [server.client() for _ in range(4)]
+    keys = [clients[0].create_key()["KeyMetadata"] for _ in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: rotate(clients[i % 4], keys[i], 25), range(40)))
+    events = receiver.wait(1000, 90)
+    assert len(receiver.seen) == 1000
+    for key in keys:
+        assert rotations_of(events, key) == rotations_done(clients[0], key)
+    assert receiver.connections <= 3
+    wait_for_metric(server, "waiting", lambda n: n == 0)
+
+
+def test_kill_between_commit_and_delivery(new_server, receiver):
+    """What was committed is told after the next start, once each, unless it was told already and not noted."""
+    receiver.stop()
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    keys = [kms.create_key()["KeyMetadata"] for _ in range(5)]
+    for key in keys:
+        rotate(kms, key, 4)
+    server.kill()
+    receiver.start()
+    server.start()
+    events = receiver.wait(20)
+    kms = server.client()
+    for key in keys:
+        assert rotations_of(events, key) == rotations_done(kms, key)
+    assert len(receiver.seen) == 20
+
+
+def test_kills_while_it_delivers(new_server, receiver):
+    """Doubles may come, with the same id; nothing is lost and the order is kept."""
+    server = new_server(*receiver.flags)
+    keys = []
+    for round_number in range(5):
+        kms = server.client()
+        for _ in range(4):
+            keys.append(kms.create_key()["KeyMetadata"])
+            rotate(kms, keys[-1], 10)
+        if round_number == 2:
+            deadline = time.monotonic() + 20
+            while not receiver.seen and time.monotonic() < deadline:
+                time.sleep(0.001)
+        server.kill()
+        server.start()
+    events = receiver.wait(200)
+    kms = server.client()
+    for key in keys:
+        assert rotations_of(events, key) == rotations_done(kms, key)
+    wait_for_metric(server, "waiting", lambda n: n == 0)
+    server.stop()
+    assert server.trent("audit", "verify").returncode == 0
+
+
+def test_a_new_secret(new_server, receiver):
+    """SIGHUP reads it; one that is no good leaves the old one in use."""
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    key = kms.create_key()["KeyMetadata"]
+    receiver.secret_file.write_bytes(b"short\n")
+    server.process.send_signal(signal.SIGHUP)
+    while "the old secret of the webhook stays in use" not in server.log():
+        time.sleep(0.01)
+    rotate(kms, key)
+    receiver.wait(1)
+    raw = bytes(range(32))
+    receiver.secret = raw
+    receiver.secret_file.write_text("whsec_%s\n" % b64(raw))
+    server.process.send_signal(signal.SIGHUP)
+    while "secret of the webhook read again" not in server.log():
+        time.sleep(0.01)
+    rotate(kms, key)
+    receiver.wait(2)
+
+
+def test_plain_http_and_what_is_refused(new_server, tmp_path):
+    receiver = Receiver(tmp_path, tls=False).start()
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    rotate(kms, kms.create_key()["KeyMetadata"])
+    receiver.wait(1)
+    receiver.stop()
+    secret = "--webhook-secret-file=%s" % receiver.secret_file
+    for flags, reason in (
+            (["--webhook-url=https://example.org/"], "webhook-url and webhook-secret-file must be given together"),
+            ([secret], "webhook-url and webhook-secret-file must be given together"),
+            (["--webhook-ca-file=x"], "webhook-ca-file without webhook-url"),
+            (["--webhook-url=ftp://example.org/", secret], "webhook-url: not an https URL"),
+            (["--webhook-url=https://u:p@example.org/", secret], "webhook-url: a URL with credentials or a fragment"),
+            (["--webhook-url=https://example.org/", "--webhook-secret-file=/nowhere"], "webhook-secret-file '/nowhere'"),
+            (["--webhook-url=https://example.org/", secret, "--webhook-ca-file=/nowhere"], "webhook-ca-file: "),
+            (["--webhook-url=http://example.org/", secret, "--dev=false", "--regions=us-east-1"],
+             "webhook-url: not an https URL (http is good enough only to this machine)")):
+        other = Server(tmp_path / "refused", *flags, dev="--dev=false" not in flags)
+        with pytest.raises(RuntimeError):
+            other.start()
+        assert reason in other.log(), other.log()
+        other.log_path.unlink()

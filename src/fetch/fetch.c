@@ -1,6 +1,7 @@
-/* jwt/fetch.c - see fetch.h. */
-#include "jwt/fetch.h"
+/* fetch/fetch.c - see fetch.h. */
+#include "fetch/fetch.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <curl/curl.h>
@@ -55,7 +56,12 @@ static bool has_part(CURLU *url, CURLUPart part)
     return curl_url_get(url, part, &text, 0) == CURLUE_OK;
 }
 
-enum kms_status fetch_check_url(const char *url, bool plain_http, struct kms_error *reterr)
+static bool plain_will_do(enum fetch_plain plain, const char *host)
+{
+    return plain == FETCH_HTTP_ANYWHERE || (plain == FETCH_HTTP_HERE && is_this_machine(host));
+}
+
+enum kms_status fetch_check_url(const char *url, enum fetch_plain plain, struct kms_error *reterr)
 {
     CLEANUP(url_freep) CURLU *parsed = curl_url();
     CLEANUP(text_freep) char *scheme = NULL;
@@ -72,10 +78,10 @@ enum kms_status fetch_check_url(const char *url, bool plain_http, struct kms_err
         return KMS_FAIL(reterr, KMS_E_VALIDATION, "a URL with credentials or a fragment");
     if (strcmp(scheme, "https") == 0)
         return KMS_OK;
-    if (strcmp(scheme, "http") == 0 && plain_http && is_this_machine(host))
+    if (strcmp(scheme, "http") == 0 && plain_will_do(plain, host))
         return KMS_OK;
-    return KMS_FAIL(reterr, KMS_E_VALIDATION,
-                    "not an https URL (http is for development mode, and only to this machine)");
+    return KMS_FAIL(reterr, KMS_E_VALIDATION, "not an https URL%s",
+                    plain == FETCH_HTTP_HERE ? " (http is good enough only to this machine)" : "");
 }
 
 /* --- fetching --------------------------------------------------------------------------------- */
@@ -98,13 +104,11 @@ static int watch(void *ctx, curl_off_t total, curl_off_t now, curl_off_t up_tota
     return rq->stop != NULL && atomic_load(rq->stop) ? 1 : 0;
 }
 
-static bool set_bounds(CURL *c, const struct buf *out)
+static bool set_bounds(CURL *c)
 {
     return curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)FETCH_CONNECT_S) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)FETCH_TOTAL_S) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)(out->limit - out->len)) ==
-               CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
@@ -113,7 +117,7 @@ static bool set_bounds(CURL *c, const struct buf *out)
 
 static bool set_tls(CURL *c, const struct fetch_request *rq)
 {
-    const char *schemes = rq->plain_http ? "https,http" : "https";
+    const char *schemes = rq->plain == FETCH_HTTPS ? "https" : "https,http";
 
     return curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, schemes) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
@@ -124,16 +128,29 @@ static bool set_tls(CURL *c, const struct fetch_request *rq)
 }
 
 static bool set_request(CURL *c, const struct fetch_request *rq, struct curl_slist *headers,
-                        struct buf *out)
+                        char why[CURL_ERROR_SIZE])
 {
     return curl_easy_setopt(c, CURLOPT_URL, rq->url) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_USERAGENT, "trentd/" TRENT_VERSION) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_WRITEDATA, out) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, watch) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_XFERINFODATA, rq) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
+           curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why) == CURLE_OK && set_bounds(c) &&
+           set_tls(c, rq);
+}
+
+static bool set_output(CURL *c, struct buf *out)
+{
+    return curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_WRITEDATA, out) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)(out->limit - out->len)) ==
+               CURLE_OK;
+}
+
+static enum kms_status cannot(CURLcode code, const char *why, struct kms_error *reterr)
+{
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "%s", why[0] != '\0' ? why : curl_easy_strerror(code));
 }
 
 enum kms_status fetch_get(const struct fetch_request *rq, struct buf *out, struct kms_error *reterr)
@@ -143,21 +160,101 @@ enum kms_status fetch_get(const struct fetch_request *rq, struct buf *out, struc
     char                                   why[CURL_ERROR_SIZE] = "";
     long                                   status = 0;
 
-    TRY(fetch_check_url(rq->url, rq->plain_http, reterr));
+    TRY(fetch_check_url(rq->url, rq->plain, reterr));
     headers = curl_slist_append(NULL, "Accept: application/json");
-    if (c == NULL || headers == NULL || !set_bounds(c, out) || !set_tls(c, rq) ||
-        !set_request(c, rq, headers, out) ||
-        curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why) != CURLE_OK)
+    if (c == NULL || headers == NULL || !set_request(c, rq, headers, why) || !set_output(c, out))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "a transfer cannot be set up");
     CURLcode code = curl_easy_perform(c);
     if (code == CURLE_FILESIZE_EXCEEDED || !buf_ok(out))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "the document is longer than %zu bytes",
                         out->limit);
     if (code != CURLE_OK)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "%s",
-                        why[0] != '\0' ? why : curl_easy_strerror(code));
+        return cannot(code, why, reterr);
     (void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     if (status != 200)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "the answer has status %ld", status);
+    return KMS_OK;
+}
+
+/* --- posting ---------------------------------------------------------------------------------- */
+
+struct fetch_poster {
+    CURL *c;
+};
+
+struct fetch_poster *fetch_poster_new(void)
+{
+    struct fetch_poster *p = calloc(1, sizeof *p);
+
+    if (p == NULL || (p->c = curl_easy_init()) == NULL) {
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void fetch_poster_free(struct fetch_poster *p)
+{
+    if (p == NULL)
+        return;
+    curl_easy_cleanup(p->c);
+    free(p);
+}
+
+/* Nobody reads it, but an endless answer has to end. */
+static size_t drop_body(char *data, size_t size, size_t n, void *got)
+{
+    size_t *sum = got;
+
+    (void)data;
+    *sum += size * n;
+    return *sum <= FETCH_ANSWER_MAX ? size * n : 0;
+}
+
+/* One after the other: a list that cannot grow is NULL from then on. */
+static struct curl_slist *list_of(const char *const *headers)
+{
+    struct curl_slist *list = NULL;
+
+    for (size_t i = 0; headers[i] != NULL; i++) {
+        struct curl_slist *more = curl_slist_append(list, headers[i]);
+        if (more == NULL) {
+            curl_slist_free_all(list);
+            return NULL;
+        }
+        list = more;
+    }
+    return list;
+}
+
+static bool set_post(CURL *c, struct bytes body, size_t *got)
+{
+    return curl_easy_setopt(c, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.ptr) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, drop_body) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_WRITEDATA, got) == CURLE_OK;
+}
+
+enum kms_status fetch_post(struct fetch_poster *p, const struct fetch_request *rq,
+                           const char *const *headers, struct bytes body, long *ret_status,
+                           struct kms_error *reterr)
+{
+    CLEANUP(list_freep) struct curl_slist *list = list_of(headers);
+    char                                   why[CURL_ERROR_SIZE] = "";
+    long                                   status = 0;
+    size_t                                 got = 0;
+
+    TRY(fetch_check_url(rq->url, rq->plain, reterr));
+    curl_easy_reset(p->c); /* options only: connections stay */
+    if (list == NULL || !set_request(p->c, rq, list, why) || !set_post(p->c, body, &got))
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "a transfer cannot be set up");
+    CURLcode code = curl_easy_perform(p->c);
+    (void)curl_easy_getinfo(p->c, CURLINFO_RESPONSE_CODE, &status);
+    bool too_long = code == CURLE_WRITE_ERROR && got > FETCH_ANSWER_MAX;
+    curl_easy_reset(p->c); /* it must not know this stack frame any more */
+    if (code != CURLE_OK && !too_long)
+        return cannot(code, why, reterr);
+    *ret_status = status;
     return KMS_OK;
 }
