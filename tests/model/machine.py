@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
 from quick_client import Credentials  # noqa: E402
-from reference import ANY, DELETING, NEEDED, REGIONS, USABLE, Differs, Now, Span, World, same  # noqa: E402
+from reference import ANY, REGIONS, USABLE, Differs, Now, Span, World, same  # noqa: E402
 
 SIGNED_FOR = 60  # seconds that a signed request is sent again; the server allows five minutes
 TOKEN_LIFE = 24 * 3600 * 1000
@@ -122,9 +122,6 @@ class Machine:
         self.calls = self.asked = 0
         self.marker = 0
         self.outcomes = {}  # (operation, error code or None): how often
-        self.seen = {}  # question: body that was found right, and for which state of the model
-        self.versions = {}  # family: number of the last action that may have changed it
-        self.actions = 0
 
     # --- asking
 
@@ -263,11 +260,12 @@ class Machine:
         if len(current.blobs) < 3 and region not in [b[0] for b in current.blobs]:
             current.blobs.append((region, answer["CiphertextBlob"], plain))
 
-    def look_at_lists(self, region):
-        """ListKeys and ListAliases of a Region, and every alias by its use."""
+    def look_at_lists(self, region, use=True):
+        """ListKeys and ListAliases of a Region, and with `use` what every alias leads to."""
         names = self.world.aliases[region]
-        now, answers = self.ask([(region, "ListKeys", {"Limit": 1000}), (region, "ListAliases", {"Limit": 100})] +
-                                [(region, "DescribeKey", {"KeyId": n}) for n in names])
+        used = list(names) if use else []
+        _, answers = self.ask([(region, "ListKeys", {"Limit": 1000}), (region, "ListAliases", {"Limit": 100})] +
+                                [(region, "DescribeKey", {"KeyId": n}) for n in used])
         for code, text, _ in answers:
             self._agree("a listing", code, text, [None])
         keys, aliases = answers[0][2], answers[1][2]
@@ -276,8 +274,8 @@ class Machine:
             raise Differs("ListKeys in %s shows %r, expected %r" % (region, keys, expected))
         same({a["AliasName"]: a.get("TargetKeyId") for a in aliases["Aliases"]},
              {n: f.key_id for n, f in names.items()})
-        same({n: a[2]["KeyMetadata"]["Arn"] for n, a in zip(names, answers[2:])},
-             {n: f.arn(region) for n, f in names.items()})
+        same({n: a[2]["KeyMetadata"]["Arn"] for n, a in zip(used, answers[2:])},
+             {n: names[n].arn(region) for n in used})
 
     def look_at_all(self, deep="all"):
         for f in self.world.families:
@@ -290,7 +288,7 @@ class Machine:
             self.look_at_lists(r)
 
     def gone(self, family, region):
-        """A key that its window has ended: no call finds it, no ciphertext is opened."""
+        """A key whose window has ended: no call finds it, no ciphertext is opened."""
         questions = [(region, "DescribeKey", {"KeyId": family.key_id}),
                      (region, "CancelKeyDeletion", {"KeyId": family.key_id})]
         text = "Key '%s' does not exist" % family.arn(region)
@@ -354,6 +352,7 @@ class Machine:
         if self.world.settle(self.now()):
             self.wait_for(lambda: self.look(family, sorted(family.places), deep=False))
         self.look(family, [region], deep=True)
+        self.look_at_lists(region, use=False)
         others = [r for r in family.places if r != region]
         if others:
             self.look(family, sorted(others), deep=True)

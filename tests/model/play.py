@@ -15,7 +15,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
 from generate import Generator  # noqa: E402
 from machine import LATE, Machine, Skipped  # noqa: E402
-from trent_server import Server  # noqa: E402
+from trent_server import TRENTD, Server  # noqa: E402
 
 WORLD_CALLS = 4000
 # region-delay and rotation-delay, in seconds; long ones are passed with the development clock only
@@ -158,13 +158,14 @@ def shorten(seed, actions, seconds=60):
 
 def report(failed, shorter_seconds=60):
     """What to print about a failure."""
-    if shorter_seconds == 0:
-        return "seed %d: %s\n" % (failed.seed, failed.reason) + "\n".join(map(json.dumps, failed.actions[-12:]))
     lines = ["seed %d (region-delay %d, rotation-delay %d) failed at its call %d:" % (
         failed.seed, *delays_of(failed.seed), len(failed.actions)), failed.reason,
-        "again: tests/model/run --seed %d --calls %d" % (failed.seed, len(failed.actions))]
-    actions, reason = shorten(failed.seed, failed.actions, shorter_seconds)
-    if reason is None:
+        "again: TRENTD=%s tests/model/run --seed %d --calls %d" % (TRENTD, failed.seed, len(failed.actions))]
+    actions, reason = shorten(failed.seed, failed.actions, shorter_seconds) if shorter_seconds else ([], None)
+    if not shorter_seconds:
+        lines.append("The last ones were:")
+        actions = failed.actions[-30:]
+    elif reason is None:
         lines.append("playing the same actions again did not fail: it depends on timing. The last ones were:")
         actions = actions[-30:]
     else:
