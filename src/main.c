@@ -23,6 +23,7 @@
 #include "instance/instance.h"
 #include "jwt/providers.h"
 #include "request.h"
+#include "seed/seeder.h"
 #include "store/sqlite/sqlite.h"
 #include "webhook/webhook.h"
 
@@ -47,6 +48,7 @@ struct daemon {
     struct attestation_roots *attestation_roots; /* NULL: none configured */
     struct oidc_providers    *oidc;              /* likewise */
     struct webhook           *webhook;           /* likewise */
+    struct seeder            *seeder;            /* NULL: not in development mode */
     bool                      recovered; /* the database was found good, and may be written to */
     bool                      clock_certain; /* when it was last looked at */
 };
@@ -359,6 +361,41 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
                     crypto_thread_cleanup, &d->pool, reterr);
 }
 
+static bool serves(const void *config, struct bytes region)
+{
+    return region_valid(region) && config_region(config, region);
+}
+
+/* What a development server begins with. */
+static enum kms_status put_seed(struct daemon *d, struct kms_error *reterr)
+{
+    const struct seeder_parts parts = {
+        .file = d->config.seed[0] != '\0' ? d->config.seed : NULL,
+        .committer = d->committer,
+        .identities = d->identities,
+        .directory = d->directory,
+        .vault = d->vault,
+        .clock = d->clock,
+        .serves = serves,
+        .serves_ctx = &d->config,
+    };
+    size_t rows = 0;
+    bool   exposed = false;
+
+    if (!d->config.dev)
+        return KMS_OK;
+    if ((d->seeder = seeder_new(&parts)) == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
+    if (parts.file == NULL)
+        return KMS_OK;
+    TRY(seeder_apply(d->seeder, &rows, &exposed, reterr));
+    if (rows > 0)
+        log_info("seed: %zu records of '%s' were made", rows, parts.file);
+    if (exposed)
+        log_warning("others may read '%s', and the keys in it: chmod 0600 it", parts.file);
+    return KMS_OK;
+}
+
 static struct throttle *make_throttle(const struct config *c)
 {
     const struct throttle_rates rates = {
@@ -395,6 +432,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
         .attestation_roots = d->attestation_roots,
         .oidc = d->oidc,
         .webhook = d->webhook,
+        .seeder = d->seeder,
     };
     unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -536,6 +574,7 @@ static void stop(struct daemon *d)
     audit_close(d->audit);
     store_close(d->store);
     committer_free(d->committer);
+    seeder_free(d->seeder);
     jobs_free(d->jobs);
     vault_close(d->vault);
     directory_free(d->directory);
@@ -599,6 +638,8 @@ static int run(struct daemon *d, const sigset_t *signals)
     if (open_data(d, &head, &err) != KMS_OK)
         return refuse(EX_DATAERR, &err);
     if (start_work(d, &head, &err) != KMS_OK)
+        return refuse(EX_DATAERR, &err);
+    if (put_seed(d, &err) != KMS_OK)
         return refuse(EX_DATAERR, &err);
     if (start_listening(d, &err) != KMS_OK)
         return refuse(EX_UNAVAILABLE, &err);

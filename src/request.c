@@ -312,6 +312,7 @@ static enum step_result step_key(struct request *rq)
     struct op_call *call = &rq->call;
 
     call->now = clock_now(rq->server->parts.clock);
+    rq->generation = commit_generation(rq->server->parts.committer);
     enum kms_status status = request_caller_again(rq);
     if (status != KMS_OK)
         return outcome(rq, status);
@@ -503,6 +504,7 @@ static enum step_result step_commit(struct request *rq)
         .says_erased = (rq->op->flags & OP_SAYS_ERASED) != 0,
         .done = committed,
         .arg = rq,
+        .generation = rq->generation,
     };
     rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
     return PENDING;

@@ -31,6 +31,7 @@ struct server_parts {
     struct oidc_providers          *oidc;              /* NULL: none configured */
     struct webhook                 *webhook;           /* NULL: none configured */
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
+    struct seeder                  *seeder;            /* NULL: not in development mode */
 };
 
 struct server;

@@ -41,8 +41,9 @@ struct request {
     struct server   *server;
     struct exchange *ex;
     unsigned         loop;
-    unsigned         step;   /* index into the list of steps: where it goes on */
-    int              reader; /* epoch reader of the thread that runs it now */
+    unsigned         step;       /* index into the list of steps: where it goes on */
+    int              reader;     /* epoch reader of the thread that runs it now */
+    uint64_t         generation; /* commit_generation when its records were looked up */
     unsigned         tries;
     int64_t          ready_until_ms; /* how long it waits for an RSA key, monotonic; 0: not yet  */
     bool             on_pool;
@@ -125,6 +126,7 @@ struct server {
     struct listener    *listener;
     struct accounts    *accounts;
     struct clock_moves *clock_moves; /* NULL: not in development mode */
+    struct resets      *resets;      /* likewise */
     unsigned            n_loops;
     struct loop        *loops;
     int                *pool_readers;
@@ -213,6 +215,10 @@ void clock_moves_free(struct clock_moves *m); /* after the loops have ended; NUL
 /* On the loop's thread. True if the path is /_trent/clock and the method POST: then it has been, or will be,
  * answered. */
 bool clock_moves_run(struct clock_moves *m, struct exchange *ex);
+/* resets.c: POST /_trent/reset; as those of clock_moves.c. */
+struct resets *resets_new(struct server *s);
+void resets_free(struct resets *r);
+bool resets_run(struct resets *r, struct exchange *ex);
 /* The body of an answer about the time; `error` may be NULL. */
 void clock_write(struct server *s, const char *error, struct buf *out);
 

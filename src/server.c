@@ -501,6 +501,8 @@ static void on_request(void *ctx, struct exchange *ex)
     }
     if (s->clock_moves != NULL && clock_moves_run(s->clock_moves, ex))
         return;
+    if (s->resets != NULL && resets_run(s->resets, ex))
+        return;
     if (accounts_run(s->accounts, ex))
         return;
     if (endpoint_run(s, ex, server_date(l))) {
@@ -596,6 +598,8 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
     bool readers = s->loops != NULL && s->pool_readers != NULL && s->accounts != NULL;
     if (parts->config->dev)
         readers = (s->clock_moves = clock_moves_new(s)) != NULL && readers;
+    if (parts->seeder != NULL)
+        readers = (s->resets = resets_new(s)) != NULL && readers;
     for (unsigned i = 0; readers && i < loops; i++)
         readers = (s->loops[i].reader = epoch_register(parts->epoch)) >= 0;
     for (size_t i = 0; readers && i < workers; i++)
@@ -641,5 +645,6 @@ void server_free(struct server *s)
     free(s->pool_readers);
     accounts_free(s->accounts);
     clock_moves_free(s->clock_moves);
+    resets_free(s->resets);
     free(s);
 }

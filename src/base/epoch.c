@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* In `now`: nobody may enter. */
+#define CLOSED ((uint64_t)1 << 63)
+
 struct reader {
     _Alignas(64) _Atomic uint64_t since; /* epoch in which the section began; 0 = not looking */
 };
@@ -49,14 +52,29 @@ int epoch_register(struct epoch *e)
     return -1;
 }
 
+static void pause_briefly(unsigned spins)
+{
+    struct timespec nap = { 0, 50 * 1000 };
+
+    if (spins < 64)
+        (void)sched_yield();
+    else
+        (void)nanosleep(&nap, NULL);
+}
+
 void epoch_enter(struct epoch *e, int reader)
 {
     assert(atomic_load_explicit(&e->reader[reader].since, memory_order_relaxed) == 0);
-    atomic_store(&e->reader[reader].since, atomic_load(&e->now));
-    /* Pairs with the barrier's increment: either the barrier sees us, or this load sees the barrier
-     * and with it all that was unlinked before. Without it a weakly ordered machine may look
-     * first. */
-    (void)atomic_load(&e->now);
+    for (unsigned spins = 0;; spins++) {
+        atomic_store(&e->reader[reader].since, atomic_load(&e->now) & ~CLOSED);
+        /* Pairs with the barrier's increment: either the barrier sees us, or this load sees the
+         * barrier and with it all that was unlinked before. Without it a weakly ordered machine may
+         * look first. And with closing: either epoch_close waits for us, or we see that it is closed. */
+        if ((atomic_load(&e->now) & CLOSED) == 0)
+            return;
+        atomic_store(&e->reader[reader].since, 0);
+        pause_briefly(spins);
+    }
 }
 
 void epoch_leave(struct epoch *e, int reader)
@@ -66,7 +84,7 @@ void epoch_leave(struct epoch *e, int reader)
 
 void epoch_barrier(struct epoch *e)
 {
-    uint64_t now = atomic_fetch_add(&e->now, 1) + 1;
+    uint64_t now = (atomic_fetch_add(&e->now, 1) & ~CLOSED) + 1;
     int      readers = atomic_load(&e->readers);
 
     for (int i = 0; i < readers; i++) {
@@ -74,12 +92,19 @@ void epoch_barrier(struct epoch *e)
             uint64_t since = atomic_load(&e->reader[i].since);
             if (since == 0 || since >= now)
                 break;
-            if (spins < 64) {
-                (void)sched_yield();
-            } else {
-                struct timespec nap = { 0, 50 * 1000 };
-                (void)nanosleep(&nap, NULL);
-            }
+            pause_briefly(spins);
         }
     }
+}
+
+void epoch_close(struct epoch *e)
+{
+    assert((atomic_load(&e->now) & CLOSED) == 0);
+    atomic_fetch_or(&e->now, CLOSED);
+    epoch_barrier(e); /* whoever comes now sees that it is closed, and leaves again */
+}
+
+void epoch_open(struct epoch *e)
+{
+    atomic_fetch_and(&e->now, ~CLOSED);
 }

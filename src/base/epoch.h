@@ -26,3 +26,8 @@ void epoch_leave(struct epoch *e, int reader);
 /* Returns once every section that was open at the time of the call has been left. The calling
  * thread must not be inside a section. Several threads may call it at once. */
 void epoch_barrier(struct epoch *e);
+/* Between these two nobody is inside a section: the first waits for those who are, and who wants to enter
+ * waits for the second. For a change of everything that nobody may see half of (a development reset);
+ * it stops the whole server, so it must be short. One thread at a time; it is in no section. */
+void epoch_close(struct epoch *e);
+void epoch_open(struct epoch *e);

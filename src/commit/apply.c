@@ -208,7 +208,7 @@ static void remove_access_key(struct committer *c, const struct row *row)
     vault_forget_access_key(c->parts.vault, row->access_key->id);
 }
 
-void commit_publish(struct committer *c, struct change *change)
+static void publish_all(struct committer *c, struct change *change)
 {
     struct directory     *d = c->parts.directory;
     struct identity_book *b = c->parts.identities;
@@ -255,9 +255,23 @@ void commit_publish(struct committer *c, struct change *change)
         case ROW_DOMAIN_INSERT:     /* published already */
         case ROW_TOMBSTONE_INSERT:
         case ROW_TOMBSTONE_ERASED:
-        case ROW_DELIVERY_DELETE:   break;
+        case ROW_DELIVERY_DELETE:
+        case ROW_CLEAR:             break;
         }
     }
+}
+
+void commit_publish(struct committer *c, struct change *change)
+{
+    bool clears = commit_clears(change);
+
+    if (clears) { /* nobody sees the server empty, or half full again */
+        epoch_close(c->parts.epoch);
+        commit_clear(c);
+    }
+    publish_all(c, change);
+    if (clears)
+        epoch_open(c->parts.epoch);
 }
 
 static enum kms_status append_one(void *ctx, uint64_t serial, struct bytes event,

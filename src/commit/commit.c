@@ -17,6 +17,7 @@ struct committer *committer_new(const struct committer_parts *parts)
     c->parts = *parts;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->wake, NULL);
+    atomic_init(&c->generation, 1);
     return c;
 }
 
@@ -200,10 +201,21 @@ static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, 
     CRASH_POINT("commit-audited");
 }
 
+/* What was begun before a reset has seen records that are gone: it runs again. */
+static void refuse_stale(const struct committer *c, struct commit_job *job)
+{
+    if (job->generation == 0 || job->generation == commit_generation(c) || job->status != KMS_OK)
+        return;
+    job->untouched = true;
+    job->status = KMS_FAIL(&job->error, KMS_E_CHANGED, "begun before a reset");
+}
+
 static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
 {
     bool any_erasure = false;
 
+    for (size_t i = 0; i < n; i++)
+        refuse_stale(c, jobs[i]);
     if (c->outbox_stuck)
         commit_drain_outbox(c);
     for (size_t i = 0; i < n; i++) {
@@ -248,7 +260,8 @@ static size_t take_batch(struct committer *c, struct commit_job **jobs)
     pthread_mutex_lock(&c->lock);
     while (c->head == NULL && !c->stopping)
         pthread_cond_wait(&c->wake, &c->lock);
-    while (c->head != NULL && n < COMMIT_BATCH) {
+    while (c->head != NULL && n < COMMIT_BATCH &&
+           !(n > 0 && (jobs[0]->fill != NULL || c->head->fill != NULL))) {
         jobs[n] = c->head;
         c->head = c->head->next;
         jobs[n++]->next = NULL;
@@ -265,6 +278,10 @@ static void *committer_main(void *arg)
     struct commit_job *jobs[COMMIT_BATCH];
 
     for (size_t n = take_batch(c, jobs); n > 0; n = take_batch(c, jobs)) {
+        if (jobs[0]->fill != NULL) { /* alone */
+            commit_run_filled(c, jobs[0], run_batch);
+            continue;
+        }
         run_batch(c, jobs, n);
         for (size_t i = 0; i < n; i++)
             jobs[i]->done(jobs[i]);

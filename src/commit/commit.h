@@ -70,6 +70,14 @@ struct commit_job {
     struct kms_error error;
     void (*done)(struct commit_job *job); /* on the committer thread */
     void *arg;
+    /* Not NULL: makes the change, on the committer's thread, just before it is committed. Nothing can
+     * change between what it sees and the commit; it may look through directory and book without a
+     * section. The job is alone in its batch. A change that begins with ROW_CLEAR is a reset: see
+     * commit/reset.c. */
+    enum kms_status (*fill)(struct commit_job *job, struct kms_error *reterr);
+    const struct sealed *kept; /* of a reset: slots that the new records go on using */
+    size_t               n_kept;
+    uint64_t generation; /* commit_generation when it was begun; 0: it does not matter */
 };
 
 struct committer *committer_new(const struct committer_parts *parts);
@@ -84,6 +92,9 @@ KMS_MUST_CHECK enum kms_status commit_recover(struct committer *c, const struct 
                                               struct commit_recovery *ret,
                                               struct kms_error       *reterr);
 KMS_MUST_CHECK enum kms_status committer_start(struct committer *c, struct kms_error *reterr);
+/* How many resets there were, and one. What was begun before the last one is refused with KMS_E_CHANGED:
+ * it saw records that are gone. Asked inside the epoch section in which the records are looked up. */
+uint64_t commit_generation(const struct committer *c);
 /* Hands a job over; any thread. The job belongs to the committer until `done`. */
 void commit_submit(struct committer *c, struct commit_job *job);
 /* Submits and waits (jobs, start-up, tools). `ret_untouched` (may be NULL) as in struct

@@ -19,11 +19,12 @@ struct committer {
     pthread_t              thread;
 
     /* the committer thread's own */
-    uint64_t  last_outbox;  /* highest outbox serial committed */
-    uint64_t  outbox_done;  /* up to here the events are in the audit files, on disk */
-    bool      outbox_stuck; /* an event could not be written: append from the outbox first */
-    uint64_t *erased;       /* tombstones whose receipt is durable, to be marked */
-    size_t    n_erased, cap_erased;
+    _Atomic uint64_t generation;   /* resets, and one */
+    uint64_t         last_outbox;  /* highest outbox serial committed */
+    uint64_t         outbox_done;  /* up to here the events are in the audit files, on disk */
+    bool             outbox_stuck; /* an event could not be written: append from the outbox first */
+    uint64_t        *erased;       /* tombstones whose receipt is durable, to be marked */
+    size_t           n_erased, cap_erased;
     struct tombstone *unerased; /* their erasure has failed: tried again before anybody is told
                                         that there is nothing left of the key                      */
     size_t            n_unerased;
@@ -86,5 +87,12 @@ void commit_erase_again(struct committer *c, struct commit_job **jobs, size_t n)
 KMS_MUST_CHECK enum kms_status commit_erase_tombstones(struct committer  *c,
                                                        struct tombstone **stones, size_t n,
                                                        struct kms_error *reterr);
+/* reset.c: fills a job that has to be, and runs it alone. */
+void commit_run_filled(struct committer *c, struct commit_job *job,
+                       void (*run_batch)(struct committer *c, struct commit_job **jobs, size_t n));
+/* Is it a reset? */
+bool commit_clears(const struct change *change);
+/* Takes everything out of memory that ROW_CLEAR took out of the store. Nobody is in an epoch section. */
+void commit_clear(struct committer *c);
 /* Records in the store which tombstones are done (after the answers: nobody waits for it). */
 void commit_mark_erased(struct committer *c);

@@ -50,6 +50,8 @@ static const struct setting settings[] = {
       "file with the secret, 24 bytes or more, that signs what webhook-url gets. Read again on SIGHUP" },
     { "webhook-ca-file", SET_TEXT, AT(webhook_ca_file), "", 0, 0, { 0 },
       "PEM file with the certificate authorities of webhook-url; empty: those of the system" },
+    { "seed", SET_TEXT, AT(seed), "", 0, 0, { 0 },
+      "JSON file with accounts, identities and keys that a development server begins with (trent-seed(5)); empty: none" },
     { "audit-sync", SET_CHOICE, AT(audit_sync), "written", 0, 0, { "written", "always" },
       "written: reads are on disk within a second, changes at once; always: every record before its answer" },
     { "audit-reserve-mib", SET_INT, AT(audit_reserve_mib), "64", 1, 4096, { 0 },
@@ -391,6 +393,10 @@ static enum kms_status check(const struct config *c, struct kms_error *reterr)
             reterr, KMS_E_VALIDATION,
             "regions is empty: name the Regions to answer for, e.g. regions = eu-central-1, "
             "or start with --dev");
+    if (!c->dev && *c->seed != '\0')
+        return KMS_FAIL(reterr, KMS_E_VALIDATION,
+                        "seed: a seed holds keys in clear, so it is for development mode only: "
+                        "start with --dev, or leave it out");
     return check_days(c->expiry_warning_days, reterr);
 }
 
@@ -438,7 +444,7 @@ void config_help(struct buf *out)
 {
     buf_add_str(
         out, "trentd - a key management server that speaks the AWS KMS protocol\n\n"
-             "usage: trentd --dev [--listen ADDR:PORT] [--data DIR]\n"
+             "usage: trentd --dev [--listen ADDR:PORT] [--data DIR] [--seed FILE]\n"
              "       trentd --config FILE [flags]\n\n"
              "  --config FILE       read settings from FILE (trentd.conf(5)); flags win over it\n"
              "  --check-config      check the settings, not the files they name, and exit\n"

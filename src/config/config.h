@@ -23,6 +23,7 @@ struct config {
     char   *webhook_url;      /* empty: none */
     char   *webhook_secret_file;
     char   *webhook_ca_file; /* PEM; empty: the certificate authorities of the system */
+    char   *seed;            /* JSON file; empty: none (--dev only) */
     int     log_level;       /* enum log_level */
     int     audit_sync;      /* enum audit_sync */
     int64_t audit_reserve_mib;

@@ -117,6 +117,15 @@ const struct ctl_command ctl_commands[] = {
       "\n"
       "Exit code: 0 confirmed, 1 not (the clock is behind the highest time seen), 3 not running.\n",
       ctl_clock_confirm },
+    { "seed check", "FILE", "is this a good seed for trentd --dev --seed FILE?",
+      "Reads the file as trentd would, key material included, and makes what it says in memory: "
+      "every\n"
+      "reference, policy and grant. Tells the line and the place of what is wrong. The form of the "
+      "file\n"
+      "is in trent-seed(5).\n"
+      "\n"
+      "Exit code: 0 good, 65 not.\n",
+      ctl_seed_check },
     { "restore accept", "[--forget-imported] [--root-key FILE]",
       "go on without the lost shred keys of imported material",
       "For a data directory that was put back from a backup onto an empty disk. Backups lack\n"

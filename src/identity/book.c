@@ -714,6 +714,23 @@ static bool add_managed(struct identity_book *b)
     return true;
 }
 
+static void clear_all(struct identity_book *b)
+{
+    index_each(b->access_keys, clear_access_key, b);
+    index_each(b->by_id, clear_identity, b);
+    book_reclaim(b);
+    index_each(b->accounts, free_account, b);
+}
+
+void book_clear(struct identity_book *b)
+{
+    clear_all(b);
+    series_free(b->account_list);
+    b->account_list = series_new();
+    if (b->account_list == NULL || !add_managed(b))
+        abort(); /* as when it grows: half a book must not be visible */
+}
+
 struct identity_book *identity_book_new(struct epoch *epoch, uint64_t seed,
                                         const struct identity_compilers *with)
 {
@@ -748,10 +765,7 @@ void identity_book_free(struct identity_book *b)
         return;
     if (b->trust_rights != NULL && b->identity_rights != NULL && b->account_list != NULL &&
         b->owners != NULL) { /* else nothing was put */
-        index_each(b->access_keys, clear_access_key, b);
-        index_each(b->by_id, clear_identity, b);
-        book_reclaim(b);
-        index_each(b->accounts, free_account, b);
+        clear_all(b);
     }
     index_free(b->accounts);
     index_free(b->by_id);

@@ -116,3 +116,6 @@ void book_remove_access_key(struct identity_book *b, struct bytes id);
 void book_each_access_key(struct identity_book *b,
                           void (*visit)(const struct access_key_record *, void *), void *ctx);
 void book_reclaim(struct identity_book *b);
+/* Removes everything (development reset) but AWS's managed policies. Nobody is inside an epoch section
+ * meanwhile (epoch_close). */
+void book_clear(struct identity_book *b);

@@ -25,6 +25,7 @@ struct json_doc {
     uint8_t *block;
     size_t   cap;
     bool     taken;
+    size_t   error_at;
 };
 
 _Static_assert((int)JSON_PADDING == YYJSON_PADDING_SIZE, "read.h promises yyjson's padding");
@@ -181,13 +182,15 @@ static bool has_nul(yyjson_val *v)
 /* What strict JSON in our sense asks beyond what yyjson refused: depth, unique names and, where the
  * text had escapes at all, no NUL. */
 static enum kms_status check_values(yyjson_val *values, size_t n, bool escapes,
-                                    struct kms_error *reterr)
+                                    const uint8_t **ret_wrong, struct kms_error *reterr)
 {
     size_t   left[LIMIT_JSON_DEPTH]; /* values still to come in each open container */
     unsigned depth = 0;
 
     for (size_t i = 0; i < n; i++) {
         yyjson_val *v = values + i;
+        if (unsafe_yyjson_is_str(v))
+            *ret_wrong = text_of(v).ptr; /* nothing is wrong yet; if something is, it is here */
         if (escapes && unsafe_yyjson_is_str(v) && has_nul(v))
             return KMS_FAIL(reterr, KMS_E_SERIALIZATION, "json: NUL in a string");
         if (depth > 0)
@@ -214,6 +217,7 @@ enum kms_status json_parse(struct json_doc *doc, uint8_t *text, size_t len, stru
     uint8_t          behind[JSON_PADDING];
 
     doc->taken = false;
+    doc->error_at = 0;
     if (doc->cap > BLOCK_KEPT)
         block_release(doc);
     if (len == 0)
@@ -224,6 +228,7 @@ enum kms_status json_parse(struct json_doc *doc, uint8_t *text, size_t len, stru
     yyjson_doc *read = yyjson_read_opts((char *)text, len, YYJSON_READ_INSITU, &alc, &err);
     memcpy(text + len, behind, sizeof behind); /* R2 */
     if (read == NULL) {
+        doc->error_at = err.pos;
         bool memory = err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION;
         return KMS_FAIL(reterr, memory ? KMS_E_INTERNAL : KMS_E_SERIALIZATION,
                         "json: %s at byte %zu", err.msg, err.pos);
@@ -232,10 +237,31 @@ enum kms_status json_parse(struct json_doc *doc, uint8_t *text, size_t len, stru
     size_t n = yyjson_doc_get_val_count(read);
     if (n > LIMIT_JSON_VALUES)
         return KMS_FAIL(reterr, KMS_E_SERIALIZATION, "json: %zu values", n);
-    yyjson_val *root = yyjson_doc_get_root(read);
-    TRY(check_values(root, n, escapes, reterr));
+    yyjson_val     *root = yyjson_doc_get_root(read);
+    const uint8_t  *wrong = text;
+    enum kms_status status = check_values(root, n, escapes, &wrong, reterr);
+    doc->error_at = (size_t)(wrong - text);
+    TRY(status);
     ret_root->node = root;
     return KMS_OK;
+}
+
+size_t json_error_at(const struct json_doc *doc)
+{
+    return doc->error_at;
+}
+
+const uint8_t *json_near(struct json v)
+{
+    yyjson_val *at = node(v);
+
+    if (at == NULL)
+        return NULL;
+    for (const yyjson_val *end = unsafe_yyjson_get_next(at); at < end; at++) {
+        if (unsafe_yyjson_is_str(at))
+            return text_of(at).ptr;
+    }
+    return NULL;
 }
 
 enum json_type json_type(struct json v)

@@ -29,6 +29,11 @@ void json_doc_freep(struct json_doc **doc);
 KMS_MUST_CHECK enum kms_status json_parse(struct json_doc *doc, uint8_t *text, size_t len,
                                           struct json *ret_root, struct kms_error *reterr);
 enum { JSON_PADDING = 4 };
+/* Where in the text the last json_parse that refused something found it: bytes from its beginning. */
+size_t json_error_at(const struct json_doc *doc);
+/* The first string in a value, itself or a member name perhaps, which lies in the text: for messages
+ * that say where. NULL if there is none in it. */
+const uint8_t *json_near(struct json v);
 
 enum json_type json_type(struct json v);
 /* Member of an object by name; node NULL if absent or v is not an object. */

@@ -259,3 +259,96 @@ void json_lower_names(struct buf *out, struct bytes json)
         at = end;
     }
 }
+
+/* --- what was read ---------------------------------------------------------------------------- */
+
+/* In JSON's own form, which is read again as the same number. */
+static void put_real(struct json_writer *w, const char *name, double value)
+{
+    begin(w, name);
+    buf_addf(w->out, "%.17g", value);
+    if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value)
+        buf_add_str(w->out, ".0"); /* %g leaves it out, and it would be an integer */
+}
+
+static void put_scalar(struct json_writer *w, const char *name, struct json v)
+{
+    int64_t number = 0;
+
+    switch (json_type(v)) {
+    case JSON_STRING: json_put_string(w, name, json_string(v)); break;
+    case JSON_BOOL:   json_put_bool(w, name, json_bool(v)); break;
+    case JSON_INT:
+        if (json_int(v, &number))
+            json_put_int(w, name, number);
+        else
+            put_real(w, name, json_number(v));
+        break;
+    case JSON_REAL:   put_real(w, name, json_number(v)); break;
+    case JSON_NULL:   json_put_null(w, name); break;
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+}
+
+static bool is_container(struct json v)
+{
+    return json_type(v) == JSON_OBJECT || json_type(v) == JSON_ARRAY;
+}
+
+/* The name of a member; what follows is written as if it were the first of its container. */
+static void put_name(struct json_writer *w, struct bytes name)
+{
+    begin(w, NULL);
+    add_string(w->out, name);
+    buf_add_byte(w->out, ':');
+    w->empty[w->depth] = true;
+}
+
+static bool next_value(struct json_iter *it, const char *leave_out, struct bytes *ret_name,
+                       struct json *ret)
+{
+    do {
+        if (!json_next(it, ret_name, ret))
+            return false;
+    } while (leave_out != NULL && it->object && bytes_eq_str(*ret_name, leave_out));
+    return true;
+}
+
+static struct json_iter open_value(struct json_writer *w, const char *name, struct json v)
+{
+    open_container(w, name, json_type(v) == JSON_OBJECT ? '{' : '[');
+    return json_iterate(v);
+}
+
+bool json_put_value(struct json_writer *w, const char *name, struct json value,
+                    const char *leave_out)
+{
+    struct json_iter open[JSON_WRITE_DEPTH];
+    size_t           depth = 0;
+    struct bytes     member = { NULL, 0 };
+    struct json      v = value;
+
+    if (!is_container(v)) {
+        put_scalar(w, name, v);
+        return true;
+    }
+    if (w->depth == JSON_WRITE_DEPTH)
+        return false;
+    open[depth++] = open_value(w, name, v);
+    for (;;) {
+        while (!next_value(&open[depth - 1], leave_out, &member, &v)) {
+            close_container(w, open[--depth].object ? '}' : ']');
+            if (depth == 0)
+                return true;
+        }
+        if (open[depth - 1].object)
+            put_name(w, member);
+        if (!is_container(v))
+            put_scalar(w, NULL, v);
+        else if (w->depth == JSON_WRITE_DEPTH)
+            return false;
+        else
+            open[depth++] = open_value(w, NULL, v);
+    }
+}

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "json/read.h"
 
 enum { JSON_WRITE_DEPTH = 16 }; /* open objects and arrays */
 
@@ -45,5 +46,9 @@ void json_put_date(struct json_writer *w, const char *name, int64_t ms);
  * CloudTrail shows answers: they are written once, for the client. Only for texts whose names are all
  * ours. */
 void json_lower_names(struct buf *out, struct bytes json);
+/* A value that was read, with all that is in it, but for object members called `leave_out` (NULL: none).
+ * False, and nothing good is written, if it is nested deeper than the writer goes. */
+KMS_MUST_CHECK bool json_put_value(struct json_writer *w, const char *name, struct json value,
+                                   const char *leave_out);
 /* Already valid JSON, written as it is. */
 void json_put_raw(struct json_writer *w, const char *name, struct bytes json);

@@ -158,13 +158,14 @@ enum kms_status op_first_policy(const struct op_call *call, struct key_record *k
     return KMS_OK;
 }
 
-static enum kms_status new_record(struct op_call *call, struct key_record *key,
-                                  struct kms_error *reterr)
+enum kms_status op_new_key(struct op_call *call, struct bytes id, struct key_record **ret,
+                           struct kms_error *reterr)
 {
-    char id[KEY_ID_MAX];
+    CLEANUP(key_record_freep) struct key_record *key = key_record_new();
 
-    TRY(new_key_id(call, id, reterr));
-    key_record_set_name(key, call->account, call->region, bytes_of(id, sizeof id));
+    if (key == NULL)
+        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a key");
+    key_record_set_name(key, call->account, call->region, id);
     key->spec = spec_of(&call->in);
     key->usage = usage_of(&call->in);
     key->origin = origin_of(&call->in);
@@ -177,7 +178,9 @@ static enum kms_status new_record(struct op_call *call, struct key_record *key,
     key->version = 1;
     key->description = arena_copy(key->arena, call->in.description);
     TRY(op_first_policy(call, key, reterr));
-    return op_apply_tags(key, call->in.tags, reterr);
+    TRY(op_apply_tags(key, call->in.tags, reterr));
+    *ret = TAKE(key);
+    return KMS_OK;
 }
 
 enum kms_status op_add_domain(struct op_call *call, struct bytes region, struct kms_error *reterr)
@@ -220,11 +223,11 @@ static enum kms_status add_material(struct op_call *call, struct key_record *key
 
 enum kms_status op_create_key_finish(struct op_call *call, struct kms_error *reterr)
 {
-    CLEANUP(key_record_freep) struct key_record *key = key_record_new();
+    CLEANUP(key_record_freep) struct key_record *key = NULL;
+    char                                         id[KEY_ID_MAX];
 
-    if (key == NULL)
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a key");
-    TRY(new_record(call, key, reterr));
+    TRY(new_key_id(call, id, reterr));
+    TRY(op_new_key(call, bytes_of(id, sizeof id), &key, reterr));
     TRY(op_add_domain(call, call->region, reterr));
     if (key->origin == ORIGIN_AWS_KMS)
         TRY(add_material(call, key, reterr));

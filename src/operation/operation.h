@@ -240,6 +240,10 @@ const struct operation *operation_rows(size_t *ret_n);
  * then the recorded validation texts. */
 KMS_MUST_CHECK enum kms_status operation_read(const struct operation *op, struct json root,
                                               struct op_input *ret, struct kms_error *reterr);
+/* One member of it: `value`, as the row's member `name` (which it has), into *in. */
+KMS_MUST_CHECK enum kms_status operation_read_member(const struct operation *op, const char *name,
+                                                     struct json value, struct op_input *in,
+                                                     struct kms_error *reterr);
 /* Verifies the attestation document of a request that has a Recipient: fills call->attestation. Some
  * milliseconds: slow lane. KMS_E_VALIDATION with attestation_verify's texts. */
 KMS_MUST_CHECK enum kms_status operation_read_recipient(struct op_call   *call,
@@ -296,6 +300,10 @@ void op_write_metadata(struct json_writer *w, const char *name, const struct key
 void op_write_replica_metadata(struct json_writer *w, const char *name,
                                const struct key_record *replica, const struct key_record *primary,
                                int64_t now);
+/* The record that CreateKey makes of call->in, as key `id`: policy and tags set, no material, state
+ * Creating. The caller's. KMS_E_POLICY and KMS_E_TAG as PutKeyPolicy and TagResource. */
+KMS_MUST_CHECK enum kms_status op_new_key(struct op_call *call, struct bytes id,
+                                          struct key_record **ret, struct kms_error *reterr);
 /* A clone of call->key with version + 1, added to the change as ROW_KEY_UPDATE; owned by the
  * change. */
 struct key_record *op_edit_key(struct op_call *call);

@@ -483,6 +483,31 @@ static enum kms_status read_member(struct clauses *c, const struct shape_member 
     return read_value(c, &at, v, field, reterr);
 }
 
+static enum kms_status refuse_clauses(const struct clauses *c, struct kms_error *reterr)
+{
+    if (c->n == 0)
+        return KMS_OK;
+    return KMS_REFUSE(reterr, KMS_E_VALIDATION, "%zu validation error%s detected: %.*s", c->n,
+                      c->n == 1 ? "" : "s", BYTES_FMT(buf_bytes(&c->text)));
+}
+
+enum kms_status operation_read_member(const struct operation *op, const char *name,
+                                      struct json value, struct op_input *in,
+                                      struct kms_error *reterr)
+{
+    CLEANUP(clauses_release) struct clauses c = { .text = BUF_INIT(KMS_MESSAGE_MAX) };
+    const struct shape_member              *m = op->shape;
+
+    while (m->name != NULL && strcmp(m->name, name) != 0)
+        m++;
+    assert(m->name != NULL);
+    if (absent(value))
+        missing(&c, &(struct place){ .member = m });
+    else
+        TRY(read_member(&c, m, value, in, reterr));
+    return refuse_clauses(&c, reterr);
+}
+
 enum kms_status operation_read(const struct operation *op, struct json root, struct op_input *ret,
                                struct kms_error *reterr)
 {
@@ -500,9 +525,7 @@ enum kms_status operation_read(const struct operation *op, struct json root, str
         else if ((m->flags & SHAPE_REQUIRED) != 0)
             missing(&c, &(struct place){ .member = m });
     }
-    if (c.n > 0)
-        return KMS_REFUSE(reterr, KMS_E_VALIDATION, "%zu validation error%s detected: %.*s", c.n,
-                          c.n == 1 ? "" : "s", BYTES_FMT(buf_bytes(&c.text)));
+    TRY(refuse_clauses(&c, reterr));
     in.has_key_material_id = in.key_material_id.ptr != NULL;
     *ret = in;
     return KMS_OK;

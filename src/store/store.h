@@ -44,6 +44,9 @@ enum row_kind {
     ROW_TOMBSTONE_INSERT,  /* tombstone; its serial is assigned by the store               */
     ROW_TOMBSTONE_ERASED,  /* tombstone->serial                                           */
     ROW_DELIVERY_DELETE,   /* delivery; no matter if it is gone                            */
+    ROW_CLEAR, /* none: all accounts, identities, access keys, keys and what hangs on them go, and
+                  the highest time seen is forgotten. A development reset; the first row of its
+                  change                                                                      */
 };
 
 /* One row. Owned by its change until commit; after a successful commit the committer hands the

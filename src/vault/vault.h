@@ -185,6 +185,11 @@ KMS_MUST_CHECK enum kms_status vault_place_material(struct vault *v, const struc
                                                     struct key_material *ret,
                                                     struct kms_error    *reterr);
 
+/* What vault_place_material would call it: fills id and check of *ret, writes nothing. */
+KMS_MUST_CHECK enum kms_status vault_identify_given(struct vault *v, const struct key_record *key,
+                                                    struct bytes material, struct key_material *ret,
+                                                    struct kms_error *reterr);
+
 struct vault_import_parameters {
     struct import_key_record
               *record; /* to be committed; owned by the caller                       */

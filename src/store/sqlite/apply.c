@@ -233,6 +233,14 @@ static enum kms_status put_grant(struct sqlite_store *s, struct grant_record *g,
     return row_put(s, STMT_GRANT_INSERT, &row_grants, &row, reterr);
 }
 
+static enum kms_status clear(struct sqlite_store *s, struct kms_error *reterr)
+{
+    for (size_t i = STMT_CLEAR; i <= STMT_CLEAR_LAST; i++)
+        TRY(statement_run(s, (enum statement)i, NULL, reterr));
+    s->cleared = true;
+    return KMS_OK;
+}
+
 static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct kms_error *reterr)
 {
     switch (row->kind) {
@@ -281,6 +289,7 @@ static enum kms_status apply_row(struct sqlite_store *s, struct row *row, struct
         return row_put(s, STMT_TOMBSTONE_INSERT, &row_tombstones, row->tombstone, reterr);
     case ROW_TOMBSTONE_ERASED: return mark_erased(s, row->tombstone->serial, reterr);
     case ROW_DELIVERY_DELETE:  return delete_delivery(s, row->delivery, reterr);
+    case ROW_CLEAR:            return clear(s, reterr);
     }
     return KMS_FAIL(reterr, KMS_E_INTERNAL, "row kind %d is unknown", (int)row->kind);
 }
@@ -356,6 +365,7 @@ static enum kms_status apply_change(struct sqlite_store *s, struct change *chang
     enum kms_status status = apply_rows(s, change, reterr);
     if (status != KMS_OK) {
         s->serials = before;
+        s->cleared = false; /* such a change is alone in its batch */
         forget_serials(change);
         if (s->batch_lost)
             return status;
@@ -396,6 +406,7 @@ static enum kms_status run_batch(struct sqlite_store *s, struct store_batch *bat
     struct meta_row m = { .meta = s->base.meta };
 
     s->batch_lost = false;
+    s->cleared = false;
     TRY(statement_run(s, STMT_BEGIN, NULL, reterr));
     for (size_t i = 0; i < batch->n; i++)
         TRY(apply_change(s, batch->changes[i], &batch->results[i], reterr));
@@ -404,6 +415,8 @@ static enum kms_status run_batch(struct sqlite_store *s, struct store_batch *bat
     m.meta.commit++;
     for (size_t i = 0; i < ARRAY_LEN(m.meta.slot_generation); i++)
         m.meta.slot_generation[i] = higher(m.meta.slot_generation[i], batch->slot_generation[i]);
+    if (s->cleared)
+        m.meta.clock_floor = 0;
     m.serials = s->serials;
     TRY(row_put(s, STMT_META_UPDATE, &row_meta, &m, reterr));
     CRASH_POINT("store-before-commit");

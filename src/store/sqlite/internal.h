@@ -103,6 +103,8 @@ enum statement {
     STMT_DELIVERIES,
     STMT_DELIVERY_INSERT,
     STMT_DELIVERY_DELETE,
+    STMT_CLEAR, /* the first of several: ROW_CLEAR */
+    STMT_CLEAR_LAST = STMT_CLEAR + 15,
     STMT_COUNT
 };
 
@@ -128,6 +130,7 @@ struct sqlite_store {
     struct serials serials;
     int            last_failure; /* SQLite's code for the last statement that failed */
     bool batch_lost; /* apply: what failed concerns the whole transaction, not one change */
+    bool cleared;    /* apply: ROW_CLEAR was among the rows */
     bool broken;     /* the file system failed: only a restart tells the outcome; alarm rung */
     bool unsettled;  /* a commit failed otherwise: the WAL may hold it until the next commit */
     struct page_wiper wiper;

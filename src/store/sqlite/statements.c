@@ -55,6 +55,23 @@
     "serial, key_arn, material, slot, slot_generation, slot_class, at, reason, erased, mac"
 
 const char *const statement_sql[STMT_COUNT] = {
+    /* what refers to others goes before them, so that nothing has to be looked for */
+    [STMT_CLEAR + 0] = "DELETE FROM materials",
+    [STMT_CLEAR + 1] = "DELETE FROM tags",
+    [STMT_CLEAR + 2] = "DELETE FROM key_usage",
+    [STMT_CLEAR + 3] = "DELETE FROM grants",
+    [STMT_CLEAR + 4] = "DELETE FROM aliases",
+    [STMT_CLEAR + 5] = "DELETE FROM import_keys",
+    [STMT_CLEAR + 6] = "DELETE FROM keys",
+    [STMT_CLEAR + 7] = "DELETE FROM session_policies",
+    [STMT_CLEAR + 8] = "DELETE FROM session_tags",
+    [STMT_CLEAR + 9] = "DELETE FROM access_key_usage",
+    [STMT_CLEAR + 10] = "DELETE FROM access_keys",
+    [STMT_CLEAR + 11] = "DELETE FROM documents",
+    [STMT_CLEAR + 12] = "DELETE FROM attachments",
+    [STMT_CLEAR + 13] = "DELETE FROM identity_tags",
+    [STMT_CLEAR + 14] = "DELETE FROM identities",
+    [STMT_CLEAR + 15] = "DELETE FROM accounts",
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",

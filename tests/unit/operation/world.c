@@ -79,6 +79,7 @@ static void publish(struct world *w, struct row *row)
     case ROW_GRANT_DELETE:
         grants_remove(directory_grants(w->directory), bytes_str(row->grant_id));
         break;
+    case ROW_CLEAR:         break; /* no operation asks for it */
     case ROW_DOMAIN_INSERT: {
         struct kms_error err;
         check(vault_add_domain(w->vault, row->domain, &err), &err);
