@@ -173,6 +173,37 @@ static void metric_webhook(struct server *s, struct buf *out)
            (uint64_t)(n.retry_ms + 999) / 1000);
 }
 
+enum { EXPIRING_MAX = 1000, EXPIRING_HINTS = 2 * EXPIRING_MAX };
+
+/* Hints that are not true any more say nothing; half of them may be so. */
+static void metric_expiring(struct server *s, const struct exchange *ex, struct buf *out)
+{
+    CLEANUP(freep) struct expiring_key *list = calloc(EXPIRING_HINTS, sizeof *list);
+    int64_t                             now = clock_now(s->parts.clock);
+
+    if (s->parts.expiring == NULL || list == NULL)
+        return;
+    size_t n = expiring_soonest(s->parts.expiring, now, list, EXPIRING_HINTS);
+    size_t shown = 0;
+    family(out, "trent_seconds_until_key_material_expiration", "gauge",
+           "Seconds until imported material of a key expires, of those that expire soonest.");
+    epoch_enter(s->parts.epoch, s->loops[ex->loop].reader);
+    for (size_t i = 0; i < n && shown < EXPIRING_MAX; i++) {
+        const struct key_record *key = directory_key(s->parts.directory, bytes_str(list[i].account),
+                                                     bytes_str(list[i].region),
+                                                     bytes_str(list[i].key_id));
+        if (key == NULL || key_valid_to(key) != list[i].valid_to)
+            continue;
+        shown++;
+        buf_addf(out,
+                 "trent_seconds_until_key_material_expiration"
+                 "{account=\"%s\",region=\"%s\",key_id=\"%s\"} %lld\n",
+                 list[i].account, list[i].region, list[i].key_id,
+                 (long long)(list[i].valid_to - now) / 1000);
+    }
+    epoch_leave(s->parts.epoch, s->loops[ex->loop].reader);
+}
+
 static void metric_identities(struct server *s, struct buf *out)
 {
     struct book_counts n = book_counts(s->parts.identities);
@@ -271,6 +302,7 @@ static void metrics(struct server *s, struct exchange *ex, const char date[29])
     metric_requests(s, &body);
     metric_parts(s, &body);
     metric_identities(s, &body);
+    metric_expiring(s, ex, &body);
     give(ex, 200, "text/plain; version=0.0.4", &body, date);
 }
 

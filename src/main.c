@@ -49,6 +49,7 @@ struct daemon {
     struct oidc_providers    *oidc;              /* likewise */
     struct webhook           *webhook;           /* likewise */
     struct seeder            *seeder;            /* NULL: not in development mode */
+    struct expiring          *expiring;          /* NULL: the metrics name no keys */
     bool                      recovered; /* the database was found good, and may be written to */
     bool                      clock_certain; /* when it was last looked at */
 };
@@ -331,6 +332,8 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     struct commit_recovery recovery;
     size_t                 done = 0;
 
+    if (config_metrics_keys(&d->config))
+        jobs.expiring = d->expiring = expiring_new();
     if ((d->jobs = jobs_new(&jobs)) == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     parts.changed = jobs_key_changed;
@@ -433,6 +436,7 @@ static enum kms_status start_listening(struct daemon *d, struct kms_error *reter
         .oidc = d->oidc,
         .webhook = d->webhook,
         .seeder = d->seeder,
+        .expiring = d->expiring,
     };
     unsigned loops = c->loops != 0 ? (unsigned)c->loops : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -576,6 +580,7 @@ static void stop(struct daemon *d)
     committer_free(d->committer);
     seeder_free(d->seeder);
     jobs_free(d->jobs);
+    expiring_free(d->expiring);
     vault_close(d->vault);
     directory_free(d->directory);
     identity_book_free(d->identities);

@@ -30,6 +30,7 @@ struct server_parts {
     struct throttle                *throttle;
     struct oidc_providers          *oidc;              /* NULL: none configured */
     struct webhook                 *webhook;           /* NULL: none configured */
+    struct expiring                *expiring;          /* NULL: the metrics name no keys */
     const struct attestation_roots *attestation_roots; /* NULL: none configured */
     struct seeder                  *seeder;            /* NULL: not in development mode */
 };

@@ -52,6 +52,8 @@ static const struct setting settings[] = {
       "PEM file with the certificate authorities of webhook-url; empty: those of the system" },
     { "seed", SET_TEXT, AT(seed), "", 0, 0, { 0 },
       "JSON file with accounts, identities and keys that a development server begins with (trent-seed(5)); empty: none" },
+    { "metrics-keys", SET_CHOICE, AT(metrics_keys), "development", 0, 0, { "development", "never", "always" },
+      "when the metrics, which anybody may read, name the 1,000 keys that expire soonest" },
     { "audit-sync", SET_CHOICE, AT(audit_sync), "written", 0, 0, { "written", "always" },
       "written: reads are on disk within a second, changes at once; always: every record before its answer" },
     { "audit-reserve-mib", SET_INT, AT(audit_reserve_mib), "64", 1, 4096, { 0 },
@@ -354,6 +356,12 @@ static uint16_t next_days(const char **list)
     while (**list == ' ')
         (*list)++;
     return (uint16_t)days;
+}
+
+bool config_metrics_keys(const struct config *c)
+{
+    return c->metrics_keys == METRICS_KEYS_ALWAYS ||
+           (c->metrics_keys == METRICS_KEYS_DEVELOPMENT && c->dev);
 }
 
 size_t config_warning_days(const struct config *c, uint16_t ret[CONFIG_DAYS_MAX])

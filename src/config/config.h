@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+enum metrics_keys { METRICS_KEYS_DEVELOPMENT, METRICS_KEYS_NEVER, METRICS_KEYS_ALWAYS };
 enum audit_sync { AUDIT_SYNC_WRITTEN, AUDIT_SYNC_ALWAYS };
 
 struct config {
@@ -25,6 +26,7 @@ struct config {
     char   *webhook_ca_file; /* PEM; empty: the certificate authorities of the system */
     char   *seed;            /* JSON file; empty: none (--dev only) */
     int     log_level;       /* enum log_level */
+    int     metrics_keys;    /* enum metrics_keys */
     int     audit_sync;      /* enum audit_sync */
     int64_t audit_reserve_mib;
     int64_t loops;               /* 0: one per core */
@@ -62,6 +64,8 @@ void config_help(struct buf *out);
 /* True if the server answers for this Region. */
 bool config_region(const struct config *c, struct bytes region);
 
+/* Do the metrics name keys? */
+bool config_metrics_keys(const struct config *c);
 /* The numbers of expiry-warning-days, 1 to 365; at most 8. */
 enum { CONFIG_DAYS_MAX = 8 };
 size_t config_warning_days(const struct config *c, uint16_t ret[CONFIG_DAYS_MAX]);

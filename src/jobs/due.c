@@ -132,6 +132,8 @@ static void add_key(struct jobs *j, const struct key_record *key)
     struct due d = { .when = key_next_event(key, j->parts.rotation_delay) };
     int64_t    warning = key_next_warning(key, &j->parts.warnings);
 
+    if (j->parts.expiring != NULL)
+        expiring_note(j->parts.expiring, key);
     if (warning < d.when)
         d.when = warning;
     if (d.when == INT64_MAX)
@@ -181,6 +183,8 @@ void jobs_load(struct jobs *j)
     book_each_access_key(j->parts.identities, load_session, j);
     directory_each_key(j->parts.directory, load_key, j);
     directory_each_import_key(j->parts.directory, load_import_key, j);
+    if (j->parts.expiring != NULL)
+        expiring_filled(j->parts.expiring);
     pthread_mutex_lock(&j->lock);
     j->tidy_at = 2 * j->n + HEAP_SLACK;
     pthread_mutex_unlock(&j->lock);
@@ -192,10 +196,13 @@ void jobs_load(struct jobs *j)
 static void tidy(struct jobs *j)
 {
     pthread_mutex_lock(&j->lock);
-    bool many = j->n > j->tidy_at;
+    bool many = j->n > j->tidy_at ||
+                (j->parts.expiring != NULL && expiring_crowded(j->parts.expiring));
     if (many)
         j->n = 0;
     pthread_mutex_unlock(&j->lock);
+    if (many && j->parts.expiring != NULL)
+        expiring_clear(j->parts.expiring);
     if (many)
         jobs_load(j);
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "commit/commit.h"
+#include "key/expiring.h"
 #include "key/warning.h"
 
 struct jobs;
@@ -21,6 +22,7 @@ struct jobs_parts {
     int64_t                rotation_delay; /* ms */
     int64_t                usage_flush;    /* ms; last uses of keys are stored that often */
     struct expiry_warnings warnings;
+    struct expiring       *expiring; /* is told of every key; may be NULL */
 };
 
 struct jobs *jobs_new(const struct jobs_parts *parts);

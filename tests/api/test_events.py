@@ -479,3 +479,39 @@ def test_plain_http_and_what_is_refused(new_server, tmp_path):
             other.start()
         assert reason in other.log(), other.log()
         other.log_path.unlink()
+
+
+# --- seconds until expiry ---------------------------------------------------------------------------------------
+
+
+def seconds_left(server):
+    """What the metrics say: (account, Region, key id) and seconds, in order."""
+    return [(m[:3], int(m[3])) for m in re.findall(
+        r'^trent_seconds_until_key_material_expiration\{account="(\d+)",region="([^"]+)",key_id="([^"]+)"\} (\d+)$',
+        server.get("/_trent/metrics"), re.M)]
+
+
+def test_seconds_until_expiry(new_server):
+    server = new_server()
+    kms, other = server.client(), server.client(region="eu-west-1")
+    late, _ = imported_key(kms, b"1" * 32, ValidTo=later(5000))
+    soon, _ = imported_key(other, b"2" * 32, ValidTo=later(1000))
+    never, _ = imported_key(kms, b"3" * 32)
+    (first, left), (second, more) = seconds_left(server)
+    assert first == ("000000000000", "eu-west-1", soon["KeyId"]) and 900 < left <= 1000
+    assert second == ("000000000000", "us-east-1", late["KeyId"]) and 4900 < more <= 5000
+    import_material(other, soon["KeyId"], b"2" * 32, ValidTo=later(9000))
+    assert [name[2] for name, _ in seconds_left(server)] == [late["KeyId"], soon["KeyId"]]
+    kms.delete_imported_key_material(KeyId=late["KeyId"])
+    assert [name[2] for name, _ in seconds_left(server)] == [soon["KeyId"]]
+    server.stop()
+    server.start()
+    assert [name[2] for name, _ in seconds_left(server)] == [soon["KeyId"]]
+    server.advance(9001)
+    assert seconds_left(server) == []
+
+
+def test_metrics_name_no_keys_unless_told_to(new_server):
+    server = new_server("--metrics-keys=never")
+    imported_key(server.client(), b"1" * 32, ValidTo=later(5000))
+    assert "key_id" not in server.get("/_trent/metrics")
