@@ -462,6 +462,18 @@ static enum step_result wait_for_key(struct request *rq)
     return PENDING;
 }
 
+/* Others have changed what the request was about to change. */
+static enum step_result run_again(struct request *rq)
+{
+    op_spares_give_back(&rq->call);
+    kms_error_clear(&rq->error);
+    if (++rq->tries >= CHANGED_TRIES)
+        return outcome(
+            rq, KMS_FAIL(&rq->error, KMS_E_INTERNAL, "other requests kept changing the key"));
+    rq->step = STEP_KEY;
+    return PENDING;
+}
+
 /* What the key makes slow begins again in the pool: the records it looks at are then those of its
  * own section. */
 static enum step_result step_run(struct request *rq)
@@ -480,6 +492,8 @@ static enum step_result step_run(struct request *rq)
     vault_result_wipe(&rq->call.result);
     if (status != KMS_OK && rq->call.retry_when_ready)
         return wait_for_key(rq);
+    if (status == KMS_E_CHANGED)
+        return run_again(rq);
     return outcome(rq, status);
 }
 
@@ -523,14 +537,9 @@ static enum step_result step_committed(struct request *rq)
         rq->committed = true;
         return DONE;
     }
-    op_spares_give_back(&rq->call);
-    if (rq->job.status == KMS_E_CHANGED && ++rq->tries < CHANGED_TRIES) {
-        rq->step = STEP_KEY;
-        return PENDING;
-    }
-    rq->error = rq->job.error;
     if (rq->job.status == KMS_E_CHANGED)
-        return outcome(
-            rq, KMS_FAIL(&rq->error, KMS_E_INTERNAL, "other requests kept changing the key"));
+        return run_again(rq);
+    op_spares_give_back(&rq->call);
+    rq->error = rq->job.error;
     return outcome(rq, rq->job.status);
 }

@@ -24,7 +24,7 @@ enum kms_status op_delete_imported_key_material_finish(struct op_call   *call,
     if (call->in.has_key_material_id &&
         !hex_read(call->in.key_material_id, wanted.b, sizeof wanted.b))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "the shape let a bad material id pass");
-    op_edit_family(call, &family);
+    TRY(op_edit_family(call, &family, reterr));
     TRY(family_delete_material(&family, call->in.has_key_material_id ? &wanted : NULL, call->now,
                                &gone, reterr));
     for (size_t i = 0; i < family.n; i++) /* R47: copies in other Regions, too */

@@ -3,15 +3,38 @@
 
 #include <stdlib.h>
 
-void op_edit_family(struct op_call *call, struct key_family *ret)
+/* The relatives have been looked up one by one, and after rights and states were judged: a change may have
+ * come between, and not all that is newer makes the store refuse. A primary that has become one meanwhile
+ * may be in a state in which it cannot become a replica, and who was judged must be who is changed. */
+static bool as_judged(const struct op_call *call, const struct key_record *const *list, size_t n)
+{
+    const struct key_record *key = call->key;
+    const struct key_record *key2 = call->key2;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!bytes_eq(list[i]->regions, key->regions) ||
+            !bytes_eq(list[i]->primary_region, key->primary_region))
+            return false;
+        if (key2 != NULL && bytes_eq(list[i]->name.arn, key2->name.arn) &&
+            list[i]->version != key2->version)
+            return false;
+    }
+    return true;
+}
+
+enum kms_status op_edit_family(struct op_call *call, struct key_family *ret,
+                               struct kms_error *reterr)
 {
     const struct key_record *list[FAMILY_MAX];
     size_t                   n = directory_family(call->env->directory, call->key, list);
 
+    if (!as_judged(call, list, n))
+        return KMS_FAIL(reterr, KMS_E_CHANGED, "a relative has changed since it was judged");
     if (!family_clone(list, n, call->key, call->now, ret))
         abort(); /* as op_edit_key: half a change must not exist */
     for (size_t i = 0; i < ret->n; i++)
         change_add(call->change, ROW_KEY_UPDATE)->key = ret->of[i];
+    return KMS_OK;
 }
 
 enum kms_status op_refuse_replica(const struct op_call *call, struct kms_error *reterr)

@@ -141,7 +141,7 @@ static enum kms_status take_in(struct op_call *call, struct vault_import *opened
     struct import_request      rq;
 
     TRY(import_request(call, id, &rq, reterr));
-    op_edit_family(call, &family);
+    TRY(op_edit_family(call, &family, reterr));
     struct key_record *edit = family.of[family.named];
     TRY(family_import(&family, &rq, call->now, &material, reterr));
     if (known != NULL) {

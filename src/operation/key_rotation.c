@@ -35,10 +35,9 @@ enum kms_status op_enable_key_rotation_finish(struct op_call *call, struct kms_e
     struct op_int            days = call->in.rotation_period_days;
     struct key_family        family;
 
-    (void)reterr;
     if (key->rotation_enabled && (!days.set || days.v == key->rotation_period_days))
         return KMS_OK; /* R51: neither period nor date change */
-    op_edit_family(call, &family);
+    TRY(op_edit_family(call, &family, reterr));
     family_rotation_enable(&family, call->now, days.set, (uint32_t)days.v);
     return KMS_OK;
 }
@@ -52,10 +51,9 @@ enum kms_status op_disable_key_rotation_finish(struct op_call *call, struct kms_
 {
     struct key_family family;
 
-    (void)reterr;
     if (!call->key->rotation_enabled) /* R52: idempotent, on every kind of key */
         return KMS_OK;
-    op_edit_family(call, &family);
+    TRY(op_edit_family(call, &family, reterr));
     family_rotation_disable(&family);
     return KMS_OK;
 }

@@ -14,8 +14,8 @@
  * step 7). Handlers never check permission, key state, usage or origin themselves.
  *
  * Slow-lane handlers run on a pool thread inside an epoch section and may call the vault directly
- * (imports, new materials). If their change is refused with KMS_E_CHANGED, the request runs again
- * from `key`, so begin and finish must not depend on having run before.
+ * (imports, new materials). If finish, or the store of their change, says KMS_E_CHANGED, the request runs
+ * again from `key`, so begin and finish must not depend on having run before.
  */
 #pragma once
 
@@ -309,8 +309,9 @@ KMS_MUST_CHECK enum kms_status op_new_key(struct op_call *call, struct bytes id,
 struct key_record *op_edit_key(struct op_call *call);
 /* The same for the key and all its relatives (key/family.h): views of clones that are in the change
  * already, so neither family_release nor a further row. A replica that family_replicated adds needs a row
- * of its own. */
-void op_edit_family(struct op_call *call, struct key_family *ret);
+ * of its own. KMS_E_CHANGED if a relative is not as it was when rights and states were judged. */
+KMS_MUST_CHECK enum kms_status op_edit_family(struct op_call *call, struct key_family *ret,
+                                              struct kms_error *reterr);
 /* What only the primary of a family takes: KMS_E_UNSUPPORTED with the recorded text, which names the
  * operation, for a replica (recorded-authz-multiregion 6.3, 6.8 rule 9). */
 KMS_MUST_CHECK enum kms_status op_refuse_replica(const struct op_call *call,

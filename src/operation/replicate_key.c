@@ -144,7 +144,7 @@ enum kms_status op_replicate_key_finish(struct op_call *call, struct kms_error *
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for a replica");
     TRY(new_record(call, replica, reterr));
     TRY(op_add_domain(call, call->in.replica_region, reterr));
-    op_edit_family(call, &family);
+    TRY(op_edit_family(call, &family, reterr));
 
     struct key_record *added = replica; /* the change's, from its row on */
     change_add(call->change, ROW_KEY_INSERT)->key = TAKE(replica);

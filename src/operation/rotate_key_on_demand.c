@@ -37,7 +37,7 @@ enum kms_status op_rotate_key_on_demand_finish(struct op_call *call, struct kms_
 {
     struct key_family family;
 
-    op_edit_family(call, &family);
+    TRY(op_edit_family(call, &family, reterr));
     TRY(family_rotation_request(&family, call->now, reterr));
     if (call->env->rotation_delay == 0)
         TRY(complete(call, &family, reterr));
