@@ -391,6 +391,11 @@ def test_a_thousand_events(new_server, receiver):
         assert rotations_of(events, key) == rotations_done(clients[0], key)
     assert receiver.connections <= 3
     wait_for_metric(server, "waiting", lambda n: n == 0)
+    server.stop()
+    server.start()  # what was taken is not in the store any more
+    assert metric(server, "waiting") == 0
+    time.sleep(0.5)
+    assert len(receiver.seen) == 1000
 
 
 def test_kill_between_commit_and_delivery(new_server, receiver):
