@@ -6,6 +6,7 @@ life-cycle clock, which the tests move, so that each state in between is there t
 waited for.
 """
 import datetime
+import time
 
 import pytest
 
@@ -388,3 +389,33 @@ def test_scenario_i_replica_loses_the_pending_material(slow, east, west):
                                   "PendingWindowInDays": 7}  # I23
     assert replica.schedule()["KeyState"] == "PendingDeletion"  # I24
     assert ZEROS not in (m1, m2)
+
+
+def test_section_5_delays_pass_without_a_development_clock(new_server):
+    """Section 5 on the machine's own clock, with the delays of seconds that it is usually run with: a replica is
+    Creating first and usable then (recorded: up to 3.0 s), a rotation shows its start until it is done, and its
+    RotationDate is when that was (recorded: 40 to 156 s)."""
+    server = new_server("--region-delay=1", "--rotation-delay=1")
+    east, west = server.client(region=EAST), server.client(region=WEST)
+    key = east.create_key(MultiRegion=True)["KeyMetadata"]
+    replica = east.replicate_key(KeyId=key["KeyId"], ReplicaRegion=WEST)["ReplicaKeyMetadata"]
+    assert replica["KeyState"] == "Creating"
+    wait(lambda: dk(west, key["KeyId"])[0] == "Enabled")
+    assert seconds_since(server, replica["CreationDate"]) >= 1
+    east.rotate_key_on_demand(KeyId=key["KeyId"])
+    start = gkrs(west, key["KeyId"])["OnDemandRotationStartDate"]
+    wait(lambda: "OnDemandRotationStartDate" not in gkrs(west, key["KeyId"]))
+    rotated = west.list_key_rotations(KeyId=key["KeyId"])["Rotations"][0]["RotationDate"]
+    assert datetime.timedelta(seconds=1) <= rotated - start < datetime.timedelta(seconds=20)
+
+
+def wait(done):
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def seconds_since(server, when):
+    """Rounded up: the clock page says whole seconds."""
+    return (seconds_ahead(server, 1) - when).total_seconds()
