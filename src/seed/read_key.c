@@ -11,6 +11,7 @@
 #include "base/encode.h"
 #include "crypto/key.h"
 #include "json/write.h"
+#include "key/family.h"
 
 /* --- members of operations -------------------------------------------------------------------- */
 
@@ -304,6 +305,8 @@ static enum kms_status add_region(struct reader *r, const struct place *at, stru
         if (bytes_eq(key->regions[i], r->region))
             return reader_refuse(r, at, "the key is in %.*s already", BYTES_FMT(r->region));
     }
+    if (key->n_regions >= FAMILY_MAX)
+        return reader_refuse(r, at, "a key is in at most %d Regions", FAMILY_MAX);
     if (key->n_regions > 0)
         memcpy(all, key->regions, key->n_regions * sizeof *all);
     all[key->n_regions++] = r->region;

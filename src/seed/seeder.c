@@ -14,8 +14,8 @@ enum { EVENT_BYTES = 16 * 1024 };
 
 struct seeder {
     struct seeder_parts   parts;
-    struct seed          *last; /* as it was put in; without key material */
-    uint8_t               last_text[SHA256_LEN];
+    struct seed          *last;                  /* as it was put in; without key material */
+    uint8_t               last_text[SHA256_LEN]; /* of its file */
     struct commit_job     job;
     struct seed_plan      plan;
     struct seeder_outcome outcome;
@@ -46,21 +46,20 @@ void seeder_free(struct seeder *s)
 /* --- making the change: on the committer's thread --------------------------------------------- */
 
 /* The file as it is now. What has not changed since is not proved again: that takes long for RSA keys. */
-static enum kms_status read_file(struct seeder *s, struct seed **ret, struct kms_error *reterr)
+static enum kms_status read_file(struct seeder *s, struct seed **ret, uint8_t digest[SHA256_LEN],
+                                 struct kms_error *reterr)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(SEED_BYTES_MAX);
-    uint8_t                         digest[SHA256_LEN];
     bool                            same;
 
     TRY(file_read(s->parts.file, &text, reterr));
     s->exposed = seed_exposed(s->parts.file);
     crypto_sha256(buf_bytes(&text), digest);
     same = s->last != NULL &&
-           bytes_eq(bytes_of(digest, sizeof digest), bytes_of(s->last_text, sizeof s->last_text));
+           bytes_eq(bytes_of(digest, SHA256_LEN), bytes_of(s->last_text, SHA256_LEN));
     TRY(seed_read(s->parts.file, buf_bytes(&text), !same, ret, reterr));
     if (same)
         seed_recall(*ret, s->last);
-    memcpy(s->last_text, digest, sizeof digest);
     return KMS_OK;
 }
 
@@ -87,6 +86,7 @@ static enum kms_status make_change(struct seeder *s, struct commit_job *job,
                                    struct kms_error *reterr)
 {
     CLEANUP(seed_freep) struct seed *seed = NULL;
+    uint8_t                          digest[SHA256_LEN] = { 0 };
     const struct seed_world          world = {
                  .identities = s->parts.identities,
                  .directory = s->parts.directory,
@@ -98,7 +98,7 @@ static enum kms_status make_change(struct seeder *s, struct commit_job *job,
     };
 
     if (s->parts.file != NULL)
-        TRY(read_file(s, &seed, reterr));
+        TRY(read_file(s, &seed, digest, reterr));
     TRY(seed_stage(seed, &world, &s->plan, reterr));
     s->rows = s->plan.change.n_rows;
     if (s->rows > 0)
@@ -111,6 +111,8 @@ static enum kms_status make_change(struct seeder *s, struct commit_job *job,
         seed_forget_plain(seed);
     seed_free(s->last);
     s->last = TAKE(seed);
+    memcpy(s->last_text, digest,
+           sizeof digest); /* not before: what is recalled is of the same text */
     return KMS_OK;
 }
 

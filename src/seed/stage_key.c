@@ -355,7 +355,8 @@ static enum kms_status make_key(struct stage *st, const struct seed_item *item,
     if (item->key->rotates)
         key_rotation_enable(key, st->now, item->key->rotation_period.set,
                             (uint32_t)item->key->rotation_period.v);
-    if (item->disabled)
+    if (item->disabled &&
+        key->state == KEY_ENABLED) /* not if it waits for material, or that has expired */
         key_disable(key);
     if (st->from->fresh && st->from->directory != NULL)
         old = directory_key(st->from->directory, item->account, item->region, item->key->id);
