@@ -1,4 +1,4 @@
-/* ctl/seed.c - `trent seed check` and `trent seed convert`: files that a development server starts from. */
+/* ctl/seed.c - `trent seed check`: files that a development server starts from. */
 #include <stdlib.h>
 #include <sysexits.h>
 
