@@ -110,7 +110,9 @@ static const char *material_fault(struct reader *r, enum key_spec spec, enum key
     const struct key_spec_info          *info = spec_info(spec);
 
     if (info->openssl == NULL && origin == ORIGIN_AWS_KMS && content.len != info->material_min)
-        return "this is not as long as the generated material of such a key";
+        return "this has not the length of generated material of this KeySpec "
+               "(SYMMETRIC_DEFAULT: 32 bytes); for other lengths that can be imported, "
+               "Origin is EXTERNAL";
     if (!r->check_material)
         return NULL;
     if (crypto_key_import(spec, content, &canonical, NULL) == KMS_OK)
