@@ -5,9 +5,10 @@
  * to the machine's. What was begun before and has not committed is refused by its generation.
  *
  * The slots of what went are overwritten and the database is scrubbed after the answer: no request can
- * reach them, and if the process ends before, the next start finds slots that no row names and erases
- * them. There are no tombstones and receipts: a reset promises a clean server, not the destruction of a
- * customer's key.
+ * reach them. If the process ends before, the next start erases those of imported material, which no row
+ * names any more; those of generated material stay, as after any crash (commit/recover.c: sweep), and
+ * open nothing, since the rows are gone. There are no tombstones and receipts: a reset promises a clean
+ * server, not the destruction of a customer's key.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static void add_slot(struct list *l, const struct sealed *s)
         size_t         cap = l->cap == 0 ? 256 : l->cap * 2;
         struct sealed *more = realloc(l->slots, cap * sizeof *more);
         if (more == NULL)
-            return; /* an orphan: the next start erases it */
+            return; /* an orphan: it opens nothing */
         l->slots = more;
         l->cap = cap;
     }
@@ -122,7 +123,7 @@ static void erase(struct committer *c, const struct list *l)
 
     CRASH_POINT("reset-answered");
     if (proofs == NULL || vault_erase(c->parts.vault, l->slots, l->n, proofs, &err) != KMS_OK)
-        log_error("reset: %zu slots were not erased, the next start does it", l->n);
+        log_error("reset: %zu slots were not erased; nothing names them any more", l->n);
     else if (c->parts.store->ops->scrub(c->parts.store, &clean, &err) != KMS_OK)
         log_error("reset: the database was not scrubbed: %s", err.detail);
 }

@@ -131,7 +131,8 @@ static enum kms_status duplicate(struct kms_error *reterr)
     return KMS_FAIL(reterr, KMS_E_SERIALIZATION, "json: the same member name twice");
 }
 
-static enum kms_status unique_small(yyjson_val *object, struct kms_error *reterr)
+static enum kms_status unique_small(yyjson_val *object, const uint8_t **ret_wrong,
+                                    struct kms_error *reterr)
 {
     struct bytes names[PAIRWISE];
     size_t       n = unsafe_yyjson_get_len(object);
@@ -140,15 +141,18 @@ static enum kms_status unique_small(yyjson_val *object, struct kms_error *reterr
     for (size_t i = 0; i < n; i++, name = next_name(name)) {
         names[i] = text_of(name);
         for (size_t k = 0; k < i; k++) {
-            if (bytes_eq(names[k], names[i]))
-                return duplicate(reterr);
+            if (!bytes_eq(names[k], names[i]))
+                continue;
+            *ret_wrong = names[i].ptr;
+            return duplicate(reterr);
         }
     }
     return KMS_OK;
 }
 
 /* Sorting keeps the cost of a hostile object with thousands of members near linear. */
-static enum kms_status unique_large(yyjson_val *object, struct kms_error *reterr)
+static enum kms_status unique_large(yyjson_val *object, const uint8_t **ret_wrong,
+                                    struct kms_error *reterr)
 {
     size_t        n = unsafe_yyjson_get_len(object);
     struct bytes *names = malloc(n * sizeof *names);
@@ -160,16 +164,20 @@ static enum kms_status unique_large(yyjson_val *object, struct kms_error *reterr
     for (size_t i = 0; i < n; i++, name = next_name(name))
         names[i] = text_of(name);
     qsort(names, n, sizeof *names, name_order);
-    for (size_t i = 1; i < n && !twice; i++)
+    for (size_t i = 1; i < n && !twice; i++) {
         twice = bytes_eq(names[i - 1], names[i]);
+        if (twice) /* the later one */
+            *ret_wrong = names[i - 1].ptr > names[i].ptr ? names[i - 1].ptr : names[i].ptr;
+    }
     free(names);
     return twice ? duplicate(reterr) : KMS_OK;
 }
 
-static enum kms_status unique_names(yyjson_val *object, struct kms_error *reterr)
+static enum kms_status unique_names(yyjson_val *object, const uint8_t **ret_wrong,
+                                    struct kms_error *reterr)
 {
-    return unsafe_yyjson_get_len(object) <= PAIRWISE ? unique_small(object, reterr)
-                                                     : unique_large(object, reterr);
+    return unsafe_yyjson_get_len(object) <= PAIRWISE ? unique_small(object, ret_wrong, reterr)
+                                                     : unique_large(object, ret_wrong, reterr);
 }
 
 static bool has_nul(yyjson_val *v)
@@ -200,7 +208,7 @@ static enum kms_status check_values(yyjson_val *values, size_t n, bool escapes,
                 return KMS_FAIL(reterr, KMS_E_SERIALIZATION, "json: nested too deep");
             bool object = unsafe_yyjson_is_obj(v);
             if (object)
-                TRY(unique_names(v, reterr));
+                TRY(unique_names(v, ret_wrong, reterr));
             left[depth++] = unsafe_yyjson_get_len(v) * (object ? 2 : 1);
         }
         while (depth > 0 && left[depth - 1] == 0)
