@@ -164,6 +164,14 @@ static enum kms_status check_slots(struct daemon *d, struct kms_error *reterr)
     return KMS_OK;
 }
 
+static void note_clock(struct daemon *d)
+{
+    struct kms_error err;
+
+    if (instance_clock_note(&d->paths, d->clock, &err) != KMS_OK)
+        log_warning("the machine's clock was not noted for the next start: %s", err.detail);
+}
+
 /* The data directory: lock, vault, database, audit. */
 static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
                                  struct kms_error *reterr)
@@ -210,6 +218,7 @@ static enum kms_status open_data(struct daemon *d, struct audit_head *ret_head,
         instance_clock_check(&d->paths, d->clock,
                              meta.clock_floor > ret_head->time ? meta.clock_floor : ret_head->time);
     d->clock_certain = clock_certain(d->clock);
+    note_clock(d); /* from now on: a kill may come at any time */
     if (ret_head->dropped > 0)
         log_warning(
             "audit: %llu bytes of an unfinished record were cut off; no answer had left for it",
@@ -480,14 +489,6 @@ static void report_ready(struct daemon *d)
             v.grade_reason);
     (void)printf("trentd: ready on %s\n", listener_url(d->listener));
     (void)fflush(stdout);
-}
-
-static void note_clock(struct daemon *d)
-{
-    struct kms_error err;
-
-    if (instance_clock_note(&d->paths, d->clock, &err) != KMS_OK)
-        log_warning("the machine's clock was not noted for the next start: %s", err.detail);
 }
 
 /* Once a minute: has the machine's clock jumped? */
