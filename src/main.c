@@ -350,6 +350,7 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
     parts.session_added = jobs_session_added;
     parts.changed_ctx = d->jobs;
     parts.deliveries_added = d->webhook != NULL ? webhook_added : NULL;
+    parts.deliveries_cleared = d->webhook != NULL ? webhook_cleared : NULL;
     parts.deliveries_ctx = d->webhook;
     if ((d->committer = committer_new(&parts)) == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");

@@ -42,6 +42,8 @@ struct committer_parts {
     /* there are so many new rows for the webhook, in the store; NULL: there is no webhook, and no row
      * is made */
     void (*deliveries_added)(void *ctx, size_t n);
+    /* there is none any more: a reset. NULL if there is no webhook */
+    void (*deliveries_cleared)(void *ctx);
     void *deliveries_ctx;
 };
 

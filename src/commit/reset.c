@@ -109,6 +109,8 @@ void commit_clear(struct committer *c)
     vault_reclaim(v);
     directory_clear(c->parts.directory);
     book_clear(c->parts.identities);
+    if (c->parts.deliveries_cleared != NULL)
+        c->parts.deliveries_cleared(c->parts.deliveries_ctx);
     clock_reset(c->parts.clock);
     atomic_fetch_add(&c->generation, 1);
 }

@@ -44,8 +44,8 @@ enum row_kind {
     ROW_TOMBSTONE_INSERT,  /* tombstone; its serial is assigned by the store               */
     ROW_TOMBSTONE_ERASED,  /* tombstone->serial                                           */
     ROW_DELIVERY_DELETE,   /* delivery; no matter if it is gone                            */
-    ROW_CLEAR, /* none: all accounts, identities, access keys, keys and what hangs on them go, and
-                  the highest time seen is forgotten. A development reset; the first row of its
+    ROW_CLEAR, /* none: all accounts, identities, access keys, keys and what hangs on them go, so do
+                  all deliveries, and the highest time seen is forgotten. A development reset; the first row of its
                   change                                                                      */
 };
 

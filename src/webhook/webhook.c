@@ -33,6 +33,7 @@ struct webhook {
     struct secret        *secret;
     bool                  news;      /* events were added since the end was reached */
     bool                  hurry;     /* try at once */
+    bool                  cleared;   /* the thread is to forget what it holds */
     struct webhook_counts counts;    /* without the times */
     int64_t               oldest_at; /* 0: nothing waits, as far as is known */
     int64_t               next_try;  /* of everything, monotonic; 0: at once */
@@ -111,6 +112,18 @@ void webhook_added(void *webhook, size_t n)
     pthread_mutex_unlock(&w->lock);
 }
 
+void webhook_cleared(void *webhook)
+{
+    struct webhook *w = webhook;
+
+    pthread_mutex_lock(&w->lock);
+    w->cleared = true;
+    w->counts.waiting = 0;
+    w->oldest_at = 0;
+    (void)pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
 enum kms_status webhook_reload(struct webhook *w, struct kms_error *reterr)
 {
     struct secret *fresh = NULL;
@@ -179,8 +192,9 @@ static void everything_waits(struct webhook *w, const struct kms_error *why)
     w->counts.failed++;
     w->next_try = clock_monotonic_ms() + wait;
     unsigned long long waiting = w->counts.waiting;
+    bool               said = atomic_load(&w->stop) || w->cleared;
     pthread_mutex_unlock(&w->lock);
-    if (!atomic_load(&w->stop))
+    if (!said)
         log_warning("webhook: %s; %llu events wait, tried again in %lld s, or at once after SIGHUP",
                     why->detail, waiting, (long long)(wait + 999) / 1000);
 }
@@ -211,7 +225,7 @@ static void was_taken(struct webhook *w, const struct delivery *d)
     w->taken[w->n_taken++] = d->serial;
     pthread_mutex_lock(&w->lock);
     w->counts.delivered++;
-    w->counts.waiting -= w->counts.waiting > 0;
+    w->counts.waiting -= w->counts.waiting > 0 && !w->cleared;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -247,8 +261,16 @@ static void note_oldest(struct webhook *w, int64_t next)
             oldest = w->holds.list[i].at;
     }
     pthread_mutex_lock(&w->lock);
-    w->oldest_at = oldest;
+    w->oldest_at = w->cleared ? 0 : oldest;
     pthread_mutex_unlock(&w->lock);
+}
+
+static bool is_cleared(struct webhook *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool cleared = w->cleared;
+    pthread_mutex_unlock(&w->lock);
+    return cleared;
 }
 
 /* False if everything waits from here on. */
@@ -273,7 +295,7 @@ static bool send_next(struct webhook *w, const struct delivery *d)
 
 static void send_page(struct webhook *w)
 {
-    for (size_t i = 0; i < w->page.n && !atomic_load(&w->stop); i++) {
+    for (size_t i = 0; i < w->page.n && !atomic_load(&w->stop) && !is_cleared(w); i++) {
         if (!send_next(w, &w->page.list[i]))
             return;
         w->cursor = w->page.list[i].serial;
@@ -332,11 +354,25 @@ static void go_on(struct webhook *w)
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
+/* Nothing of what the thread knows is in the store any more; with the lock. */
+static void forget(struct webhook *w)
+{
+    w->cleared = false;
+    w->holds.n = w->n_taken = w->page.n = 0;
+    w->failures = 0;
+    w->cursor = 0;
+    w->from_start = false;
+    w->at_end = false;
+    w->next_try = 0;
+}
+
 /* Milliseconds until there is something to do; with the lock. */
 static int64_t pause(struct webhook *w)
 {
     int64_t now = clock_monotonic_ms();
 
+    if (w->cleared)
+        forget(w);
     if (w->hurry) {
         w->hurry = false;
         w->next_try = 0;

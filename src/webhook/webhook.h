@@ -34,6 +34,9 @@ KMS_MUST_CHECK enum kms_status webhook_start(struct webhook *w, struct committer
                                              struct kms_error *reterr);
 /* There are so many more: for struct committer_parts. */
 void webhook_added(void *webhook, size_t n);
+/* A reset has taken all of them away: none of them is sent any more, but for one that is being sent. For
+ * struct committer_parts. */
+void webhook_cleared(void *webhook);
 /* Reads the secret again, and tries at once what waits. On failure the old secret stays. */
 KMS_MUST_CHECK enum kms_status webhook_reload(struct webhook *w, struct kms_error *reterr);
 /* Ends the thread within a second or two; what was told by then is noted. NULL is fine. */

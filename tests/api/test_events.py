@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+import urllib.request
 
 import pytest
 from oidc import make_certificate
@@ -185,6 +186,12 @@ def wait_for_metric(server, name, good, seconds=20):
         time.sleep(0.01)
 
 
+def reset(server):
+    request = urllib.request.Request(server.url + "/_trent/reset", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
 def rotate(kms, key, n=1):
     for _ in range(n):
         kms.rotate_key_on_demand(KeyId=key["KeyId"])
@@ -280,6 +287,37 @@ def test_a_receiver_that_is_down(new_server, receiver):
         assert rotations_of(events, key) == rotations_done(kms, key)
     wait_for_metric(server, "waiting", lambda n: n == 0)
     assert metric(server, "retry_seconds") == 0 and metric(server, "oldest_seconds") == 0
+
+
+def test_a_reset_takes_away_what_waits(new_server, receiver):
+    """Of a receiver that is down, and of a key whose event it refuses; over a restart too."""
+    receiver.stop()
+    server = new_server(*receiver.flags)
+    kms = server.client()
+    key, _ = imported_key(kms, b"1" * 32, ValidTo=later(1000))
+    server.advance(1001)
+    rotate(kms, kms.create_key()["KeyMetadata"], 2)
+    wait_for_metric(server, "failures_total", lambda n: n >= 3)  # the next attempt is seconds away
+    assert metric(server, "waiting") >= 3
+    reset(server)
+    assert metric(server, "waiting") == 0 and metric(server, "oldest_seconds") == 0
+    wait_for_metric(server, "retry_seconds", lambda n: n == 0, 1)
+    receiver.start()
+    fresh = kms.create_key()["KeyMetadata"]
+    rotate(kms, fresh)
+    event, = receiver.wait(1, 5)
+    assert event["detail"]["key-id"] == fresh["KeyId"]
+    receiver.answer = lambda event: (400, {})
+    rotate(kms, fresh, 3)
+    wait_for_metric(server, "failures_total", lambda n: n >= 4)
+    reset(server)
+    wait_for_metric(server, "waiting", lambda n: n == 0, 1)
+    receiver.answer = lambda event: (200, {})
+    server.stop()
+    server.start()
+    last = server.client().create_key()["KeyMetadata"]
+    rotate(server.client(), last)
+    assert [e["detail"]["key-id"] for e in receiver.wait(2)] == [fresh["KeyId"], last["KeyId"]]
 
 
 def test_the_id_stays_the_same(new_server, receiver):

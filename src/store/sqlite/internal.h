@@ -104,7 +104,7 @@ enum statement {
     STMT_DELIVERY_INSERT,
     STMT_DELIVERY_DELETE,
     STMT_CLEAR, /* the first of several: ROW_CLEAR */
-    STMT_CLEAR_LAST = STMT_CLEAR + 15,
+    STMT_CLEAR_LAST = STMT_CLEAR + 16,
     STMT_COUNT
 };
 

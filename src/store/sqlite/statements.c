@@ -72,6 +72,7 @@ const char *const statement_sql[STMT_COUNT] = {
     [STMT_CLEAR + 13] = "DELETE FROM identity_tags",
     [STMT_CLEAR + 14] = "DELETE FROM identities",
     [STMT_CLEAR + 15] = "DELETE FROM accounts",
+    [STMT_CLEAR + 16] = "DELETE FROM deliveries",
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",
