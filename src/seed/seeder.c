@@ -100,6 +100,9 @@ static enum kms_status make_change(struct seeder *s, struct commit_job *job,
     if (s->parts.file != NULL)
         TRY(read_file(s, &seed, digest, reterr));
     TRY(seed_stage(seed, &world, &s->plan, reterr));
+    if (s->plan.n_left > 0)
+        log_info("seed: %zu things are not as in the file any more, and stay so; the first: %s",
+                 s->plan.n_left, s->plan.left);
     s->rows = s->plan.change.n_rows;
     if (s->rows > 0)
         TRY(write_event(s, &s->plan.change, world.now, reterr));

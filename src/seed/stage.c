@@ -14,6 +14,7 @@
 #include "authz/authz.h"
 #include "identity/principals.h"
 #include "key/grants.h"
+#include "key/state.h"
 #include "seed/stage_internal.h"
 
 enum { SCRATCH_MAX = 256 * 1024, ANSWER_MAX = 1024 * 1024, LISTED = 64 };
@@ -30,6 +31,15 @@ enum kms_status stage_blame(const struct stage *st, const struct seed_item *item
                             struct kms_error *reterr)
 {
     return seed_blame(st->seed->file, item->line, item->path, reterr);
+}
+
+void stage_leave(struct stage *st, unsigned line, const char *path, const char *text)
+{
+    struct seed_plan *plan = st->plan;
+
+    if (plan->n_left++ == 0)
+        (void)snprintf(plan->left, sizeof plan->left, "%s:%u: %s: %s", st->seed->file, line, path,
+                       text);
 }
 
 /* --- the world -------------------------------------------------------------------------------- */
@@ -365,42 +375,50 @@ static enum kms_status stage_access_key(struct stage *st, const struct seed_item
 
 /* --- aliases and grants ----------------------------------------------------------------------- */
 
+/* *ret NULL: it is a key of the seed that was left away. */
 static enum kms_status find_target(struct stage *st, const struct seed_item *item, struct bytes id,
                                    const struct key_record **ret, struct kms_error *reterr)
 {
     *ret = stage_key_there(st, item->account, item->region, id);
-    if (*ret != NULL)
+    if (*ret != NULL || stage_key_named(st, item->account, item->region, id))
         return KMS_OK;
     return seed_refuse(st->seed->file, item->line, item->path, reterr,
                        "there is no key %.*s in account %.*s and Region %.*s", BYTES_FMT(id),
                        BYTES_FMT(item->account), BYTES_FMT(item->region));
 }
 
-/* One that was there before the seed, on the same key. */
-static enum kms_status alias_there(struct stage *st, const struct seed_item *item, bool *ret,
-                                   struct kms_error *reterr)
+/* One that was there before the seed; a user may have given it to another key. */
+static bool alias_there(struct stage *st, const struct seed_item *item)
 {
     const struct alias_record *a = NULL;
 
     if (!st->from->fresh && st->from->directory != NULL)
         a = directory_alias(st->from->directory, item->account, item->region, item->in.alias_name);
-    *ret = a != NULL;
-    if (a == NULL || bytes_eq_str(item->in.target_key_id, a->key_id))
-        return KMS_OK;
-    return seed_refuse(st->seed->file, item->line, item->path, reterr,
-                       "the alias is there already, for the key %s: delete it, or name that key",
-                       a->key_id);
+    if (a != NULL && !bytes_eq_str(item->in.target_key_id, a->key_id))
+        stage_leave(st, item->line, item->path, "the alias is there already, of another key");
+    return a != NULL;
+}
+
+/* An alias or grant that its key cannot have in the state in which a user has left it. */
+static bool prevented(struct stage *st, const struct seed_item *item, const struct op_call *call)
+{
+    struct kms_error why;
+
+    if (!stage_key_known(st, item->account, item->region, call->key->name.id) ||
+        key_state_check(call->key, key_state_at(call->key, st->now), call->op->states, &why) ==
+            KMS_OK)
+        return false;
+    stage_leave(st, item->line, item->path, "the state of the key does not allow this now");
+    return true;
 }
 
 static enum kms_status stage_alias(struct stage *st, const struct seed_item *item,
                                    struct kms_error *reterr)
 {
     struct op_call call = stage_call(st, item);
-    bool           there = false;
 
     TRY(find_target(st, item, item->in.target_key_id, &call.key, reterr));
-    TRY(alias_there(st, item, &there, reterr));
-    if (there)
+    if (call.key == NULL || alias_there(st, item) || prevented(st, item, &call))
         return KMS_OK;
     call.alias = directory_alias(st->directory, item->account, item->region, item->in.alias_name);
     if (run_row(st, &call, true, reterr) != KMS_OK)
@@ -438,6 +456,8 @@ static enum kms_status stage_grant(struct stage *st, const struct seed_item *ite
     struct change  change = { .event = BUF_INIT(0) };
 
     TRY(find_target(st, item, item->in.key_id, &call.key, reterr));
+    if (call.key == NULL)
+        return KMS_OK;
     call.change = &change;
     json_open_object(call.answer, NULL);
     enum kms_status status = call.op->resolve(&call, reterr);
@@ -447,7 +467,8 @@ static enum kms_status stage_grant(struct stage *st, const struct seed_item *ite
         change_release(&change);
         return stage_refuse(st, item, reterr, "the file has this grant already");
     }
-    bool there = status == KMS_OK && same_grant(st, call.child, false);
+    bool there = status == KMS_OK &&
+                 (same_grant(st, call.child, false) || prevented(st, item, &call));
     if (status == KMS_OK && !there && st->from->vault != NULL)
         status = call.op->finish(&call, reterr);
     if (status == KMS_OK && !there)

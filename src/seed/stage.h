@@ -27,12 +27,17 @@ struct seed_plan {
     size_t         n_spare;
     struct sealed *kept; /* slots of before that the change goes on using; n_kept of them */
     size_t         n_kept;
+    /* What users have changed so that it is not as in the seed, and stays so: how much, and the place and
+     * text of the first. */
+    size_t n_left;
+    char   left[512];
 };
 void seed_plan_release(struct seed_plan *p);
 
 /* Fills *ret, which is empty but for its event's limit; the caller releases it, and on failure the spare
- * slots too. What is there with the same identity stays as it is; KMS_E_VALIDATION with the line where it
- * contradicts the seed, and for whatever else an operation would refuse. `s` NULL (with `fresh`): nothing
+ * slots too. What is there with the same identity stays as it is, and a relative of it that is gone stays
+ * away; KMS_E_VALIDATION with the line where the identity of something contradicts the seed, and for
+ * whatever else an operation would refuse. `s` NULL (with `fresh`): nothing
  * but the new development server. */
 KMS_MUST_CHECK enum kms_status seed_stage(struct seed *s, const struct seed_world *from,
                                           struct seed_plan *ret, struct kms_error *reterr);

@@ -4,6 +4,7 @@
 #include "authz/authz.h"
 #include "base/clock.h"
 #include "identity/principals.h"
+#include "key/state.h"
 #include "seed/stage_internal.h"
 
 #include <pthread.h>
@@ -20,6 +21,12 @@ static const struct key_record *before(const struct stage *st, struct bytes acco
     if (st->from->directory != NULL)
         key = directory_key(st->from->directory, account, region, id);
     return key == NULL || key_gone(key, st->now) ? NULL : key;
+}
+
+bool stage_key_known(const struct stage *st, struct bytes account, struct bytes region,
+                     struct bytes id)
+{
+    return !st->from->fresh && before(st, account, region, id) != NULL;
 }
 
 static void put_key(struct stage *st, const struct key_record *key)
@@ -368,11 +375,30 @@ static enum kms_status make_key(struct stage *st, const struct seed_item *item,
 
 /* --- one that is there already ---------------------------------------------------------------- */
 
+/* Materials are compared by their position: what users have added stands behind those of the seed, and
+ * a position that is not there was deleted. */
+static enum kms_status compare_materials(struct stage *st, const struct seed_item *item,
+                                         const struct key_record *there, struct kms_error *reterr)
+{
+    struct seed_key *sk = item->key;
+
+    for (size_t i = 0; i < sk->n_materials && st->from->vault != NULL; i++) {
+        struct seed_material *given = &sk->materials[i];
+        TRY(identify(st, there, given, reterr));
+        const struct key_material *m = key_record_material(there, &given->id);
+        if (m == NULL && i < there->n_materials)
+            return seed_refuse(st->seed->file, given->line, given->path, reterr,
+                               "the key is there already, and this is not among its materials");
+        if (m == NULL || !m->present)
+            stage_leave(st, given->line, given->path, "this material is not in the key any more");
+    }
+    return KMS_OK;
+}
+
 static enum kms_status compare(struct stage *st, const struct seed_item *item,
                                const struct key_record *there, struct kms_error *reterr)
 {
     const struct op_input *in = &item->in;
-    struct seed_key       *sk = item->key;
 
     if (there->spec != (enum key_spec)in->key_spec.v)
         return stage_refuse(st, item, reterr, "the key is there already, with another KeySpec");
@@ -380,40 +406,51 @@ static enum kms_status compare(struct stage *st, const struct seed_item *item,
         return stage_refuse(st, item, reterr, "the key is there already, with another KeyUsage");
     if (there->origin != (enum key_origin)in->origin.v)
         return stage_refuse(st, item, reterr, "the key is there already, with another Origin");
-    for (size_t i = 0; i < sk->n_materials && st->from->vault != NULL; i++) {
-        struct seed_material *given = &sk->materials[i];
-        TRY(identify(st, there, given, reterr));
-        /* imported material may have been deleted meanwhile, not become other material */
-        if (there->n_materials > 0 && key_record_material(there, &given->id) == NULL)
-            return seed_refuse(st->seed->file, given->line, given->path, reterr,
-                               "the key is there already, and this is not among its materials");
-    }
-    return KMS_OK;
+    if ((STATES_PENDING_DELETION & KEY_IN(there->state)) != 0)
+        stage_leave(st, item->line, item->path, "the key is scheduled for deletion");
+    return compare_materials(st, item, there, reterr);
 }
 
-/* Relatives come and go together: one that is there while another is not was not made by this seed. */
-static enum kms_status check_family(struct stage *st, const struct seed_item *item,
-                                    struct kms_error *reterr)
+struct relative {
+    const struct stage     *st;
+    const struct seed_item *item;
+    bool                    found;
+};
+
+static void look_for_relative(const struct key_record *key, void *ctx)
 {
-    const struct seed_key *sk = item->key;
+    struct relative        *r = ctx;
+    const struct seed_item *item = r->item;
 
-    for (size_t i = 0; i < sk->n_regions && !st->from->fresh; i++) {
-        if (before(st, item->account, sk->regions[i], sk->id) != NULL)
-            return seed_refuse(st->seed->file, item->line, item->path, reterr,
-                               "the key is there already in %.*s, but not in %.*s: replicate it "
-                               "there, or delete it",
-                               BYTES_FMT(sk->regions[i]), BYTES_FMT(item->region));
-    }
-    return KMS_OK;
+    if (bytes_eq(key->name.id, item->key->id) && bytes_eq(key->name.account, item->account) &&
+        !key_gone(key, r->st->now))
+        r->found = true;
 }
 
-static bool in_file_before(const struct stage *st, const struct seed_item *item)
+/* Of a family that is there in other Regions, in those of the file or elsewhere. It would not be a
+ * relative of theirs if it were made by itself. */
+static bool left_away(struct stage *st, const struct seed_item *item)
+{
+    struct relative r = { st, item, false };
+
+    if (item->in.multi_region.v == 0 || st->from->fresh || st->from->directory == NULL)
+        return false;
+    directory_each_key(st->from->directory, look_for_relative, &r);
+    if (r.found)
+        stage_leave(
+            st, item->line, item->path,
+            "the key is there in other Regions, but not in this one (ReplicateKey makes it)");
+    return r.found;
+}
+
+bool stage_key_named(const struct stage *st, struct bytes account, struct bytes region,
+                     struct bytes id)
 {
     for (size_t i = 0; i < st->at; i++) {
         const struct seed_item *other = &st->seed->items[i];
         if ((other->kind == SEED_KEY || other->kind == SEED_REPLICA) &&
-            bytes_eq(other->key->id, item->key->id) && bytes_eq(other->account, item->account) &&
-            bytes_eq(other->region, item->region))
+            bytes_eq(other->key->id, id) && bytes_eq(other->account, account) &&
+            bytes_eq(other->region, region))
             return true;
     }
     return false;
@@ -428,12 +465,13 @@ enum kms_status stage_key(struct stage *st, struct seed_item *item, struct kms_e
         return stage_refuse(st, item, reterr,
                             "the server does not answer for this Region: see its "
                             "setting 'regions'");
-    if (in_file_before(st, item))
+    if (stage_key_named(st, item->account, item->region, item->key->id))
         return stage_refuse(st, item, reterr, "the file has this key already, in this Region");
     there = stage_key_there(st, item->account, item->region, item->key->id);
     if (there != NULL)
         return compare(st, item, there, reterr);
-    TRY(check_family(st, item, reterr));
+    if (left_away(st, item))
+        return KMS_OK;
     TRY(make_key(st, item, &key, reterr));
     put_key(st, key);
     change_add(&st->plan->change, ROW_KEY_INSERT)->key = TAKE(key);

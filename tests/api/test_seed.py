@@ -184,7 +184,6 @@ CONTRADICTIONS = [
     (("Keys", 2, "KeySpec"), "HMAC_256", "another KeySpec", {"KeyUsage": "GENERATE_VERIFY_MAC"}),
     (("Keys", 2, "Origin"), "EXTERNAL", "another Origin", {"Enabled": True}),
     (("Keys", 0, "Materials"), [{"Material": SECOND[::-1].replace("=", "A")[:43] + "="}], "not among its materials", {}),
-    (("Aliases", 0, "TargetKeyId"), SIGNER, "is there already, for the key", {}),
 ]
 
 

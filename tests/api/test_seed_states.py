@@ -54,3 +54,88 @@ def test_too_many_regions(tmp_path):
     found = check(write(tmp_path / "seed.json", key))
     assert found.returncode == 65
     assert "seed.json:1: $.Keys[0].Replicas[63]: a key is in at most 64 Regions" in found.stderr
+
+
+# --- what users did to what was seeded stays as it is ----------------------------------------------------------
+
+SINGLE = "11111111-2222-3333-4444-666666666666"
+OTHER = "11111111-2222-3333-4444-777777777777"
+FAMILY = {"KeyId": MRK, "Material": BYTES, "Origin": "EXTERNAL", "Aliases": ["alias/here"], "Replicas": [
+    {"Region": "eu-west-1", "Aliases": ["alias/there"],
+     "Grants": [{"GranteePrincipal": "arn:aws:iam::%s:root" % ACCOUNT, "Operations": ["Encrypt"]}]}]}
+DAY = 24 * 3600
+
+
+def restarted(server, *left):
+    """It starts, makes nothing, and says in one line what it left."""
+    server.stop()
+    before = len(server.log())
+    server.start()
+    lines = [line for line in server.log()[before:].splitlines() if "are not as in the file any more" in line]
+    events = [r["eventName"] for r in server.audit()]
+    assert events.count("TrentSeeded") == 1
+    if left:
+        assert len(lines) == 1 and all(text in lines[0] for text in left), lines
+    else:
+        assert lines == []
+    return server.client(), server.client(region="eu-west-1")
+
+
+def test_a_replica_that_is_gone(tmp_path):
+    with Server(tmp_path / "data", "--seed=%s" % write(tmp_path / "seed.json", FAMILY)) as server:
+        here, there = restarted(server)
+        there.schedule_key_deletion(KeyId=MRK, PendingWindowInDays=7)
+        here, there = restarted(server, "seed: 1 things", "$.Keys[0].Replicas[0]: the key is scheduled for deletion")
+        server.advance(8 * DAY)
+        with pytest.raises(there.exceptions.NotFoundException):
+            there.describe_key(KeyId=MRK)
+        here, there = restarted(server, "seed: 1 things", "$.Keys[0].Replicas[0]: the key is there in other Regions")
+        with pytest.raises(there.exceptions.NotFoundException):
+            there.describe_key(KeyId=MRK)
+        assert there.list_aliases()["Aliases"] == []
+        assert here.describe_key(KeyId="alias/here")["KeyMetadata"]["KeyState"] == "Enabled"
+        reset = urllib.request.Request(server.url + "/_trent/reset", b"{}", {"Content-Type": "application/json"})
+        with urllib.request.urlopen(reset) as answer:
+            assert answer.status == 200
+        assert there.describe_key(KeyId="alias/there")["KeyMetadata"]["KeyState"] == "Enabled"
+        assert len(there.list_grants(KeyId=MRK)["Grants"]) == 1
+
+
+def test_a_family_that_moved_away(tmp_path):
+    """Its primary is in a Region that the file does not know, and all that the file names is gone."""
+    family = {"KeyId": MRK, "Replicas": FAMILY["Replicas"]}
+    with Server(tmp_path / "data", "--seed=%s" % write(tmp_path / "seed.json", family)) as server:
+        here, there = server.client(), server.client(region="eu-west-1")
+        here.replicate_key(KeyId=MRK, ReplicaRegion="ap-south-1")
+        server.advance(3600)
+        here.update_primary_region(KeyId=MRK, PrimaryRegion="ap-south-1")
+        server.advance(3600)
+        for kms in here, there:
+            kms.schedule_key_deletion(KeyId=MRK, PendingWindowInDays=7)
+        server.advance(8 * DAY)
+        here, there = restarted(server, "seed: 2 things", "$.Keys[0]: the key is there in other Regions")
+        assert here.list_keys()["Keys"] == there.list_keys()["Keys"] == []
+        moved = server.client(region="ap-south-1").describe_key(KeyId=MRK)["KeyMetadata"]
+        assert moved["MultiRegionConfiguration"]["ReplicaKeys"] == []
+
+
+def test_states_aliases_and_materials(tmp_path):
+    """A key scheduled for deletion without its alias and grant, an alias of another key, deleted material."""
+    path = tmp_path / "seed.json"
+    path.write_text(json.dumps({"Region": "us-east-1", "Keys": [
+        {"KeyId": KEY, "Aliases": ["alias/one", "alias/two"],
+         "Grants": [{"GranteePrincipal": "arn:aws:iam::%s:root" % ACCOUNT, "Operations": ["Encrypt"]}]},
+        {"KeyId": SINGLE, "Origin": "EXTERNAL", "Material": BYTES}, {"KeyId": OTHER}]}))
+    path.chmod(0o600)
+    with Server(tmp_path / "data", "--seed=%s" % path) as server:
+        kms = server.client()
+        kms.update_alias(AliasName="alias/two", TargetKeyId=OTHER)
+        kms.delete_alias(AliasName="alias/one")
+        kms.revoke_grant(KeyId=KEY, GrantId=kms.list_grants(KeyId=KEY)["Grants"][0]["GrantId"])
+        kms.schedule_key_deletion(KeyId=KEY, PendingWindowInDays=7)
+        kms.delete_imported_key_material(KeyId=SINGLE)
+        # the key, its two aliases and its grant, the material
+        kms, _ = restarted(server, "seed: 5 things", "$.Keys[0]: the key is scheduled for deletion")
+        assert kms.describe_key(KeyId=KEY)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+        assert kms.describe_key(KeyId=SINGLE)["KeyMetadata"]["KeyState"] == "PendingImport"
+        assert [(a["AliasName"], a["TargetKeyId"]) for a in kms.list_aliases()["Aliases"]] == [("alias/two", OTHER)]
