@@ -1,5 +1,6 @@
 /* tests/unit/base/test_epoch.c - a barrier returns only when nobody looks at the old any more. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -134,6 +135,106 @@ static void test_nothing_is_freed_under_a_reader(void **state)
     epoch_free(s.epoch);
 }
 
+/* Closing waits for who is inside, keeps out who comes, and lets them in again. */
+struct entering {
+    struct epoch *epoch;
+    int           reader;
+    _Atomic bool  closed, inside;
+};
+
+static void *close_it(void *arg)
+{
+    struct entering *e = arg;
+
+    epoch_close(e->epoch);
+    atomic_store(&e->closed, true);
+    return NULL;
+}
+
+static void *enter_it(void *arg)
+{
+    struct entering *e = arg;
+
+    epoch_enter(e->epoch, e->reader);
+    atomic_store(&e->inside, true);
+    epoch_leave(e->epoch, e->reader);
+    return NULL;
+}
+
+static void test_closed_for_who_comes(void **state)
+{
+    struct entering e = { .epoch = epoch_new() };
+    int             early = epoch_register(e.epoch);
+    pthread_t       closing, entering;
+
+    (void)state;
+    e.reader = epoch_register(e.epoch);
+    epoch_enter(e.epoch, early);
+    assert_int_equal(pthread_create(&closing, NULL, close_it, &e), 0);
+    nap();
+    assert_false(atomic_load(&e.closed));
+    epoch_leave(e.epoch, early);
+    assert_int_equal(pthread_join(closing, NULL), 0);
+    assert_true(atomic_load(&e.closed));
+    assert_int_equal(pthread_create(&entering, NULL, enter_it, &e), 0);
+    nap();
+    assert_false(atomic_load(&e.inside));
+    epoch_open(e.epoch);
+    assert_int_equal(pthread_join(entering, NULL), 0);
+    assert_true(atomic_load(&e.inside));
+    epoch_barrier(e.epoch); /* as ever */
+    epoch_free(e.epoch);
+}
+
+/* While it is closed two numbers differ; nobody inside a section may see that. */
+struct halves {
+    struct epoch *epoch;
+    _Atomic int   a, b, seen_half, entered;
+    _Atomic bool  stop;
+};
+
+static void *compare_halves(void *arg)
+{
+    struct halves *h = arg;
+    int            me = epoch_register(h->epoch);
+
+    while (!atomic_load(&h->stop)) {
+        epoch_enter(h->epoch, me);
+        int a = atomic_load_explicit(&h->a, memory_order_relaxed);
+        if (a != atomic_load_explicit(&h->b, memory_order_relaxed))
+            atomic_fetch_add(&h->seen_half, 1);
+        epoch_leave(h->epoch, me);
+        atomic_fetch_add(&h->entered, 1);
+    }
+    return NULL;
+}
+
+static void test_nobody_sees_half_of_it(void **state)
+{
+    enum { CLOSINGS = 500 };
+    struct halves h = { .epoch = epoch_new() };
+    pthread_t     thread[READERS];
+
+    (void)state;
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, compare_halves, &h), 0);
+    for (int i = 1; i <= CLOSINGS; i++) {
+        int before = atomic_load(&h.entered);
+        epoch_close(h.epoch);
+        atomic_store(&h.a, i);
+        sched_yield();
+        atomic_store(&h.b, i);
+        epoch_open(h.epoch);
+        while (atomic_load(&h.entered) == before) /* they go on */
+            sched_yield();
+    }
+    atomic_store(&h.stop, true);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    assert_int_equal(atomic_load(&h.seen_half), 0);
+    epoch_free(h.epoch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +242,8 @@ int main(void)
         cmocka_unit_test(test_readers_are_numbered_and_limited),
         cmocka_unit_test(test_barrier_waits_for_an_open_section),
         cmocka_unit_test(test_nothing_is_freed_under_a_reader),
+        cmocka_unit_test(test_closed_for_who_comes),
+        cmocka_unit_test(test_nobody_sees_half_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
