@@ -37,6 +37,12 @@ KMS_MUST_CHECK enum kms_status crypto_key_generate(enum key_spec spec, const _At
 KMS_MUST_CHECK enum kms_status crypto_key_import(enum key_spec spec, struct bytes content,
                                                  struct secret   **ret_material,
                                                  struct kms_error *reterr);
+/* Reads one private key in PEM (RFC 7468; PKCS#8, PKCS#1, SEC1), RSA or on a named curve, and checks it as
+ * crypto_key_import does: *ret_material is its canonical PKCS#8 in DER. KMS_E_CIPHERTEXT (no message) for every
+ * fault: a passphrase, a second key, another kind, a size or curve that is no spec. For `trent` only. */
+KMS_MUST_CHECK enum kms_status crypto_pem_to_pkcs8(struct bytes pem, enum key_spec *ret_spec,
+                                                   struct secret   **ret_material,
+                                                   struct kms_error *reterr);
 /* Opens canonical material of an asymmetric spec (spec_is_asymmetric). KMS_E_INTERNAL if it is none. */
 KMS_MUST_CHECK enum kms_status crypto_key_open(enum key_spec spec, struct bytes material,
                                                struct crypto_key **ret, struct kms_error *reterr);

@@ -53,6 +53,7 @@ int ctl_blob_inspect(struct ctl *c);
 int ctl_restore_accept(struct ctl *c);
 int ctl_clock_confirm(struct ctl *c);
 int ctl_seed_check(struct ctl *c);
+int ctl_seed_convert(struct ctl *c);
 int ctl_account_create(struct ctl *c);
 int ctl_account_list(struct ctl *c);
 int ctl_account_update(struct ctl *c);

@@ -126,6 +126,23 @@ const struct ctl_command ctl_commands[] = {
       "\n"
       "Exit code: 0 good, 65 not.\n",
       ctl_seed_check },
+    { "seed convert", "FILE [--account ID] [--region NAME]", "a seed file of local-kms as a seed",
+      "Reads the YAML (keys, aliases, fixed material) and writes the same as a seed to standard "
+      "output,\n"
+      "checked as 'trent seed check' does; nothing if anything is wrong. Tells the line and the "
+      "place of\n"
+      "what is wrong, and what was left out. The output has keys in clear: umask 077 first.\n"
+      "\n"
+      "  --account ID     the account of the keys; without it 111122223333, as local-kms has it\n"
+      "  --region NAME    their Region; without it eu-west-2, as local-kms has it\n"
+      "\n"
+      "The account gets an access key 'local-kms' with the secret 'local-kms'.\n"
+      "\n"
+      "Example:\n"
+      "  trent seed convert seed.yaml >seed.json\n"
+      "\n"
+      "Exit code: 0 written, 65 not.\n",
+      ctl_seed_convert },
     { "restore accept", "[--forget-imported] [--root-key FILE]",
       "go on without the lost shred keys of imported material",
       "For a data directory that was put back from a backup onto an empty disk. Backups lack\n"
