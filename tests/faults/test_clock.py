@@ -3,114 +3,20 @@
 Back: what has expired stays expired. Forward: uses are refused at once, but nothing is erased until the new time is
 confirmed by ten minutes that pass with it, since refusing can be undone and erasing cannot.
 
-A preloaded library gives the server its time (clock_shim.c). Servers here run in production mode, on a directory that
-development mode made: there the clock cannot be moved through an endpoint.
+A preloaded library gives the server its time (clock_shim.c, clock_site.py).
 """
-import base64
 import datetime
 import json
 import os
-import struct
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-import shim
-from storage import copy_of, find_bytes
-from trent_server import Server, imported_key, wrap
+from clock_site import DAY, HOUR, MINUTE
+from trent_server import Server, imported_key
 from wire import Wire, refusal
-
-MINUTE, HOUR, DAY = 60, 3600, 86400
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return shim.build("clock_shim", tmp_path_factory.mktemp("shim"))
-
-
-class Site:
-    """A server, its clock, and a client that has the same one."""
-
-    def __init__(self, folder, library):
-        self.folder, self.library = folder, library
-        self.ahead = self.boot = 0  # seconds
-        self.offsets = folder / "offsets"
-        self.set(0)
-        with Server(folder / "data"):
-            pass
-        preload = shim.preloaded(library, TRENT_TEST_CLOCK=self.offsets)
-        self.server = Server(folder / "data", "--regions=us-east-1", dev=False, env=preload)
-        self.server.start()
-
-    def set(self, ahead, passed=0):
-        """Sets the machine's clock so far ahead of the true time; `passed` goes by on the boot clock."""
-        self.ahead, self.boot = ahead, self.boot + passed
-        with open(self.offsets, "r+b" if self.offsets.exists() else "wb") as f:
-            f.write(struct.pack("=qq", int(self.ahead * 1000), int(self.boot * 1000)))
-
-    def pass_time(self, seconds):
-        """Time goes by: both clocks."""
-        self.set(self.ahead + seconds, seconds)
-
-    def call(self, operation, **parameters):
-        with Wire(self.server, ahead=self.ahead) as wire:
-            return wire.call(operation, **parameters)
-
-    def refused(self, operation, **parameters):
-        """The code of its error."""
-        with Wire(self.server, ahead=self.ahead) as wire:
-            return refusal(wire.call, operation, **parameters).code
-
-    def now(self):
-        return time.time() + self.ahead
-
-    def imported(self, valid_for):
-        """A key whose material expires in so many seconds; its blob, and what to search the disk for."""
-        key = self.call("CreateKey", Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
-        parameters = self.call("GetParametersForImport", KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256",
-                               WrappingKeySpec="RSA_2048")
-        self.call("ImportKeyMaterial", KeyId=key, ImportToken=parameters["ImportToken"],
-                  EncryptedKeyMaterial=base64.b64encode(
-                      wrap(base64.b64decode(parameters["PublicKey"]), os.urandom(32))).decode(),
-                  ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=int(self.now() + valid_for))
-        return key, self.call("Encrypt", KeyId=key, Plaintext="AAAA")["CiphertextBlob"], self.on_disk(key)
-
-    def on_disk(self, key):
-        """Tells whether the present shred key of the key is still in the files."""
-        name = self.folder / key
-        with copy_of(self.server.data, name) as files:
-            needle = {"wrapped shred key": files.wrapped_shred_key(files.materials(key)[0])}
-        return lambda: bool(find_bytes(self.server.data, needle)["wrapped shred key"])
-
-    def restart(self, ahead=None):
-        assert self.server.stop() == 0
-        if ahead is not None:
-            self.set(ahead)
-        self.server.start()
-
-    def wait_until(self, condition, what, seconds=20):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, what
-            time.sleep(0.1)
-
-    def stays(self, condition, seconds=6):
-        """Longer than the jobs sleep: they look at what is due every five seconds at least."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if not condition():
-                return False
-            time.sleep(0.2)
-        return True
-
-
-@pytest.fixture
-def site(tmp_path, library):
-    s = Site(tmp_path, library)
-    yield s
-    s.server.stop()
 
 
 def test_time_that_passes(site):
