@@ -185,8 +185,6 @@ static void metric_expiring(struct server *s, const struct exchange *ex, struct 
         return;
     size_t n = expiring_soonest(s->parts.expiring, now, list, EXPIRING_HINTS);
     size_t shown = 0;
-    family(out, "trent_seconds_until_key_material_expiration", "gauge",
-           "Seconds until imported material of a key expires, of those that expire soonest.");
     epoch_enter(s->parts.epoch, s->loops[ex->loop].reader);
     for (size_t i = 0; i < n && shown < EXPIRING_MAX; i++) {
         const struct key_record *key = directory_key(s->parts.directory, bytes_str(list[i].account),
@@ -194,7 +192,10 @@ static void metric_expiring(struct server *s, const struct exchange *ex, struct 
                                                      bytes_str(list[i].key_id));
         if (key == NULL || key_valid_to(key) != list[i].valid_to)
             continue;
-        shown++;
+        if (shown++ == 0)
+            family(
+                out, "trent_seconds_until_key_material_expiration", "gauge",
+                "Seconds until imported material of a key expires, of those that expire soonest.");
         buf_addf(out,
                  "trent_seconds_until_key_material_expiration"
                  "{account=\"%s\",region=\"%s\",key_id=\"%s\"} %lld\n",

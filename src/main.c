@@ -657,10 +657,10 @@ static int run(struct daemon *d, const sigset_t *signals)
 
 int main(int argc, char **argv)
 {
-    struct daemon     *d = calloc(1, sizeof *d);
-    enum config_action action;
-    struct kms_error   err;
-    sigset_t           signals;
+    CLEANUP(freep) struct daemon *d = calloc(1, sizeof *d);
+    enum config_action            action;
+    struct kms_error              err;
+    sigset_t                      signals;
 
     if (d == NULL)
         return EX_OSERR;
@@ -687,6 +687,5 @@ int main(int argc, char **argv)
 
     int code = run(d, &signals);
     stop(d);
-    free(d);
     return code;
 }

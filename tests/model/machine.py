@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
 from quick_client import Credentials  # noqa: E402
-from reference import ANY, REGIONS, USABLE, Differs, Now, Span, World, same  # noqa: E402
+from lives import ANY, REGIONS, USABLE, Differs, Now, Span, World, same  # noqa: E402
 
 SIGNED_FOR = 60  # seconds that a signed request is sent again; the server allows five minutes
 TOKEN_LIFE = 24 * 3600 * 1000

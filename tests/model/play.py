@@ -13,7 +13,7 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
-from generate import Generator  # noqa: E402
+from sequences import Generator  # noqa: E402
 from machine import LATE, Machine, Skipped  # noqa: E402
 from trent_server import TRENTD, Server  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Random sequences of calls against the model in reference.py. TRENT_MODEL_CALLS: how many; TRENT_MODEL_SEED: the first
+"""Random sequences of calls against the model in lives.py. TRENT_MODEL_CALLS: how many; TRENT_MODEL_SEED: the first
 world. A failure prints the shortest sequence that was found to fail in the same world, and how to play it again."""
 import os
 import pathlib

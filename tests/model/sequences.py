@@ -1,6 +1,6 @@
 """Random actions for Machine. What is asked is mostly possible, so that keys live long and get complicated, and often
 enough not, so that refusals are seen in every state."""
-from reference import REGIONS
+from lives import REGIONS
 
 SPECS = ["SYMMETRIC_DEFAULT"] * 8 + ["HMAC_256", "ECC_NIST_P256"]
 KEYS = 10  # alive at a time
