@@ -146,8 +146,10 @@ enum kms_status op_replicate_key_finish(struct op_call *call, struct kms_error *
     TRY(op_add_domain(call, call->in.replica_region, reterr));
     TRY(op_edit_family(call, &family, reterr));
 
-    struct key_record *added = replica; /* the change's, from its row on */
-    change_add(call->change, ROW_KEY_INSERT)->key = TAKE(replica);
+    struct row *row = change_add(call->change, ROW_KEY_INSERT);
+    row->key = TAKE(replica);
+
+    struct key_record *added = row->key;
     (void)family_replicated(&family, added, call->now, call->now + call->env->region_delay);
     if (added->origin == ORIGIN_AWS_KMS)
         TRY(copy_materials(call, added, reterr));

@@ -131,17 +131,20 @@ enum kms_status reader_blame(struct reader *r, const struct place *at, struct js
 struct json reader_member(const struct place *at, struct json object, const char *name,
                           struct place *ret)
 {
-    struct bytes known;
-    struct json  v;
+    const struct json nothing = { NULL };
+    struct bytes      known;
+    struct json       v;
 
     for (struct json_iter it = json_iterate(object); it.object && json_next(&it, &known, &v);) {
         if (!bytes_eq_str(known, name))
             continue;
         *ret = (struct place){ .up = at, .name = name, .near = known.ptr };
-        return json_type(v) == JSON_NULL ? (struct json){ NULL } : v;
+        if (json_type(v) == JSON_NULL)
+            return nothing;
+        return v;
     }
     *ret = *at;
-    return (struct json){ NULL };
+    return nothing;
 }
 
 static bool is_among(struct bytes name, const char *const *names)

@@ -187,6 +187,17 @@ static void wake(const struct seeder_outcome *o, void *arg)
     pthread_mutex_unlock(&w->lock);
 }
 
+static void submit_and_wait(struct seeder *s, struct waiter *w)
+{
+    s->done = wake;
+    s->arg = w;
+    submit(s, false);
+    pthread_mutex_lock(&w->lock);
+    while (!w->done)
+        pthread_cond_wait(&w->wake, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
 enum kms_status seeder_apply(struct seeder *s, size_t *ret_rows, bool *ret_exposed,
                              struct kms_error *reterr)
 {
@@ -194,13 +205,7 @@ enum kms_status seeder_apply(struct seeder *s, size_t *ret_rows, bool *ret_expos
 
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.wake, NULL);
-    s->done = wake;
-    s->arg = &w;
-    submit(s, false);
-    pthread_mutex_lock(&w.lock);
-    while (!w.done)
-        pthread_cond_wait(&w.wake, &w.lock);
-    pthread_mutex_unlock(&w.lock);
+    submit_and_wait(s, &w);
     pthread_mutex_destroy(&w.lock);
     pthread_cond_destroy(&w.wake);
     if (s->outcome.status != KMS_OK && reterr != NULL)

@@ -167,7 +167,7 @@ static enum verdict send_one(struct webhook *w, const struct delivery *d, struct
     const struct fetch_request rq = { w->config.url, w->config.ca_file,
                                       w->config.dev ? FETCH_HTTP_ANYWHERE : FETCH_HTTP_HERE,
                                       &w->stop };
-    struct webhook_headers     headers;
+    struct webhook_headers     headers = { 0 };
     long                       status = 0;
 
     pthread_mutex_lock(&w->lock);
