@@ -2,9 +2,11 @@
  * local_kms.h. */
 #include "seed/local_kms_internal.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "seed/seed.h"
@@ -241,18 +243,43 @@ static void lay_out(struct bytes json, struct buf *out)
     buf_add_byte(out, '\n');
 }
 
+enum { MEMBER_ROOM = 64 };
+
+/* Does the path begin with `list`, an index and "]"? `member` gets the letters after the next dot. */
+static bool path_names(const char *path, const char *list, size_t *ret_index,
+                       char ret_member[MEMBER_ROOM])
+{
+    size_t begin = strlen(list);
+    char  *end = NULL;
+
+    if (strncmp(path, list, begin) != 0)
+        return false;
+    unsigned long index = strtoul(path + begin, &end, 10);
+    if (end == path + begin || *end != ']')
+        return false;
+    *ret_index = index;
+    size_t n = 0;
+    if (end[1] == '.') {
+        while (n + 1 < MEMBER_ROOM && isalpha((unsigned char)end[2 + n]))
+            n++;
+        memcpy(ret_member, end + 2, n);
+    }
+    ret_member[n] = '\0';
+    return true;
+}
+
 /* The node that a seed's error is about: "$.Keys[3].Description" is a member of the third key's. */
 static size_t node_of(const struct conversion *c, const char *path)
 {
     size_t                   index = 0;
-    char                     member[64] = "";
+    char                     member[MEMBER_ROOM] = "";
     static const char *const materials[] = { "BackingKeys", "PrivateKeyPem" };
 
-    if (sscanf(path, "$.Aliases[%zu].%63[A-Za-z]", &index, member) >= 1 && index < c->n_aliases) {
+    if (path_names(path, "$.Aliases[", &index, member) && index < c->n_aliases) {
         size_t inside = yaml_member(&c->tree, c->aliases[index], member);
         return inside != 0 ? inside : c->aliases[index];
     }
-    if (sscanf(path, "$.Keys[%zu].%63[A-Za-z]", &index, member) < 1 || index >= c->n_keys)
+    if (!path_names(path, "$.Keys[", &index, member) || index >= c->n_keys)
         return 0;
     size_t key = c->keys[index];
     size_t inside = yaml_member(&c->tree, yaml_member(&c->tree, key, "Metadata"), member);

@@ -233,10 +233,23 @@ static enum kms_status put_grant(struct sqlite_store *s, struct grant_record *g,
     return row_put(s, STMT_GRANT_INSERT, &row_grants, &row, reterr);
 }
 
+/* What refers to others goes before them, so that nothing has to be looked for. */
+static const enum statement clearing[] = {
+    STMT_CLEAR_MATERIALS,    STMT_CLEAR_TAGS,
+    STMT_CLEAR_KEY_USAGE,    STMT_CLEAR_GRANTS,
+    STMT_CLEAR_ALIASES,      STMT_CLEAR_IMPORT_KEYS,
+    STMT_CLEAR_KEYS,         STMT_CLEAR_SESSION_POLICIES,
+    STMT_CLEAR_SESSION_TAGS, STMT_CLEAR_ACCESS_KEY_USAGE,
+    STMT_CLEAR_ACCESS_KEYS,  STMT_CLEAR_DOCUMENTS,
+    STMT_CLEAR_ATTACHMENTS,  STMT_CLEAR_IDENTITY_TAGS,
+    STMT_CLEAR_IDENTITIES,   STMT_CLEAR_ACCOUNTS,
+    STMT_CLEAR_DELIVERIES,
+};
+
 static enum kms_status clear(struct sqlite_store *s, struct kms_error *reterr)
 {
-    for (size_t i = STMT_CLEAR; i <= STMT_CLEAR_LAST; i++)
-        TRY(statement_run(s, (enum statement)i, NULL, reterr));
+    for (size_t i = 0; i < ARRAY_LEN(clearing); i++)
+        TRY(statement_run(s, clearing[i], NULL, reterr));
     s->cleared = true;
     return KMS_OK;
 }
