@@ -225,6 +225,16 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM *params)
     return key;
 }
 
+/* RFC 5480 2.2: any other first octet is to be rejected, so that of the hybrid form, which OpenSSL reads. */
+static bool point_form_is_known(struct bytes point, size_t whole)
+{
+    enum { COMPRESSED_EVEN = 2, COMPRESSED_ODD = 3, UNCOMPRESSED = 4 };
+    uint8_t form = point.ptr[0];
+
+    return point.len == whole ? form == UNCOMPRESSED
+                              : form == COMPRESSED_EVEN || form == COMPRESSED_ODD;
+}
+
 EVP_PKEY *key_read_public_curve(enum key_spec spec, struct bytes spki)
 {
     const struct key_spec_info *info = spec_info(spec);
@@ -235,6 +245,8 @@ EVP_PKEY *key_read_public_curve(enum key_spec spec, struct bytes spki)
     char                        group[16];
 
     if (!inside_spki(spec, spki, whole, &point) && !inside_spki(spec, spki, compressed, &point))
+        return NULL;
+    if (!point_form_is_known(point, whole))
         return NULL;
     memcpy(copy, point.ptr, point.len); /* parameters are not const */
     (void)snprintf(group, sizeof group, "%s", info->group);

@@ -130,6 +130,37 @@ static void test_curve_forms(void **state)
     }
 }
 
+/* RFC 5480 2.2: in a SubjectPublicKeyInfo the hybrid form is refused. */
+static void test_public_forms(void **state)
+{
+    enum { HEAD_MAX = 64 };
+    CLEANUP(curve_release) struct curve_key      k;
+    CLEANUP(buf_release) struct buf              spki = BUF_INIT(256);
+    CLEANUP(crypto_key_freep) struct crypto_key *key = NULL;
+    CLEANUP(crypto_key_freep) struct crypto_key *read = NULL;
+    uint8_t                                      copy[HEAD_MAX + POINT];
+
+    (void)state;
+    curve_make(&k);
+    assert_int_equal(crypto_key_open(SPEC_ECC_NIST_P256, secret_view(k.material), &key, NULL),
+                     KMS_OK);
+    assert_int_equal(crypto_key_public(key, &spki, NULL), KMS_OK);
+    assert_true(spki.len > POINT && spki.len <= sizeof copy);
+    memcpy(copy, spki.ptr, spki.len);
+    struct bytes in = bytes_of(copy, spki.len);
+    uint8_t     *form = copy + spki.len - POINT;
+    for (unsigned octet = 0; octet <= UINT8_MAX; octet++) {
+        *form = (uint8_t)octet;
+        if (octet == k.point[0])
+            continue;
+        assert_int_equal(crypto_key_read_public(SPEC_ECC_NIST_P256, in, &read, NULL),
+                         KMS_E_VALIDATION);
+        assert_null(read);
+    }
+    *form = k.point[0];
+    assert_int_equal(crypto_key_read_public(SPEC_ECC_NIST_P256, in, &read, NULL), KMS_OK);
+}
+
 #define GENERATOR_X "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
 #define GENERATOR_Y "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
 
@@ -512,7 +543,7 @@ int main(void)
         cmocka_unit_test(test_edwards_with_public), cmocka_unit_test(test_rsa_forms),
         cmocka_unit_test(test_rsa_faults),          cmocka_unit_test(test_rsa_exponents),
         cmocka_unit_test(test_rsa_composite),       cmocka_unit_test(test_rsa_weak),
-        cmocka_unit_test(test_secret_lengths),
+        cmocka_unit_test(test_secret_lengths),      cmocka_unit_test(test_public_forms),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
