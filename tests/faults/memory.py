@@ -32,9 +32,10 @@ def pieces(secret):
 
 def forms(name, secret):
     """{what it is: bytes}: a secret as it is, in base64 as JSON carries it, in hexadecimal, and with its bytes
-    turned round, as OpenSSL keeps large numbers."""
-    return {name: secret, name + " in base64": base64.b64encode(secret).rstrip(b"="),
-            name + " in hex": secret.hex().encode(), name + " reversed": secret[::-1]}
+    turned round, as OpenSSL keeps large numbers. Zeros in front tell nothing: a row of them is in every memory."""
+    telling = secret.lstrip(b"\0")
+    return {name: telling, name + " in base64": base64.b64encode(secret).rstrip(b"="),
+            name + " in hex": telling.hex().encode(), name + " reversed": telling[::-1]}
 
 
 class Scan:
