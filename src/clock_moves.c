@@ -46,27 +46,6 @@ void clock_write(struct server *s, const char *error, struct buf *out)
     buf_add_str(out, "\n");
 }
 
-static void give(struct server *s, struct exchange *ex, int status, struct buf *body)
-{
-    const struct http_answer a = {
-        .status = status,
-        .content_type = "application/json",
-        .close = ex->close,
-        .body = buf_bytes(body),
-    };
-
-    http_answer_add(ex->out, &a, server_date(&s->loops[ex->loop]));
-    listener_answer(ex);
-}
-
-static void refuse(struct server *s, struct exchange *ex, int status, const char *error)
-{
-    CLEANUP(buf_release) struct buf body = BUF_INIT(MOVE_BYTES);
-
-    clock_write(s, error, &body);
-    give(s, ex, status, &body);
-}
-
 static void take_off(struct clock_moves *all, struct clock_move *m)
 {
     pthread_mutex_lock(&all->lock);
@@ -94,7 +73,7 @@ static void answer(void *arg)
     json_close_object(&w);
     buf_add_str(&body, "\n");
     take_off(m->all, m);
-    give(s, m->ex, 200, &body);
+    endpoint_answer(s, m->ex, 200, &body);
     free(m);
 }
 
@@ -112,7 +91,7 @@ static void wait_for_jobs(struct clock_moves *all, struct exchange *ex)
     struct clock_move *m = calloc(1, sizeof *m);
 
     if (m == NULL) {
-        refuse(all->server, ex, 503, "out of memory");
+        endpoint_refuse(all->server, ex, 503, "out of memory");
         return;
     }
     *m = (struct clock_move){ .all = all, .ex = ex };
@@ -160,17 +139,18 @@ bool clock_moves_run(struct clock_moves *all, struct exchange *ex)
         return false;
     const char *why = endpoint_not_from_a_page(&ex->in, &status);
     if (why != NULL) {
-        refuse(s, ex, status, why);
+        endpoint_refuse(s, ex, status, why);
         return true;
     }
     doc = json_doc_new();
     if (doc == NULL || json_parse(doc, ex->in.body, ex->in.body_len, &root, &err) != KMS_OK ||
         json_type(root) != JSON_OBJECT || !read_move(s->parts.clock, root, &by_ms) ||
         !clock_advance(s->parts.clock, by_ms < 0 ? 0 : by_ms)) {
-        refuse(s, ex, 400,
-               "expected {\"advanceSeconds\": N} with N from 0 to a hundred years, or "
-               "{\"advanceTo\": \"2027-01-31T00:00:00Z\"} with a time that is not past, and not "
-               "beyond the year 9999");
+        endpoint_refuse(
+            s, ex, 400,
+            "expected {\"advanceSeconds\": N} with N from 0 to a hundred years, or "
+            "{\"advanceTo\": \"2027-01-31T00:00:00Z\"} with a time that is not past, and not "
+            "beyond the year 9999");
         return true;
     }
     wait_for_jobs(all, ex);

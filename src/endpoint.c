@@ -401,6 +401,20 @@ const char *endpoint_not_from_a_page(const struct http_request *in, int *ret_sta
     return says_json(in) ? NULL : "expected Content-Type: application/json";
 }
 
+void endpoint_answer(struct server *s, struct exchange *ex, int status, struct buf *body)
+{
+    give(ex, status, "application/json", body, server_date(&s->loops[ex->loop]));
+    listener_answer(ex);
+}
+
+void endpoint_refuse(struct server *s, struct exchange *ex, int status, const char *error)
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
+
+    clock_write(s, error, &body);
+    endpoint_answer(s, ex, status, &body);
+}
+
 /* --- the operator's word about the time ---------------------------------------------------------- */
 
 static void clock_answer(struct server *s, struct exchange *ex, int code, const char *error,

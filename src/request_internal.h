@@ -225,6 +225,10 @@ void clock_write(struct server *s, const char *error, struct buf *out);
 /* Nobody signs requests to /_trent/, and a web page of anywhere may send requests to this machine. NULL, or
  * why this one is refused, and with which status. */
 const char *endpoint_not_from_a_page(const struct http_request *in, int *ret_status);
+/* For those that answer later than endpoint_run, or never pass through it: JSON, on the loop's thread. The
+ * second says why it is refused, and what the time is. */
+void endpoint_answer(struct server *s, struct exchange *ex, int status, struct buf *body);
+void endpoint_refuse(struct server *s, struct exchange *ex, int status, const char *error);
 /* endpoint.c: answers GET/POST /_trent/...; true if the path is one of them. */
 bool endpoint_run(struct server *s, struct exchange *ex, const char date[29]);
 const char *server_date(struct loop *l);

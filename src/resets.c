@@ -20,27 +20,6 @@ struct resets {
     struct listener_task  wake;
 };
 
-static void give(struct server *s, struct exchange *ex, int status, const struct buf *body)
-{
-    const struct http_answer a = {
-        .status = status,
-        .content_type = "application/json",
-        .close = ex->close,
-        .body = buf_bytes(body),
-    };
-
-    http_answer_add(ex->out, &a, server_date(&s->loops[ex->loop]));
-    listener_answer(ex);
-}
-
-static void refuse(struct server *s, struct exchange *ex, int status, const char *error)
-{
-    CLEANUP(buf_release) struct buf body = BUF_INIT(RESET_BYTES);
-
-    clock_write(s, error, &body);
-    give(s, ex, status, &body);
-}
-
 /* On the loop's thread again. */
 static void answer(void *arg)
 {
@@ -60,7 +39,11 @@ static void answer(void *arg)
     json_close_object(&w);
     buf_add_str(&body, "\n");
     atomic_store(&r->busy, false);
-    give(r->server, ex, status == KMS_OK ? 200 : status == KMS_E_VALIDATION ? 400 : 500, &body);
+    endpoint_answer(r->server, ex,
+                    status == KMS_OK             ? 200
+                    : status == KMS_E_VALIDATION ? 400
+                                                 : 500,
+                    &body);
 }
 
 /* On the committer's thread. */
@@ -82,11 +65,11 @@ bool resets_run(struct resets *r, struct exchange *ex)
         return false;
     const char *why = endpoint_not_from_a_page(&ex->in, &status);
     if (why != NULL) {
-        refuse(r->server, ex, status, why);
+        endpoint_refuse(r->server, ex, status, why);
         return true;
     }
     if (atomic_exchange(&r->busy, true)) {
-        refuse(r->server, ex, 409, "a reset is under way");
+        endpoint_refuse(r->server, ex, 409, "a reset is under way");
         return true;
     }
     r->ex = ex;

@@ -43,24 +43,17 @@ bool family_clone(const struct key_record *const *list, size_t n, const struct k
 
 /* --- materials -------------------------------------------------------------------------------- */
 
-static struct key_material *pending_of(const struct key_record *key)
-{
-    struct key_material *m = key_record_with_role(key, MATERIAL_PENDING_ROTATION);
-
-    return m != NULL ? m : key_record_with_role(key, MATERIAL_PENDING_MULTI_REGION);
-}
-
 /* I2. `but`: one that is leaving, or f->n. */
 static void agree_on_pending(struct key_family *f, size_t but)
 {
     bool everywhere = true;
 
     for (size_t i = 0; i < f->n; i++) {
-        const struct key_material *m = pending_of(f->of[i]);
+        const struct key_material *m = key_pending_material(f->of[i]);
         everywhere = everywhere && (i == but || (m != NULL && m->present));
     }
     for (size_t i = 0; i < f->n; i++) {
-        struct key_material *m = pending_of(f->of[i]);
+        struct key_material *m = key_pending_material(f->of[i]);
         if (m != NULL)
             m->role = everywhere ? MATERIAL_PENDING_ROTATION : MATERIAL_PENDING_MULTI_REGION;
     }

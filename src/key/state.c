@@ -167,7 +167,7 @@ static bool missing(const struct key_record *key, int64_t now, const struct key_
     return key->n_materials == 0;
 }
 
-static struct key_material *pending(const struct key_record *key)
+struct key_material *key_pending_material(const struct key_record *key)
 {
     for (size_t i = 0; i < key->n_materials; i++) {
         if (!roles[key->materials[i].role].lasting)
@@ -389,7 +389,7 @@ static enum kms_status refuse_unexpected(const struct import_request *rq,
 static enum kms_status check_new(const struct key_record *key, const struct import_request *rq,
                                  struct kms_error *reterr)
 {
-    const struct key_material *waiting = pending(key);
+    const struct key_material *waiting = key_pending_material(key);
     struct id_text             id = text_of(&rq->id);
 
     if (key_record_material(key, &rq->id) != NULL)
@@ -431,7 +431,6 @@ static void take_import(struct arena *arena, struct key_material *m,
                         const struct import_request *rq, int64_t now)
 {
     m->present = true;
-    m->warned_days = 0;
     m->expiration = rq->expiration;
     m->valid_to = rq->expiration == EXPIRES ? rq->valid_to - rq->valid_to % 1000 : 0; /* R13 */
     m->warned_days = rq->expiration == EXPIRES ? key_days_left(m->valid_to, now) : 0;
@@ -543,7 +542,7 @@ void key_material_lost(struct key_record *key, const struct material_id *id, int
 /* R42, R44: an imported key needs a material to rotate to, present in every Region. */
 static enum kms_status check_pending(const struct key_record *key, struct kms_error *reterr)
 {
-    const struct key_material *waiting = pending(key);
+    const struct key_material *waiting = key_pending_material(key);
 
     if (waiting == NULL)
         return KMS_REFUSE(reterr, KMS_E_KEY_STATE,
@@ -579,7 +578,7 @@ enum kms_status key_rotation_request(struct key_record *key, int64_t now, struct
 
 bool key_rotation_complete(struct key_record *key, int64_t now, enum rotation_type type)
 {
-    struct key_material *next = pending(key);
+    struct key_material *next = key_pending_material(key);
 
     if (type == ROTATION_ON_DEMAND)
         key->on_demand_start = 0;

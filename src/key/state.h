@@ -19,6 +19,8 @@ bool key_gone(const struct key_record *key, int64_t now);
 /* A present CURRENT/NON_CURRENT material that is past its ValidTo but not yet erased; NULL if
  * none. */
 const struct key_material *key_expired_material(const struct key_record *key, int64_t now);
+/* The material that waits to be rotated in, whether or not every Region has it; NULL if there is none. */
+struct key_material *key_pending_material(const struct key_record *key);
 /* The next moment at which something happens by itself (expiry, end of window, end of a delayed
  * on-demand rotation, automatic rotation); INT64_MAX for never. `rotation_delay` in ms. Once it has
  * been reached, one of key_expired_material, key_gone, key_on_demand_due and key_automatic_due says

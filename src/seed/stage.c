@@ -54,16 +54,22 @@ static void put_account(struct stage *st, const struct account_record *a)
     book_put_account(st->book, copy);
 }
 
+/* What is new in the seed comes after all that is there. */
+static void order(struct stage *st, uint64_t *serial)
+{
+    if (*serial == 0)
+        *serial = ++st->serial;
+    else if (*serial > st->serial)
+        st->serial = *serial;
+}
+
 static void put_identity(struct stage *st, const struct identity_record *r)
 {
     struct identity_record *copy = identity_record_clone(r);
 
     if (copy == NULL)
         abort();
-    if (copy->serial == 0)
-        copy->serial = ++st->serial;
-    else if (copy->serial > st->serial)
-        st->serial = copy->serial;
+    order(st, &copy->serial);
     book_put_identity(st->book, copy);
 }
 
@@ -73,10 +79,7 @@ static void put_access_key(struct stage *st, const struct access_key_record *k)
 
     if (copy == NULL)
         abort();
-    if (copy->serial == 0)
-        copy->serial = ++st->serial;
-    else if (copy->serial > st->serial)
-        st->serial = copy->serial;
+    order(st, &copy->serial);
     book_put_access_key(st->book, copy);
 }
 
