@@ -9,6 +9,11 @@
 
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 
+/* An array that -ftrivial-auto-var-init=zero need not clear. Only for a large one that a fast lane
+ * would clear at every request, of which nothing is read that was not written before, and which is
+ * wiped like any other if secrets are written to it. Not for structs, nor for what is handed out. */
+#define UNINITIALIZED __attribute__((uninitialized))
+
 /* Hands the pointer over: the expression's value is the pointer, the variable becomes NULL. */
 #define TAKE(ptr)                                                                                  \
     __extension__({                                                                                \
