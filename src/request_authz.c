@@ -99,12 +99,12 @@ static bool may_be_told(struct asked *asked)
 static enum kms_status decide(struct request *rq, const char *action, const struct key_record *key,
                               struct bytes resource, bool destination)
 {
-    struct name_index names[NAME_INDEXES];
-    struct asked      asked = { .rq = rq, .key = key, .destination = destination, .names = names };
-    struct authz_request  a = question(&asked, action, resource);
-    struct authz_decision decision;
+    UNINITIALIZED struct asked asked;
+    struct authz_decision      decision;
 
-    enum kms_status status = authz_decide(&a, &decision, &rq->error);
+    asked_init(&asked, rq, key, destination);
+    struct authz_request a = question(&asked, action, resource);
+    enum kms_status      status = authz_decide(&a, &decision, &rq->error);
     if (status == KMS_E_ACCESS_DENIED) {
         explain(rq, &a, &decision);
         rq->tells_why = may_be_told(&asked);
@@ -118,15 +118,11 @@ static enum kms_status check_new_policy(struct request *rq)
     static const char any_key[] = "00000000-0000-0000-0000-000000000000";
     char              room[KEY_ARN_MAX + 1];
     struct buf        arn = { .ptr = (uint8_t *)room, .cap = sizeof room, .limit = sizeof room };
-    struct name_index names[NAME_INDEXES];
-    bool              replica = rq->call.in.replica_region.ptr != NULL;
-    struct asked      asked = {
-             .rq = rq, .key = replica ? NULL : rq->call.key, .destination = replica, .names = names
-    };
-    const struct op_int *bypass = &rq->call.in.bypass_lockout;
+    UNINITIALIZED struct asked asked;
+    bool                       replica = rq->call.in.replica_region.ptr != NULL;
+    const struct op_int       *bypass = &rq->call.in.bypass_lockout;
 
-    if (rq->call.in.policy.ptr == NULL)
-        return KMS_OK;
+    asked_init(&asked, rq, replica ? NULL : rq->call.key, replica);
     struct authz_request a = question(&asked, rq->op->name, (struct bytes){ NULL, 0 });
     if (a.key != NULL)
         buf_add(&arn, a.key->name.arn);
@@ -216,9 +212,9 @@ static enum kms_status may(struct request *rq)
 
 static enum kms_status ask_row(struct request *rq)
 {
-    struct name_index names[NAME_INDEXES];
-    struct asked      asked = { .rq = rq, .names = names };
+    UNINITIALIZED struct asked asked;
 
+    asked_init(&asked, rq, NULL, false);
     if (rq->call.caller != NULL)
         (void)request_rights(rq);
     TRY(rq->op->authorize(&rq->call, request_condition, &asked, &rq->error));
@@ -232,18 +228,18 @@ enum kms_status request_authorize(struct request *rq)
     if ((rq->op->flags & OP_NO_AUTHZ) != 0)
         return KMS_OK;
     TRY(may(rq));
-    return check_new_policy(rq);
+    return rq->call.in.policy.ptr == NULL ? KMS_OK : check_new_policy(rq);
 }
 
 enum kms_status request_begin(struct request *rq)
 {
-    struct name_index names[NAME_INDEXES];
-    struct asked      asked = { .rq = rq, .names = names };
-    struct op_call   *call = &rq->call;
+    UNINITIALIZED struct asked asked;
+    struct op_call            *call = &rq->call;
 
     if (rq->op->begin == NULL)
         return KMS_OK;
     if ((rq->op->flags & OP_NO_AUTHZ) != 0) {
+        asked_init(&asked, rq, NULL, false);
         call->rights = call->caller != NULL ? request_rights(rq) : NULL;
         call->values = request_condition;
         call->values_ctx = &asked;

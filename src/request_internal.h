@@ -186,11 +186,26 @@ struct asked {
     size_t                     next;
     const struct alias_record *aliases[LIMIT_ALIASES_PER_KEY];
     size_t                     n_aliases;
-    struct name_index         *names; /* NAME_INDEXES of them, filled when first asked for */
+    struct name_index          names[NAME_INDEXES]; /* filled when first asked for */
     bool                       indexed[NAME_INDEXES];
     int                        what[NAME_INDEXES];       /* enum asked_names */
     uint8_t                    text[CALLER_ARN_MAX + 1]; /* of an answer that is made up here */
 };
+/* Nothing has been asked yet. Most of these 15 KB are written when something is, and left alone otherwise:
+ * declare them UNINITIALIZED. */
+static inline void asked_init(struct asked *a, struct request *rq, const struct key_record *key,
+                              bool destination)
+{
+    a->rq = rq;
+    a->key = key;
+    a->destination = destination;
+    a->listing = NULL;
+    a->at = (struct json_iter){ .object = false };
+    a->next = 0;
+    a->n_aliases = 0;
+    for (size_t i = 0; i < NAME_INDEXES; i++)
+        a->indexed[i] = false;
+}
 enum condition_answer request_condition(void *ctx, const struct condition_key *key, size_t i,
                                         char room[CONDITION_ROOM], struct bytes *ret);
 /* server.c: on the request's loop: into the batch that the end of the turn settles. */

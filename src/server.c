@@ -356,7 +356,7 @@ static void settle(struct server *s, struct loop *l)
     struct bytes                   *events = l->events;
     size_t                          n = 0;
     bool                            sync = false;
-    struct kms_error                err;
+    UNINITIALIZED struct kms_error  err;
 
     noise_summary(s, l, &summary);
     bool reserve = summary.len == 0;

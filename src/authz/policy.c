@@ -76,13 +76,16 @@ static bool outweighs(const struct policy_result *a, const struct policy_result 
     return a->verdict > b->verdict || (a->verdict == b->verdict && a->directly && !b->directly);
 }
 
-/* Begins an evaluation; the action in lower case lies in `room`. */
+/* Begins an evaluation, but for `expanded`, which the pattern fills that needs it; the action in lower
+ * case lies in `room`. */
 static struct bytes begin(struct evaluation *ev, const struct policy_request *rq,
                           uint8_t room[ACTION_MAX])
 {
     ev->rq = rq;
     ev->left = EVALUATION_STEPS;
     ev->unsure = rq->action.len > ACTION_MAX;
+    ev->missed = PART_NONE;
+    ev->condition = NULL;
     for (size_t i = 0; i < rq->action.len && !ev->unsure; i++) {
         uint8_t c = rq->action.ptr[i];
         room[i] = c >= 'A' && c <= 'Z' ? (uint8_t)(c + 'a' - 'A') : c;
@@ -92,10 +95,10 @@ static struct bytes begin(struct evaluation *ev, const struct policy_request *rq
 
 struct policy_result policy_evaluate(const struct policy *p, const struct policy_request *rq)
 {
-    struct policy_result best = { .statement = POLICY_NO_STATEMENT };
-    struct evaluation    ev;
-    uint8_t              room[ACTION_MAX];
-    struct bytes         action = begin(&ev, rq, room);
+    struct policy_result            best = { .statement = POLICY_NO_STATEMENT };
+    UNINITIALIZED struct evaluation ev;
+    UNINITIALIZED uint8_t           room[ACTION_MAX];
+    struct bytes                    action = begin(&ev, rq, room);
 
     for (size_t i = 0; i < p->n_statements && !ev.unsure && best.verdict != POLICY_DENIES; i++) {
         const struct statement *s = &p->statements[i];
@@ -113,9 +116,9 @@ struct policy_result policy_evaluate(const struct policy *p, const struct policy
 struct statement_trace statement_trace(const struct policy *p, size_t number,
                                        const struct policy_request *rq)
 {
-    struct evaluation ev;
-    uint8_t           room[ACTION_MAX];
-    struct bytes      action = begin(&ev, rq, room);
+    UNINITIALIZED struct evaluation ev;
+    UNINITIALIZED uint8_t           room[ACTION_MAX];
+    struct bytes                    action = begin(&ev, rq, room);
 
     (void)apply(&ev, p, &p->statements[number], action);
     return (struct statement_trace){
