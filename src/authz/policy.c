@@ -5,6 +5,7 @@
  * the request has no clear answer, the verdict is a denial.
  */
 #include "authz/policy_internal.h"
+#include "base/cleanup.h"
 
 enum { ACTION_MAX = 128, NO_STATEMENT_COST = 1 };
 

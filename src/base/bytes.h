@@ -17,10 +17,6 @@ struct bytes {
     size_t         len;
 };
 
-/* For a large local that is always written before it is read: the build fills all others with zeros
- * (-ftrivial-auto-var-init), which for kilobytes costs more than what a request does with them. */
-#define UNINITIALIZED __attribute__((uninitialized))
-
 #define BYTES_LIT(s) ((struct bytes){ (const uint8_t *)("" s), sizeof(s) - 1 })
 /* For printf("%.*s", BYTES_FMT(b)). */
 #define BYTES_FMT(b) (int)(b).len, (const char *)(b).ptr

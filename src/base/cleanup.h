@@ -9,9 +9,10 @@
 
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 
-/* An array that -ftrivial-auto-var-init=zero need not clear. Only for a large one that a fast lane
- * would clear at every request, of which nothing is read that was not written before, and which is
- * wiped like any other if secrets are written to it. Not for structs, nor for what is handed out. */
+/* A local that -ftrivial-auto-var-init=zero need not clear. Only for a large one that a fast lane would
+ * clear at every request, of which nothing is read that was not written before, and which is wiped like
+ * any other if secrets are written to it. Of a struct one function sets every member that is read
+ * before it is filled: an error, or an asked_init. Not for what is handed out. */
 #define UNINITIALIZED __attribute__((uninitialized))
 
 /* Hands the pointer over: the expression's value is the pointer, the variable becomes NULL. */
