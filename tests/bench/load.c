@@ -1,61 +1,52 @@
-/* tests/bench/load.c - sends prepared HTTP requests over keep-alive connections and times the
- * answers.
+/* tests/bench/load.c - sends prepared HTTP requests over keep-alive connections and times the answers.
  *
- *   load HOST PORT CONNECTIONS SECONDS FILE
+ *   load [options] HOST PORT FILE
  *
- * FILE holds requests one after another, each with a 4-byte big-endian length in front
- * (tests/bench/run signs them freshly for every run: a pool of pre-signed requests inside the
- * 5-minute window). Each connection has one request under way at a time; an answer counts only with
- * status 200. One thread, epoll. Prints one JSON object: requests, errors, seconds, p50/p90/p99/max
- * in microseconds.
+ *   --connections N  kept open, each with at most one request under way (default 64)
+ *   --seconds S      how long (default 3)
+ *   --rate R         open loop: R requests a second, whatever the server does; latencies count from
+ *                    the moment a request was due. Without it: closed loop, the next request when the
+ *                    answer is there
+ *   --threads N      that share the connections (default 1)
+ *   --tls            TLS, one handshake per connection, no resumption. The certificate is NOT verified:
+ *                    this is for the loopback interface
+ *   --in-order       connection i takes the requests i, i + N, i + 2 N, ... of the file: what has to
+ *                    follow each other (import, delete) is put at distances of N
+ *   --once           ends when every request of the file was sent once and answered
+ *   --expect TEXT    bodies must begin so
+ *   --idle N         connections that are held besides: each has sent one request and had its answer
+ *
+ * FILE holds requests one after another, each with a 4-byte big-endian length in front. The server
+ * takes a signature for 5 minutes, so tests/bench/run signs a pool of them freshly for each round.
+ *
+ * An answer is right with status 200 and the expected beginning; others are counted as errors, and the
+ * first one is shown. So are connections that end under a request; they are opened again. Prints one
+ * JSON object; times in microseconds.
  */
+#include "load.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <getopt.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    ANSWER_MAX = 64 * 1024,
-    CONNECTIONS_MAX = 10000,
-    BUCKETS = 100000 /* microseconds, then the rest */
-};
+enum { CONNECTIONS_MAX = 100000, THREADS_MAX = 64 };
 
-struct piece {
-    const uint8_t *data;
-    size_t         len;
-};
-
-struct connection {
-    int      fd;
-    uint64_t sent_ns;
-    size_t   got;
-    size_t   want; /* whole answer, 0 while the head is incomplete */
-    uint8_t  answer[ANSWER_MAX];
-};
-
-struct load {
-    struct piece *requests;
-    size_t        n_requests, next;
-    uint64_t      done, errors;
-    uint64_t      latency[BUCKETS + 1];
-    uint64_t      max_us;
-};
-
-static void die(const char *what)
+_Noreturn void die(const char *what)
 {
-    (void)fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+    (void)fprintf(stderr, "load: %s%s%s\n", what, errno != 0 ? ": " : "",
+                  errno != 0 ? strerror(errno) : "");
     exit(1);
 }
 
-static uint64_t now_ns(void)
+uint64_t now_ns(void)
 {
     struct timespec ts;
 
@@ -63,168 +54,251 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void read_requests(struct load *l, const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    long  size;
+/* --- what is asked for ------------------------------------------------------------------------ */
 
-    if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) <= 0 ||
-        fseek(f, 0, SEEK_SET) != 0)
+static size_t length_at(const uint8_t *p)
+{
+    return (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+}
+
+static void read_requests(struct plan *p, const char *path)
+{
+    FILE    *f = fopen(path, "rb");
+    size_t   size = 0, room = 0;
+    uint8_t *data = NULL;
+
+    if (f == NULL)
         die(path);
-    uint8_t *data = malloc((size_t)size);
-    if (data == NULL || fread(data, 1, (size_t)size, f) != (size_t)size)
-        die(path);
+    do {
+        room = room == 0 ? 1 << 20 : room * 2;
+        data = realloc(data, room);
+        if (data == NULL)
+            die("memory");
+        size += fread(data + size, 1, room - size, f);
+    } while (size == room);
     (void)fclose(f);
-    for (size_t at = 0; at + 4 <= (size_t)size;) {
-        size_t len = (size_t)data[at] << 24 | (size_t)data[at + 1] << 16 |
-                     (size_t)data[at + 2] << 8 | data[at + 3];
-        l->requests = realloc(l->requests, (l->n_requests + 1) * sizeof *l->requests);
-        if (l->requests == NULL || at + 4 + len > (size_t)size)
-            die("request file");
-        l->requests[l->n_requests++] = (struct piece){ data + at + 4, len };
-        at += 4 + len;
+    errno = 0;
+    for (size_t at = 0; at < size; at += 4 + length_at(data + at)) {
+        if (size - at < 4 || size - at - 4 < length_at(data + at))
+            die("the request file is cut short");
+        if (p->n_requests % 1024 == 0)
+            p->requests = realloc(p->requests, (p->n_requests + 1024) * sizeof *p->requests);
+        if (p->requests == NULL)
+            die("memory");
+        p->requests[p->n_requests++] = (struct piece){ data + at + 4, length_at(data + at) };
+    }
+    if (p->n_requests == 0)
+        die("the request file is empty");
+}
+
+static SSL_CTX *new_tls(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (ctx == NULL)
+        die("OpenSSL");
+    SSL_CTX_set_read_ahead(ctx, 1); /* one system call per answer, as with plain HTTP */
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    return ctx;
+}
+
+static _Noreturn void usage(void)
+{
+    (void)fprintf(stderr,
+                  "usage: load [--connections N] [--seconds S] [--rate R] [--threads N] [--tls]\n"
+                  "            [--in-order] [--once] [--expect TEXT] [--idle N] HOST PORT FILE\n");
+    exit(64);
+}
+
+static void set(struct plan *p, int option)
+{
+    switch (option) {
+    case 'c': p->connections = strtoul(optarg, NULL, 10); break;
+    case 's': p->seconds = strtod(optarg, NULL); break;
+    case 'r': p->rate = strtod(optarg, NULL); break;
+    case 't': p->threads = strtoul(optarg, NULL, 10); break;
+    case 'T': p->tls = new_tls(); break;
+    case 'o': p->in_order = true; break;
+    case 'O': p->once = true; break;
+    case 'e': p->expect = optarg; break;
+    case 'i': p->idle = strtoul(optarg, NULL, 10); break;
+    default:  usage();
     }
 }
 
-static void open_connection(struct connection *c, const struct sockaddr_in *to)
+static void read_arguments(struct plan *p, int argc, char **argv)
 {
-    int on = 1;
+    static const struct option options[] = { { "connections", required_argument, NULL, 'c' },
+                                             { "seconds", required_argument, NULL, 's' },
+                                             { "rate", required_argument, NULL, 'r' },
+                                             { "threads", required_argument, NULL, 't' },
+                                             { "tls", no_argument, NULL, 'T' },
+                                             { "in-order", no_argument, NULL, 'o' },
+                                             { "once", no_argument, NULL, 'O' },
+                                             { "expect", required_argument, NULL, 'e' },
+                                             { "idle", required_argument, NULL, 'i' },
+                                             { NULL, 0, NULL, 0 } };
+    int                        option;
 
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)to, sizeof *to) != 0)
-        die("connect");
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    c->got = c->want = 0;
+    *p = (struct plan){ .connections = 64, .threads = 1, .seconds = 3 };
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+        set(p, option);
+    if (argc - optind != 3)
+        usage();
+    p->to.sin_family = AF_INET;
+    p->to.sin_port = htons((uint16_t)strtoul(argv[optind + 1], NULL, 10));
+    bool fits = p->connections >= p->threads && p->connections <= CONNECTIONS_MAX &&
+                p->threads >= 1 && p->threads <= THREADS_MAX && p->idle <= CONNECTIONS_MAX &&
+                p->seconds > 0 && p->rate >= 0 && !(p->once && p->rate > 0);
+    if (!fits || inet_pton(AF_INET, argv[optind], &p->to.sin_addr) != 1)
+        usage();
+    read_requests(p, argv[optind + 2]);
 }
 
-static void send_next(struct load *l, struct connection *c)
+/* --- connections that only stay --------------------------------------------------------------- */
+
+static int *open_idle(const struct plan *p)
 {
-    struct piece p = l->requests[l->next++ % l->n_requests];
+    int              *fds = calloc(p->idle + 1, sizeof *fds);
+    struct connection c = { .tls = NULL };
+    struct outcome   *ignored = calloc(1, sizeof *ignored);
 
-    c->got = c->want = 0;
-    c->sent_ns = now_ns();
-    if (send(c->fd, p.data, p.len, MSG_NOSIGNAL) != (ssize_t)p.len)
-        die("send");
-}
-
-/* Length of the whole answer once its head is there, else 0. */
-static size_t whole_length(struct connection *c)
-{
-    static const char field[] = "content-length:";
-    uint8_t          *end = memmem(c->answer, c->got, "\r\n\r\n", 4);
-
-    if (end == NULL)
-        return 0;
-    for (uint8_t *p = c->answer; p < end; p++) {
-        if (strncasecmp((char *)p, field, sizeof field - 1) == 0)
-            return (size_t)(end - c->answer) + 4 + strtoul((char *)p + sizeof field - 1, NULL, 10);
+    if (fds == NULL || ignored == NULL)
+        die("memory");
+    for (size_t i = 0; i < p->idle; i++) {
+        connection_open(p, &c);
+        enum progress progress = MORE_TO_COME;
+        bool          sent = connection_send(&c, p->requests[i % p->n_requests], ignored);
+        while (sent && progress == MORE_TO_COME) {
+            struct pollfd wait = { .fd = c.fd, .events = POLLIN };
+            if (poll(&wait, 1, 10000) != 1)
+                break;
+            progress = connection_receive(&c, ignored);
+        }
+        connection_check(p, &c, ignored);
+        if (progress != ANSWERED || ignored->wrong_status + ignored->wrong_body > 0)
+            die("an idle connection got no good answer");
+        fds[i] = c.fd; /* of TLS the state is lost, but nothing more is said */
     }
-    return (size_t)(end - c->answer) + 4;
+    free(ignored);
+    return fds;
 }
 
-/* The server ends a connection after a number of requests, and says so in the last answer. */
-static bool last_answer(const struct connection *c)
+/* How many of them the server has closed. */
+static size_t lost(const int *fds, size_t n)
 {
-    static const char field[] = "\r\nconnection: close\r\n";
+    size_t closed = 0;
 
-    for (size_t i = 0; i + sizeof field - 1 <= c->got; i++) {
-        if (strncasecmp((const char *)c->answer + i, field, sizeof field - 1) == 0)
-            return true;
-        if (memcmp(c->answer + i, "\r\n\r\n", 4) == 0)
-            return false;
+    for (size_t i = 0; i < n; i++) {
+        char byte;
+        closed += recv(fds[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
     }
-    return false;
+    return closed;
 }
 
-static void finished(struct load *l, struct connection *c)
-{
-    uint64_t us = (now_ns() - c->sent_ns) / 1000;
+/* --- the whole ---------------------------------------------------------------------------------- */
 
-    l->latency[us < BUCKETS ? us : BUCKETS]++;
-    if (us > l->max_us)
-        l->max_us = us;
-    l->done++;
-    if (c->got < 12 || memcmp(c->answer + 9, "200", 3) != 0)
-        l->errors++;
+static void prepare(struct worker *w, const struct plan *p, size_t number)
+{
+    size_t first = p->connections * number / p->threads;
+
+    w->plan = p;
+    w->number = number;
+    w->n = p->connections * (number + 1) / p->threads - first;
+    w->next = p->n_requests * number / p->threads;
+    w->end = p->n_requests * (number + 1) / p->threads;
+    w->connections = calloc(w->n, sizeof *w->connections);
+    w->free = calloc(w->n, sizeof *w->free);
+    if (w->connections == NULL || w->free == NULL)
+        die("memory");
+    for (size_t i = 0; i < w->n; i++)
+        w->connections[i].number = first + i;
 }
 
-/* Reads what is there; true when the answer is complete. */
-static bool receive(struct connection *c)
+static void add(struct outcome *to, const struct outcome *from)
 {
-    ssize_t n = recv(c->fd, c->answer + c->got, sizeof c->answer - c->got, 0);
-
-    if (n <= 0)
-        die("the server closed the connection in the middle of an answer");
-    c->got += (size_t)n;
-    if (c->want == 0)
-        c->want = whole_length(c);
-    return c->want != 0 && c->got >= c->want;
+    histogram_merge(&to->latency, &from->latency);
+    to->wrong_status += from->wrong_status;
+    to->wrong_body += from->wrong_body;
+    to->closed += from->closed;
+    to->unanswered += from->unanswered;
+    to->reopened += from->reopened;
+    to->sent_bytes += from->sent_bytes;
+    to->received_bytes += from->received_bytes;
+    if (from->end_ns > to->end_ns)
+        to->end_ns = from->end_ns;
 }
 
-static uint64_t percentile(const struct load *l, double p)
+static double cpu_seconds(void)
 {
-    uint64_t rank = (uint64_t)((double)l->done * p);
-    uint64_t seen = 0;
+    struct rusage u;
 
-    for (size_t us = 0; us < BUCKETS; us++) {
-        seen += l->latency[us];
-        if (seen > rank)
-            return us;
+    (void)getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static void print(const struct plan *p, const struct outcome *o, double seconds, double cpu,
+                  size_t idle_lost)
+{
+#define COUNT(x) (unsigned long long)(x)
+    (void)printf(
+        "{\"requests\":%llu,\"errors\":%llu,\"seconds\":%.4f,\"p50\":%.1f,\"p90\":%.1f,"
+        "\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,",
+        COUNT(o->latency.count), COUNT(o->wrong_status + o->wrong_body + o->closed + o->unanswered),
+        seconds, histogram_percentile_us(&o->latency, 0.5),
+        histogram_percentile_us(&o->latency, 0.9), histogram_percentile_us(&o->latency, 0.99),
+        histogram_percentile_us(&o->latency, 0.999), (double)o->latency.max_ns / 1000);
+    (void)printf("\"wrong_status\":%llu,\"wrong_body\":%llu,\"closed\":%llu,\"unanswered\":%llu,"
+                 "\"reopened\":%llu,\"idle\":%zu,\"idle_lost\":%zu,\"sent_bytes\":%llu,"
+                 "\"received_bytes\":%llu,\"load_cpu_seconds\":%.4f}\n",
+                 COUNT(o->wrong_status), COUNT(o->wrong_body), COUNT(o->closed),
+                 COUNT(o->unanswered), COUNT(o->reopened), p->idle, idle_lost, COUNT(o->sent_bytes),
+                 COUNT(o->received_bytes), cpu);
+#undef COUNT
+}
+
+/* As many descriptors as we may have. */
+static void raise_limit(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-    return l->max_us;
 }
 
 int main(int argc, char **argv)
 {
-    static struct load l;
+    static struct worker  workers[THREADS_MAX];
+    static struct outcome all;
+    struct plan           plan;
+    pthread_barrier_t     ready;
+    uint64_t              start;
 
-    if (argc != 6) {
-        (void)fprintf(stderr, "usage: load HOST PORT CONNECTIONS SECONDS FILE\n");
-        return 64;
+    read_arguments(&plan, argc, argv);
+    raise_limit();
+    int *idle = open_idle(&plan);
+    (void)pthread_barrier_init(&ready, NULL, (unsigned)plan.threads + 1);
+    for (size_t i = 0; i < plan.threads; i++) {
+        prepare(&workers[i], &plan, i);
+        workers[i].ready = &ready;
+        workers[i].start_ns = &start;
+        if (pthread_create(&workers[i].id, NULL, worker_run, &workers[i]) != 0)
+            die("pthread_create");
     }
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])) };
-    size_t             n = (size_t)atoi(argv[3]);
-    if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1 || n < 1 || n > CONNECTIONS_MAX)
-        die("arguments");
-    read_requests(&l, argv[5]);
-
-    struct connection *connections = calloc(n, sizeof *connections);
-    int                ep = epoll_create1(0);
-    if (connections == NULL || ep < 0)
-        die("memory");
-    for (size_t i = 0; i < n; i++) {
-        struct epoll_event e = { .events = EPOLLIN, .data.ptr = &connections[i] };
-        open_connection(&connections[i], &to);
-        if (epoll_ctl(ep, EPOLL_CTL_ADD, connections[i].fd, &e) != 0)
-            die("epoll");
-        send_next(&l, &connections[i]);
+    (void)pthread_barrier_wait(&ready);
+    start = now_ns();
+    double cpu = cpu_seconds();
+    (void)pthread_barrier_wait(&ready);
+    for (size_t i = 0; i < plan.threads; i++) {
+        (void)pthread_join(workers[i].id, NULL);
+        add(&all, &workers[i].outcome);
     }
-
-    uint64_t start = now_ns();
-    uint64_t end = start + (uint64_t)(atof(argv[4]) * 1e9);
-    while (now_ns() < end) {
-        struct epoll_event events[256];
-        int                ready = epoll_wait(ep, events, 256, 1000);
-        for (int i = 0; i < ready; i++) {
-            struct connection *c = events[i].data.ptr;
-            if (!receive(c))
-                continue;
-            finished(&l, c);
-            if (last_answer(c)) {
-                struct epoll_event e = { .events = EPOLLIN, .data.ptr = c };
-                (void)close(c->fd); /* and out of the epoll set with it */
-                open_connection(c, &to);
-                if (epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e) != 0)
-                    die("epoll");
-            }
-            send_next(&l, c);
-        }
-    }
-    double seconds = (double)(now_ns() - start) / 1e9;
-    (void)printf("{\"requests\":%llu,\"errors\":%llu,\"seconds\":%.3f,\"p50\":%llu,\"p90\":%llu,"
-                 "\"p99\":%llu,\"max\":%llu}\n",
-                 (unsigned long long)l.done, (unsigned long long)l.errors, seconds,
-                 (unsigned long long)percentile(&l, 0.5), (unsigned long long)percentile(&l, 0.9),
-                 (unsigned long long)percentile(&l, 0.99), (unsigned long long)l.max_us);
+    if (all.end_ns < start) /* not one answer */
+        all.end_ns = now_ns();
+    print(&plan, &all, (double)(all.end_ns - start) / 1e9, cpu_seconds() - cpu,
+          lost(idle, plan.idle));
     return 0;
 }

@@ -1,13 +1,16 @@
-/* tests/bench/due_keys.c - fills the data directory of a stopped server with keys that fall due (tests/bench/due).
+/* tests/bench/fill.c - fills the data directory of a stopped server with many keys, quickly.
  *
- *   due_keys DATA ACCOUNT REGION NUMBER FIRST_MS LAST_MS
+ *   fill [--keys N] [--from N] [--account ID] [--region NAME] [--due FIRST_MS-LAST_MS] DATA
  *
- * Half of them imported material that expires (even numbers), half generated keys whose automatic rotation
- * is due, spread evenly from FIRST_MS to LAST_MS (since the epoch). Through the committer like all changes, but
- * without syncs and audit events: this is only about getting there. The id of key number N is
- * 00000000-0000-4000-8000- and N in twelve hexadecimal digits.
+ * The keys are symmetric ones with generated material and the default policy. With --due (milliseconds
+ * since the epoch) half of them, those of even numbers, have imported material that expires, and half have
+ * an automatic rotation that is due, spread evenly over that time (tests/bench/due).
+ *
+ * Through the committer like all changes, but without syncs and audit events: this is only about getting
+ * there. The id of key number N is 00000000-0000-4000-8000- and N in twelve hexadecimal digits; --from is
+ * the first number. The server has to have been started on the directory once.
  */
-#include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +23,7 @@
 #include "key/state.h"
 #include "store/sqlite/sqlite.h"
 
-enum { AT_ONCE = 128, PERIOD_DAYS = 365, DAY_MS = 24 * 60 * 60 * 1000 };
+enum { AT_ONCE = 512, PERIOD_DAYS = 365 };
 
 /* The libraries that call these find ours first. */
 int fsync(int fd);
@@ -38,7 +41,16 @@ int fdatasync(int fd)
     return 0;
 }
 
+struct wanted {
+    unsigned     keys, from;
+    struct bytes account, region;
+    bool         due;
+    int64_t      first, last; /* due times */
+    const char  *data;
+};
+
 struct site {
+    struct wanted         want;
     struct instance_paths paths;
     struct clock         *clock;
     struct epoch         *epoch;
@@ -48,7 +60,6 @@ struct site {
     struct store         *store;
     struct audit         *audit;
     struct committer     *committer;
-    struct bytes          account, region;
     char                  policy[512];
 };
 
@@ -119,44 +130,54 @@ static enum kms_status add_domain(struct site *s, struct kms_error *reterr)
     CLEANUP(change_release) struct change change = { .event = BUF_INIT(0) };
     CLEANUP(buf_release) struct buf       wrapped = BUF_INIT(1024);
 
-    if (vault_domain_version(s->vault, s->account, s->region) != 0)
+    if (vault_domain_version(s->vault, s->want.account, s->want.region) != 0)
         return KMS_OK;
-    TRY(vault_new_domain(s->vault, s->account, s->region, 1, &wrapped, reterr));
-    change_add(&change, ROW_DOMAIN_INSERT)->domain = domain_key_new(s->account, s->region, 1,
-                                                                    buf_bytes(&wrapped));
+    TRY(vault_new_domain(s->vault, s->want.account, s->want.region, 1, &wrapped, reterr));
+    change_add(&change, ROW_DOMAIN_INSERT)->domain = domain_key_new(s->want.account, s->want.region,
+                                                                    1, buf_bytes(&wrapped));
     return commit_wait(s->committer, &change, false, NULL, reterr);
 }
 
-static enum kms_status new_key(struct site *s, unsigned number, int64_t due,
-                               struct key_record **ret, struct kms_error *reterr)
+/* Imported material that expires at `due`. */
+static enum kms_status expiring_material(struct site *s, struct key_record *k, int64_t due,
+                                         struct key_material *m, struct kms_error *reterr)
 {
-    struct key_record  *k = key_record_new();
-    struct key_material m = { .role = MATERIAL_CURRENT };
-    uint8_t             bytes[32];
-    char                id[KEY_ID_MAX + 1];
+    uint8_t bytes[32];
+
+    k->origin = ORIGIN_EXTERNAL;
+    m->expiration = EXPIRES;
+    m->valid_to = due / 1000 * 1000;
+    crypto_random(bytes, sizeof bytes);
+    return vault_place_material(s->vault, k, bytes_of(bytes, sizeof bytes), k->arena, m, reterr);
+}
+
+static enum kms_status new_key(struct site *s, unsigned number, struct key_record **ret,
+                               struct kms_error *reterr)
+{
+    const struct wanted *w = &s->want;
+    struct key_record   *k = key_record_new();
+    struct key_material  m = { .role = MATERIAL_CURRENT };
+    char                 id[KEY_ID_MAX + 1];
+    int64_t due = w->first + (w->last - w->first) * (int64_t)(number - w->from) / w->keys;
 
     if (k == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     *ret = k;
     (void)snprintf(id, sizeof id, "00000000-0000-4000-8000-%012x", number);
-    key_record_set_name(k, s->account, s->region, bytes_str(id));
+    key_record_set_name(k, w->account, w->region, bytes_str(id));
     k->spec = SPEC_SYMMETRIC_DEFAULT;
     k->usage = USAGE_ENCRYPT_DECRYPT;
     k->created = m.created = clock_now(s->clock);
     k->version = 1;
     k->policy = arena_copy(k->arena, bytes_str(s->policy));
-    if (number % 2 == 0) {
-        k->origin = ORIGIN_EXTERNAL;
-        m.expiration = EXPIRES;
-        m.valid_to = due / 1000 * 1000;
-        crypto_random(bytes, sizeof bytes);
-        TRY(vault_place_material(s->vault, k, bytes_of(bytes, sizeof bytes), k->arena, &m, reterr));
+    k->origin = ORIGIN_AWS_KMS;
+    if (w->due && number % 2 == 0) {
+        TRY(expiring_material(s, k, due, &m, reterr));
     } else {
-        k->origin = ORIGIN_AWS_KMS;
         TRY(vault_generate_material(s->vault, k, k->arena, &m, reterr));
-        k->rotation_enabled = true;
-        k->rotation_period_days = PERIOD_DAYS;
-        k->next_rotation = due;
+        k->rotation_enabled = w->due;
+        k->rotation_period_days = w->due ? PERIOD_DAYS : 0;
+        k->next_rotation = w->due ? due : 0;
     }
     *key_record_add_material(k) = m;
     key_created(k);
@@ -164,8 +185,8 @@ static enum kms_status new_key(struct site *s, unsigned number, int64_t due,
 }
 
 /* Keys `from` to `to` - 1 in one transaction. */
-static enum kms_status add_keys(struct site *s, unsigned from, unsigned to, int64_t first,
-                                int64_t step_us, struct kms_error *reterr)
+static enum kms_status add_keys(struct site *s, unsigned from, unsigned to,
+                                struct kms_error *reterr)
 {
     CLEANUP(freep) struct commit_job *jobs = calloc(AT_ONCE, sizeof *jobs);
     struct commit_job                *list[AT_ONCE] = { NULL };
@@ -175,9 +196,8 @@ static enum kms_status add_keys(struct site *s, unsigned from, unsigned to, int6
     if (jobs == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "out of memory");
     for (size_t i = 0; i < n; i++) {
-        unsigned           number = from + (unsigned)i;
         struct key_record *key = NULL;
-        TRY(new_key(s, number, first + step_us * number / 1000, &key, reterr));
+        TRY(new_key(s, from + (unsigned)i, &key, reterr));
         change_add(&jobs[i].change, ROW_KEY_INSERT)->key = key;
         list[i] = &jobs[i];
     }
@@ -192,20 +212,54 @@ static enum kms_status add_keys(struct site *s, unsigned from, unsigned to, int6
     return status;
 }
 
-static enum kms_status fill(struct site *s, char **argv, struct kms_error *reterr)
+static enum kms_status fill(struct site *s, struct kms_error *reterr)
 {
-    unsigned number = (unsigned)strtoul(argv[4], NULL, 10);
-    int64_t  first = strtoll(argv[5], NULL, 10);
-    int64_t  last = strtoll(argv[6], NULL, 10);
+    unsigned end = s->want.from + s->want.keys;
 
-    if (number == 0 || last < first)
-        return KMS_FAIL(reterr, KMS_E_VALIDATION, "nothing to do");
     TRY(add_domain(s, reterr));
-    for (unsigned from = 0; from < number; from += AT_ONCE) {
-        unsigned to = number - from < AT_ONCE ? number : from + AT_ONCE;
-        TRY(add_keys(s, from, to, first, (last - first) * 1000 / number, reterr));
-    }
+    for (unsigned from = s->want.from; from < end; from += AT_ONCE)
+        TRY(add_keys(s, from, end - from < AT_ONCE ? end : from + AT_ONCE, reterr));
     return KMS_OK;
+}
+
+static bool read_due(const char *text, struct wanted *w)
+{
+    char *end;
+
+    w->due = true;
+    w->first = strtoll(text, &end, 10);
+    if (*end != '-')
+        return false;
+    w->last = strtoll(end + 1, &end, 10);
+    return *end == '\0' && w->last >= w->first;
+}
+
+static bool read_arguments(int argc, char **argv, struct wanted *w)
+{
+    static const struct option options[] = {
+        { "keys", required_argument, NULL, 'k' },    { "from", required_argument, NULL, 'f' },
+        { "account", required_argument, NULL, 'a' }, { "region", required_argument, NULL, 'r' },
+        { "due", required_argument, NULL, 'd' },     { NULL, 0, NULL, 0 }
+    };
+    int c;
+
+    *w = (struct wanted){ .keys = 1000,
+                          .account = BYTES_LIT("000000000000"),
+                          .region = BYTES_LIT("us-east-1") };
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 'k')
+            w->keys = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 'f')
+            w->from = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 'a')
+            w->account = bytes_str(optarg);
+        else if (c == 'r')
+            w->region = bytes_str(optarg);
+        else if (c != 'd' || !read_due(optarg, w))
+            return false;
+    }
+    w->data = argv[optind];
+    return optind + 1 == argc && w->keys > 0 && w->from < UINT32_MAX - w->keys;
 }
 
 int main(int argc, char **argv)
@@ -213,25 +267,25 @@ int main(int argc, char **argv)
     struct site      s = { 0 };
     struct kms_error err;
 
-    if (argc != 7) {
-        (void)fprintf(stderr, "usage: due_keys DATA ACCOUNT REGION NUMBER FIRST_MS LAST_MS\n");
+    if (!read_arguments(argc, argv, &s.want)) {
+        (void)fprintf(stderr, "usage: fill [--keys N] [--from N] [--account ID] [--region NAME] "
+                              "[--due FIRST_MS-LAST_MS] DATA\n");
         return 64;
     }
-    s.account = bytes_str(argv[2]);
-    s.region = bytes_str(argv[3]);
-    (void)snprintf(s.policy, sizeof s.policy,
-                   "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":"
-                   "{\"AWS\":\"arn:aws:iam::%s:root\"},\"Action\":\"kms:*\",\"Resource\":\"*\"}]}",
-                   argv[2]);
+    (void)snprintf(
+        s.policy, sizeof s.policy,
+        "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":"
+        "{\"AWS\":\"arn:aws:iam::%.*s:root\"},\"Action\":\"kms:*\",\"Resource\":\"*\"}]}",
+        BYTES_FMT(s.want.account));
     enum kms_status status = secret_memory_init(false, &err);
     if (status == KMS_OK)
         status = crypto_init(&err);
     if (status == KMS_OK)
-        status = open_site(&s, argv[1], &err);
+        status = open_site(&s, s.want.data, &err);
     if (status == KMS_OK)
-        status = fill(&s, argv, &err);
+        status = fill(&s, &err);
     if (status != KMS_OK) {
-        (void)fprintf(stderr, "due_keys: %s\n", err.detail);
+        (void)fprintf(stderr, "fill: %s\n", err.detail);
         return 1;
     }
     close_site(&s);
