@@ -356,6 +356,17 @@ enum kms_status audit_append_locked(struct audit *a, const struct bytes *events,
     return KMS_OK;
 }
 
+/* Nobody reads the log soon, and it would push what is read out of the page cache, and take a new page for every few
+ * records. What is on disk is let go; the page that the next record begins in stays. */
+static void forget_cached(int fd, uint64_t size)
+{
+    enum { PAGE = 4096 };
+    uint64_t whole = size / PAGE * PAGE;
+
+    if (whole > 0) /* 0 would mean all, up to the end */
+        (void)posix_fadvise(fd, 0, (off_t)whole, POSIX_FADV_DONTNEED);
+}
+
 enum kms_status audit_sync_locked(struct audit *a, uint64_t seq, struct kms_error *reterr)
 {
     while (a->synced < seq) {
@@ -366,10 +377,13 @@ enum kms_status audit_sync_locked(struct audit *a, uint64_t seq, struct kms_erro
             continue;
         }
         uint64_t upto = a->chain.seq;
+        uint64_t size = a->size;
         int      fd = a->fd;
         a->syncing = true;
         (void)pthread_mutex_unlock(&a->lock);
         int failed = a->io->fdatasync(fd) != 0 ? errno : 0;
+        if (failed == 0)
+            forget_cached(fd, size);
         (void)pthread_mutex_lock(&a->lock);
         a->syncing = false;
         (void)pthread_cond_broadcast(&a->synced_now);

@@ -2,7 +2,12 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,6 +148,47 @@ static void test_what_is_written_is_synced_soon(void **state)
         audit_counts(f->audit, &c);
     }
     assert_true(c.syncs > 0);
+}
+
+/* How many pages of a file are in the page cache. */
+static size_t cached_pages(const char *path)
+{
+    enum { PAGE = 4096, PAGES_MAX = 4096 };
+    static unsigned char in[PAGES_MAX];
+    struct stat          st;
+    size_t               n = 0;
+    CLEANUP(closep) int  fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size < PAGES_MAX * PAGE);
+    size_t len = (size_t)st.st_size;
+    void  *at = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(at != MAP_FAILED && mincore(at, len, in) == 0);
+    for (size_t i = 0; i < (len + PAGE - 1) / PAGE; i++)
+        n += in[i] & 1;
+    (void)munmap(at, len);
+    return n;
+}
+
+static void test_what_is_synced_leaves_the_page_cache(void **state)
+{
+    struct fixture *f = *state;
+    struct statfs   fs;
+    char            path[FILE_PATH_MAX];
+
+    assert_int_equal(statfs(f->home, &fs), 0);
+    if (fs.f_type == TMPFS_MAGIC) /* it has nowhere else to keep a page */
+        skip();
+    f->config.limits.sync_ms = 1000 * 1000;
+    fixture_open(f);
+    fixture_file(f, 0, path);
+    fixture_append(f, 500, false);
+    assert_true(cached_pages(path) >= 20);
+    fixture_append(f, 1, true);
+    assert_in_range(cached_pages(path), 0,
+                    16); /* the last one; ext4 keeps several pages together */
+    fixture_append(f, 1, true);
+    fixture_close(f);
+    assert_verdict(fixture_verify(f), AUDIT_GOOD);
 }
 
 static void test_files_rotate_by_size(void **state)
@@ -507,6 +553,7 @@ int main(void)
         WITH_FOLDER(test_a_checkpoint_comes_after_so_many_records),
         WITH_FOLDER(test_a_checkpoint_comes_after_some_time),
         WITH_FOLDER(test_what_is_written_is_synced_soon),
+        WITH_FOLDER(test_what_is_synced_leaves_the_page_cache),
         WITH_FOLDER(test_files_rotate_by_size),
         WITH_FOLDER(test_files_rotate_by_time),
         WITH_FOLDER(test_a_batch_is_one_unit),
