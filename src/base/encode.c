@@ -1,20 +1,109 @@
 /* base/encode.c - see encode.h. */
 #include "base/encode.h"
 
-#include <stdio.h>
+#include <endian.h>
 
-static char hex_digit(unsigned v)
+/* --- sixteen characters at a time ---------------------------------------------------------------
+ *
+ * The vectors of GNU C: an operator works on all sixteen at once, and a comparison gives 0 or all
+ * bits, so that `(c > 9) & 39` is 39 where it is true. No table and no branch on what is in them:
+ * the time depends on the length alone. Signed, so that a byte of 0x80 or more is negative and in
+ * none of the ranges of ASCII. What does not fill a vector is copied into one, which is wiped. */
+
+typedef int8_t   chars __attribute__((vector_size(16)));
+typedef uint8_t  octets __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+/* The first, third, fifth ... of two vectors; the others; the two of which those are made. */
+#define EVEN(a, b)                                                                                 \
+    __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODD(a, b)                                                                                  \
+    __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#define MIX_FIRST(a, b)                                                                            \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define MIX_LAST(a, b)                                                                             \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+
+static chars load(const void *from)
 {
-    /* '0'..'9' or 'a'..'f' without a table: 39 is the distance from '9' + 1 to 'a' */
-    return (char)('0' + v + (((9u - v) >> 8) & 39u));
+    chars v;
+
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+static void store(void *to, chars v)
+{
+    memcpy(to, &v, sizeof v);
+}
+
+/* The first `n` bytes of `in`, which has them, and `in` goes on behind them. */
+static const uint8_t *take(struct bytes *in, size_t n)
+{
+    const uint8_t *first = in->ptr;
+
+    in->ptr += n;
+    in->len -= n;
+    return first;
+}
+
+static bool any(chars v)
+{
+    halves h = (halves)v;
+
+    return (h[0] | h[1]) != 0;
+}
+
+static chars all(int8_t c)
+{
+    return (chars){ 0 } + c;
+}
+
+/* Any byte may stand there, so this may go below what is in a signed one. */
+static chars minus(chars c, int8_t n)
+{
+    return (chars)((octets)c - (octets)all(n));
+}
+
+static chars between(chars c, int8_t first, int8_t last)
+{
+    return (c > all((int8_t)(first - 1))) & (c < all((int8_t)(last + 1)));
+}
+
+/* --- hex ---------------------------------------------------------------------------------------- */
+
+enum { HEX_IN = 16, HEX_OUT = 2 * HEX_IN };
+
+/* '0'..'9' or 'a'..'f': 39 is the distance from '9' + 1 to 'a'. */
+static chars hex_digits(chars v)
+{
+    return v + '0' + ((v > 9) & 39);
+}
+
+static void hex_write_block(char out[HEX_OUT], const uint8_t in[HEX_IN])
+{
+    octets v = (octets)load(in);
+    chars  high = hex_digits((chars)(v >> 4));
+    chars  low = hex_digits((chars)(v & 15));
+
+    store(out, MIX_FIRST(high, low));
+    store(out + HEX_OUT / 2, MIX_LAST(high, low));
 }
 
 void hex_write(char *out, struct bytes in)
 {
-    for (size_t i = 0; i < in.len; i++) {
-        out[2 * i] = hex_digit(in.ptr[i] >> 4);
-        out[2 * i + 1] = hex_digit(in.ptr[i] & 15u);
-    }
+    for (; in.len >= HEX_IN; out += HEX_OUT)
+        hex_write_block(out, take(&in, HEX_IN));
+    if (in.len == 0)
+        return;
+    struct {
+        uint8_t in[HEX_IN];
+        char    out[HEX_OUT];
+    } end = { 0 };
+    memcpy(end.in, in.ptr, in.len);
+    hex_write_block(end.out, end.in);
+    memcpy(out, end.out, 2 * in.len);
+    explicit_bzero(&end, sizeof end);
 }
 
 void hex_add(struct buf *out, struct bytes in)
@@ -25,58 +114,84 @@ void hex_add(struct buf *out, struct bytes in)
     out->len += 2 * in.len;
 }
 
-static int hex_value(uint8_t c)
+/* The values of digits; *bad gets bits where there is none. */
+static chars hex_values(chars c, chars *bad)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    chars lower = c | ('a' - 'A');
+    chars digit = between(c, '0', '9');
+    chars letter = between(lower, 'a', 'f');
+
+    *bad |= ~(digit | letter);
+    return (c & 15) + (letter & 9);
+}
+
+static chars hex_read_block(const uint8_t text[HEX_OUT], chars *bad)
+{
+    chars first = hex_values(load(text), bad);
+    chars last = hex_values(load(text + HEX_OUT / 2), bad);
+
+    return (chars)((octets)EVEN(first, last) << 4) | ODD(first, last);
 }
 
 bool hex_read(struct bytes text, uint8_t *ret, size_t len)
 {
+    size_t  whole = len - len % HEX_IN;
+    uint8_t end[HEX_OUT];
+    chars   bad = { 0 };
+    chars   last;
+
     if (text.len != 2 * len)
         return false;
-    int bad = 0;
-    for (size_t i = 0; i < text.len; i++)
-        bad |= hex_value(text.ptr[i]);
-    if (bad < 0)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        ret[i] = (uint8_t)(hex_value(text.ptr[2 * i]) << 4 | hex_value(text.ptr[2 * i + 1]));
-    return true;
+    memset(end, '0', sizeof end);
+    if (len > whole)
+        memcpy(end, text.ptr + 2 * whole, 2 * (len - whole));
+    for (size_t i = 0; i < whole; i += HEX_IN)
+        (void)hex_read_block(text.ptr + 2 * i, &bad);
+    last = hex_read_block(end, &bad);
+    if (!any(bad)) {
+        for (size_t i = 0; i < whole; i += HEX_IN)
+            store(ret + i, hex_read_block(text.ptr + 2 * i, &bad));
+        if (len > whole)
+            memcpy(ret + whole, &last, len - whole);
+    }
+    explicit_bzero(end, sizeof end);
+    explicit_bzero(&last, sizeof last);
+    return !any(bad);
 }
 
-/* 0..63 -> its character, by arithmetic: an unsigned difference that went below zero has its high
- * bits set, which selects the distance to the next range. */
-static uint8_t b64_char(unsigned v)
-{
-    unsigned c = v + 'A';
+/* --- base64 ------------------------------------------------------------------------------------- */
 
-    c += ((25u - v) >> 8) & 6;  /* 26..51: 'a' is 6 above 'Z' + 1 */
-    c -= ((51u - v) >> 8) & 75; /* 52..61: '0' */
-    c -= ((61u - v) >> 8) & 15; /* 62: '+' */
-    c += ((62u - v) >> 8) & 3;  /* 63: '/' */
-    return (uint8_t)c;
+enum { B64_BYTES = 12, B64_TEXT = 16 };
+
+/* 48 bits, the first byte on top -> eight groups of six, each in a byte, the first one on top; and
+ * back. The groups of each half move apart, then those of each quarter, then of each eighth. */
+static uint64_t b64_part(uint64_t v)
+{
+    v = (v & 0x0000000000ffffff) | (v & 0x0000ffffff000000) << 8;
+    v = (v & 0x00000fff00000fff) | (v & 0x00fff00000fff000) << 4;
+    return (v & 0x003f003f003f003f) | (v & 0x0fc00fc00fc00fc0) << 2;
 }
 
-/* The other way; 0..63, or a value with bit 6 or above set for a character outside the alphabet, of
- * which `last` are the two that differ between the alphabets. */
-static unsigned b64_value(unsigned c, const char last[2])
+static uint64_t b64_join(uint64_t v)
 {
-    unsigned c62 = (unsigned char)last[0];
-    unsigned c63 = (unsigned char)last[1];
-    unsigned v = ~0u;
+    v = (v & 0x003f003f003f003f) | (v & 0x3f003f003f003f00) >> 2;
+    v = (v & 0x00000fff00000fff) | (v & 0x0fff00000fff0000) >> 4;
+    return (v & 0x0000000000ffffff) | (v & 0x00ffffff00000000) >> 8;
+}
 
-    v += ((('A' - 1u - c) & (c - ('Z' + 1u))) >> 8) & (c - 'A' + 1);
-    v += ((('a' - 1u - c) & (c - ('z' + 1u))) >> 8) & (c - 'a' + 27);
-    v += ((('0' - 1u - c) & (c - ('9' + 1u))) >> 8) & (c - '0' + 53);
-    v += (((c62 - 1u - c) & (c - (c62 + 1u))) >> 8) & 63;
-    v += (((c63 - 1u - c) & (c - (c63 + 1u))) >> 8) & 64;
-    return v;
+static void b64_write_block(uint8_t out[B64_TEXT], const uint8_t in[B64_BYTES])
+{
+    uint64_t first;
+    uint64_t last;
+
+    memcpy(&first, in, sizeof first);
+    memcpy(&last, in + B64_BYTES - sizeof last, sizeof last);
+    first = b64_part(be64toh(first) >> 16);
+    last = b64_part(be64toh(last) & 0xffffffffffff);
+    chars v = (chars)(halves){ htobe64(first), htobe64(last) };
+    /* what is to be added: 'A' first, 6 more from 26 ('a' is 6 above 'Z' + 1), and so on */
+    chars add = 'A' + ((v > 25) & 6) - ((v > 51) & 75) - ((v > 61) & 15) + ((v > 62) & 3);
+    store(out, v + add);
 }
 
 void base64_add(struct buf *out, struct bytes in)
@@ -86,93 +201,109 @@ void base64_add(struct buf *out, struct bytes in)
     if (need == 0 || !buf_reserve(out, need))
         return;
     uint8_t *to = out->ptr + out->len;
-    size_t   i = 0;
-    for (; i + 3 <= in.len; i += 3) {
-        unsigned v = (unsigned)in.ptr[i] << 16 | (unsigned)in.ptr[i + 1] << 8 | in.ptr[i + 2];
-        *to++ = b64_char(v >> 18);
-        *to++ = b64_char(v >> 12 & 63);
-        *to++ = b64_char(v >> 6 & 63);
-        *to++ = b64_char(v & 63);
-    }
-    if (in.len - i == 1) {
-        unsigned v = (unsigned)in.ptr[i] << 16;
-        *to++ = b64_char(v >> 18);
-        *to++ = b64_char(v >> 12 & 63);
-        *to++ = '=';
-        *to++ = '=';
-    } else if (in.len - i == 2) {
-        unsigned v = (unsigned)in.ptr[i] << 16 | (unsigned)in.ptr[i + 1] << 8;
-        *to++ = b64_char(v >> 18);
-        *to++ = b64_char(v >> 12 & 63);
-        *to++ = b64_char(v >> 6 & 63);
-        *to++ = '=';
-    }
     out->len += need;
+    for (; in.len >= B64_BYTES; to += B64_TEXT)
+        b64_write_block(to, take(&in, B64_BYTES));
+    if (in.len == 0)
+        return;
+    struct {
+        uint8_t in[B64_BYTES];
+        uint8_t out[B64_TEXT];
+    } end = { 0 };
+    memcpy(end.in, in.ptr, in.len);
+    b64_write_block(end.out, end.in);
+    if (in.len % 3 != 0)
+        memset(end.out + in.len * 4 / 3 + 1, '=', 3 - in.len % 3);
+    memcpy(to, end.out, (in.len + 2) / 3 * 4);
+    explicit_bzero(&end, sizeof end);
 }
 
-/* `pad` characters are missing at the end of the last four. */
-static bool b64_decode(struct bytes text, size_t pad, const char last[2], uint8_t *ret,
-                       size_t *ret_len)
+/* c62 and c63: all of them the characters in which the alphabets differ. *bad gets bits where a
+ * character is not of the alphabet. */
+static void b64_read_block(uint8_t ret[B64_BYTES], const uint8_t text[B64_TEXT], chars c62,
+                           chars c63, chars *bad)
 {
-    unsigned bad = 0;
-    size_t   at = 0;
+    chars    c = load(text);
+    chars    upper = between(c, 'A', 'Z');
+    chars    lower = between(c, 'a', 'z');
+    chars    digit = between(c, '0', '9');
+    chars    is62 = c == c62;
+    chars    is63 = c == c63;
+    uint64_t first;
+    uint64_t last;
+    uint32_t end;
 
-    for (size_t i = 0; i < text.len; i += 4) {
-        size_t   skip = i + 4 > text.len ? pad : 0;
-        unsigned v[4];
-        for (size_t k = 0; k < 4; k++)
-            v[k] = k < 4 - skip ? b64_value(text.ptr[i + k], last) : 0;
-        bad |= (v[0] | v[1] | v[2] | v[3]) & ~63u;
-        unsigned w = (v[0] & 63) << 18 | (v[1] & 63) << 12 | (v[2] & 63) << 6 | (v[3] & 63);
-        if (skip == 1)
-            bad |= w & 0xff; /* bits that no byte uses must be zero */
-        if (skip == 2)
-            bad |= w & 0xffff;
-        ret[at++] = (uint8_t)(w >> 16);
-        if (skip < 2)
-            ret[at++] = (uint8_t)(w >> 8);
-        if (skip < 1)
-            ret[at++] = (uint8_t)w;
+    *bad |= ~(upper | lower | digit | is62 | is63);
+    halves v = (halves)((upper & minus(c, 'A')) | (lower & minus(c, 'a' - 26)) |
+                        (digit & minus(c, '0' - 52)) | (is62 & 62) | (is63 & 63));
+    first = b64_join(be64toh(v[0]));
+    last = b64_join(be64toh(v[1]));
+    end = htobe32((uint32_t)last);
+    first = htobe64(first << 16 | last >> 32);
+    memcpy(ret, &first, sizeof first);
+    memcpy(ret + sizeof first, &end, sizeof end);
+}
+
+/* Text without padding. A block is read before less than a block is written at or before its place:
+ * so `ret` may be the text. */
+static bool b64_decode(struct bytes text, int8_t c62, int8_t c63, uint8_t *ret, size_t *ret_len)
+{
+    size_t  at = text.len / B64_TEXT * B64_BYTES;
+    size_t  left = text.len % B64_TEXT * 3 / 4;
+    chars   bad = { 0 };
+    uint8_t unused = 0; /* bits that no byte uses must be zero */
+
+    for (uint8_t *to = ret; text.len >= B64_TEXT; to += B64_BYTES)
+        b64_read_block(to, take(&text, B64_TEXT), all(c62), all(c63), &bad);
+    if (text.len > 0) {
+        struct {
+            uint8_t text[B64_TEXT];
+            uint8_t out[B64_BYTES];
+        } end;
+        memset(end.text, 'A', sizeof end.text);
+        memcpy(end.text, text.ptr, text.len);
+        b64_read_block(end.out, end.text, all(c62), all(c63), &bad);
+        for (size_t i = left; i < B64_BYTES; i++)
+            unused |= end.out[i];
+        memcpy(ret + at, end.out, left);
+        explicit_bzero(&end, sizeof end);
     }
-    if (bad != 0)
+    if (any(bad) || unused != 0)
         return false;
-    *ret_len = at;
+    *ret_len = at + left;
     return true;
 }
 
 bool base64_read(struct bytes text, uint8_t *ret, size_t *ret_len)
 {
-    size_t pad = 0;
-
     if (text.len % 4 != 0)
         return false;
     if (text.len > 0 && text.ptr[text.len - 1] == '=')
-        pad = text.ptr[text.len - 2] == '=' ? 2 : 1;
-    text.len -= pad;
-    return b64_decode(text, pad, "+/", ret, ret_len);
+        text.len -= text.ptr[text.len - 2] == '=' ? 2 : 1;
+    return b64_decode(text, '+', '/', ret, ret_len);
 }
 
 bool base64url_read(struct bytes text, uint8_t *ret, size_t *ret_len)
 {
-    size_t rest = text.len % 4;
-
-    if (rest == 1)
-        return false;
-    return b64_decode(text, rest == 0 ? 0 : 4 - rest, "-_", ret, ret_len);
+    return text.len % 4 != 1 && b64_decode(text, '-', '_', ret, ret_len);
 }
+
+/* --- UUIDs -------------------------------------------------------------------------------------- */
 
 void uuid_write(char *out, const uint8_t uuid[16])
 {
-    static const size_t groups[] = { 4, 2, 2, 2, 6 };
-    size_t              at = 0;
+    char hex[HEX_OUT];
 
-    for (size_t g = 0; g < 5; g++) {
-        hex_write(out, bytes_of(uuid + at, groups[g]));
-        out += 2 * groups[g];
-        at += groups[g];
-        if (g < 4)
-            *out++ = '-';
-    }
+    hex_write_block(hex, uuid);
+    memcpy(out, hex, 8);
+    out[8] = '-';
+    memcpy(out + 9, hex + 8, 4);
+    out[13] = '-';
+    memcpy(out + 14, hex + 12, 4);
+    out[18] = '-';
+    memcpy(out + 19, hex + 16, 4);
+    out[23] = '-';
+    memcpy(out + 24, hex + 20, 12);
 }
 
 void uuid_make_v4(uint8_t uuid[16])
@@ -180,6 +311,8 @@ void uuid_make_v4(uint8_t uuid[16])
     uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
+
+/* --- dates -------------------------------------------------------------------------------------- */
 
 /* Days since 1970-01-01 <-> civil date, proleptic Gregorian; the usual era arithmetic. */
 static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)

@@ -152,6 +152,168 @@ static void test_base64url(void **state)
     }
 }
 
+/* --- against the plain way, one byte after the other ------------------------------------------------ */
+
+enum { LENGTHS = 101, GUARD = 0xa5, GUARDED = 200 };
+
+static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static uint64_t draw(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return *seed >> 33;
+}
+
+static void draw_bytes(uint64_t *seed, uint8_t *ret, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        ret[i] = (uint8_t)draw(seed);
+}
+
+static void plain_base64(struct bytes in, char *ret)
+{
+    for (size_t i = 0; i < in.len; i += 3) {
+        unsigned v = (unsigned)in.ptr[i] << 16;
+        v |= i + 1 < in.len ? (unsigned)in.ptr[i + 1] << 8 : 0;
+        v |= i + 2 < in.len ? in.ptr[i + 2] : 0;
+        *ret++ = standard[v >> 18];
+        *ret++ = standard[v >> 12 & 63];
+        *ret++ = '=';
+        *ret++ = '=';
+        if (i + 1 < in.len)
+            ret[-2] = standard[v >> 6 & 63];
+        if (i + 2 < in.len)
+            ret[-1] = standard[v & 63];
+    }
+}
+
+/* Text without padding, bit by bit: SIZE_MAX if it is none. */
+static size_t plain_read(const char *alphabet, struct bytes text, uint8_t *ret)
+{
+    unsigned bits = 0;
+    unsigned n = 0;
+    size_t   len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        const char *at = memchr(alphabet, text.ptr[i], 64);
+        if (at == NULL)
+            return SIZE_MAX;
+        bits = (bits << 6 | (unsigned)(at - alphabet)) & 0xffff;
+        n += 6;
+        if (n >= 8) {
+            n -= 8;
+            ret[len++] = (uint8_t)(bits >> n);
+        }
+    }
+    return n >= 6 || (bits & ((1u << n) - 1)) != 0 ? SIZE_MAX : len;
+}
+
+static void check_guard(const uint8_t *at, const uint8_t *end)
+{
+    for (; at < end; at++)
+        assert_int_equal(*at, GUARD);
+}
+
+static void test_writes_as_the_plain_way(void **state)
+{
+    uint64_t seed = 1;
+
+    (void)state;
+    for (size_t n = 0; n < 20 * LENGTHS; n++) {
+        CLEANUP(buf_release) struct buf b = BUF_INIT(1000);
+        uint8_t                         in[LENGTHS];
+        char                            want[2 * LENGTHS + 4];
+        uint8_t                         got[2 * LENGTHS + 4];
+        size_t                          len = n % LENGTHS;
+        draw_bytes(&seed, in, len);
+        plain_base64(bytes_of(in, len), want);
+        base64_add(&b, bytes_of(in, len));
+        assert_int_equal(b.len, (len + 2) / 3 * 4);
+        if (len > 0)
+            assert_memory_equal(b.ptr, want, b.len);
+
+        memset(got, GUARD, sizeof got);
+        hex_write((char *)got, bytes_of(in, len));
+        for (size_t i = 0; i < len; i++)
+            (void)snprintf(want + 2 * i, 3, "%02x", in[i]);
+        assert_memory_equal(got, want, 2 * len);
+        check_guard(got + 2 * len, got + sizeof got);
+    }
+}
+
+/* One text of characters of the alphabet, read into memory of its own and in place. */
+static void check_url_text(uint8_t *text, size_t len)
+{
+    uint8_t want[GUARDED];
+    uint8_t got[GUARDED];
+    size_t  want_len = plain_read(url, bytes_of(text, len), want);
+    size_t  got_len = SIZE_MAX;
+
+    memset(got, GUARD, sizeof got);
+    assert_int_equal(base64url_read(bytes_of(text, len), got, &got_len), want_len != SIZE_MAX);
+    assert_true(got_len == want_len);
+    check_guard(got + base64_decoded_max(len), got + sizeof got);
+    if (want_len == SIZE_MAX)
+        return;
+    assert_memory_equal(got, want, want_len);
+    check_guard(got + want_len, got + sizeof got);
+    assert_true(base64url_read(bytes_of(text, len), text, &got_len));
+    assert_memory_equal(text, want, want_len);
+}
+
+static void test_reads_as_the_plain_way(void **state)
+{
+    uint64_t seed = 2;
+
+    (void)state;
+    for (size_t n = 0; n < 100 * LENGTHS; n++) {
+        uint8_t text[LENGTHS];
+        size_t  len = n % LENGTHS;
+        for (size_t i = 0; i < len; i++)
+            text[i] = (uint8_t)url[draw(&seed) % 64];
+        if (len % 4 >= 2 && draw(&seed) % 2 == 0) /* mostly the last one has bits too many */
+            text[len - 1] = (uint8_t)(draw(&seed) % 2 == 0 ? 'A' : 'Q');
+        check_url_text(text, len);
+    }
+}
+
+/* A length that ends in the middle of a vector. */
+static void test_every_byte_everywhere(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < 44; at++) {
+        for (unsigned c = 0; c < 256; c++) {
+            uint8_t text[45];
+            uint8_t want[45];
+            uint8_t got[45];
+            size_t  len = SIZE_MAX;
+            memset(text, 'Z', sizeof text);
+            text[at] = (uint8_t)c;
+            size_t want_len = plain_read(standard, bytes_of(text, 44), want);
+            if (at == 43 && c == '=') /* the padding of this one */
+                continue;
+            assert_int_equal(base64_read(bytes_of(text, 44), got, &len), want_len != SIZE_MAX);
+            assert_true(len == want_len);
+            if (len != SIZE_MAX)
+                assert_memory_equal(got, want, len);
+
+            char     word[2] = { (char)c, '\0' };
+            unsigned value = 0;
+            bool     digit = c != 0 && strchr("0123456789abcdefABCDEF", (int)c) != NULL;
+            memset(text, '7', sizeof text);
+            memset(got, GUARD, sizeof got);
+            text[at] = (uint8_t)c;
+            assert_int_equal(hex_read(bytes_of(text, 44), got, 22), digit);
+            check_guard(got + (digit ? 22 : 0), got + sizeof got);
+            if (!digit)
+                continue;
+            assert_int_equal(sscanf(word, "%x", &value), 1);
+            assert_int_equal(got[at / 2], at % 2 == 0 ? value << 4 | 7 : 0x70 | value);
+        }
+    }
+}
+
 static void test_uuid(void **state)
 {
     uint8_t u[16] = { 0x12, 0x34, 0x56, 0x78, 0x90, 0xab, 0xcd, 0xef,
@@ -284,6 +446,9 @@ int main(void)
         cmocka_unit_test(test_base64_all_bytes_and_in_place),
         cmocka_unit_test(test_base64_refuses),
         cmocka_unit_test(test_base64url),
+        cmocka_unit_test(test_writes_as_the_plain_way),
+        cmocka_unit_test(test_reads_as_the_plain_way),
+        cmocka_unit_test(test_every_byte_everywhere),
         cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_dates_agree_with_the_library),
         cmocka_unit_test(test_leap_days),
