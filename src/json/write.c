@@ -7,42 +7,83 @@
 #include "base/encode.h"
 #include "base/utf8.h"
 
+#define NO_NAME ((struct bytes){ NULL, 0 })
+
 void json_writer_init(struct json_writer *w, struct buf *out)
 {
     *w = (struct json_writer){ .out = out };
     w->empty[0] = true;
 }
 
-static void comma(struct json_writer *w)
+/* Comma, name and colon, and room for `extra` bytes of a value: where they begin, or NULL if there is
+ * no room. The writer takes them in with finish(). Our own names need no escaping. */
+static uint8_t *begin(struct json_writer *w, struct bytes name, size_t extra)
 {
-    if (!w->empty[w->depth])
-        buf_add_byte(w->out, ',');
+    bool   comma = !w->empty[w->depth];
+    size_t need = extra + comma + (name.ptr != NULL ? name.len + 3 : 0);
+
     w->empty[w->depth] = false;
-}
-
-/* Comma and name; our own names need no escaping. */
-static void begin(struct json_writer *w, const char *name)
-{
-    comma(w);
-    if (name == NULL)
-        return;
-    size_t len = strlen(name);
-    if (!buf_reserve(w->out, len + 3))
-        return;
+    if (!buf_reserve(w->out, need) || w->out->ptr == NULL)
+        return NULL;
     uint8_t *to = w->out->ptr + w->out->len;
-    to[0] = '"';
-    memcpy(to + 1, name, len);
-    if (w->lower_first && to[1] >= 'A' && to[1] <= 'Z')
-        to[1] = (uint8_t)(to[1] + 'a' - 'A');
-    to[len + 1] = '"';
-    to[len + 2] = ':';
-    w->out->len += len + 3;
+    if (comma)
+        *to++ = ',';
+    if (name.ptr == NULL)
+        return to;
+    *to++ = '"';
+    memcpy(to, name.ptr, name.len);
+    if (w->lower_first && to[0] >= 'A' && to[0] <= 'Z')
+        to[0] = (uint8_t)(to[0] + 'a' - 'A');
+    to += name.len;
+    *to++ = '"';
+    *to++ = ':';
+    return to;
 }
 
-static void open_container(struct json_writer *w, const char *name, uint8_t bracket)
+static void finish(struct json_writer *w, const uint8_t *to)
 {
-    begin(w, name);
-    buf_add_byte(w->out, bracket);
+    w->out->len = (size_t)(to - w->out->ptr);
+}
+
+/* What needs no escaping, as it is. */
+static void put_plain(struct json_writer *w, struct bytes name, struct bytes value)
+{
+    uint8_t *to = begin(w, name, value.len);
+
+    if (to == NULL)
+        return;
+    if (value.len > 0)
+        memcpy(to, value.ptr, value.len);
+    finish(w, to + value.len);
+}
+
+/* The name; at least one byte of value follows. */
+static void put_name(struct json_writer *w, struct bytes name)
+{
+    uint8_t *to = begin(w, name, 1);
+
+    if (to != NULL)
+        finish(w, to);
+}
+
+/* What needs no escaping between quotes. */
+static void put_quoted(struct json_writer *w, struct bytes name, struct bytes value)
+{
+    uint8_t *to = begin(w, name, value.len + 2);
+
+    if (to == NULL)
+        return;
+    *to++ = '"';
+    if (value.len > 0)
+        memcpy(to, value.ptr, value.len);
+    to += value.len;
+    *to++ = '"';
+    finish(w, to);
+}
+
+static void open_container(struct json_writer *w, struct bytes name, bool object)
+{
+    put_plain(w, name, object ? BYTES_LIT("{") : BYTES_LIT("["));
     assert(w->depth < JSON_WRITE_DEPTH);
     w->empty[++w->depth] = true;
 }
@@ -54,9 +95,9 @@ static void close_container(struct json_writer *w, uint8_t bracket)
     buf_add_byte(w->out, bracket);
 }
 
-void json_open_object(struct json_writer *w, const char *name)
+void json_add_object(struct json_writer *w, struct bytes name)
 {
-    open_container(w, name, '{');
+    open_container(w, name, true);
 }
 
 void json_close_object(struct json_writer *w)
@@ -64,9 +105,9 @@ void json_close_object(struct json_writer *w)
     close_container(w, '}');
 }
 
-void json_open_array(struct json_writer *w, const char *name)
+void json_add_array(struct json_writer *w, struct bytes name)
 {
-    open_container(w, name, '[');
+    open_container(w, name, false);
 }
 
 void json_close_array(struct json_writer *w)
@@ -77,6 +118,36 @@ void json_close_array(struct json_writer *w)
 static bool plain(uint8_t c)
 {
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+enum { WORD = sizeof(uint64_t) };
+
+/* Are eight bytes all plain? A byte that is not leaves its highest bit set: it has it, or it is less
+ * than what is taken from it. (A borrow may set the one above, too, but only if there is one.) */
+static bool plain_word(const uint8_t *at)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t       v;
+
+    memcpy(&v, at, sizeof v);
+    uint64_t control = v - each * ' ';
+    uint64_t quote = (v ^ each * '"') - each;
+    uint64_t backslash = (v ^ each * '\\') - each;
+    return ((v | control | quote | backslash) & each * 0x80) == 0;
+}
+
+static bool all_plain(struct bytes in)
+{
+    size_t at = 0;
+
+    if (in.len < WORD) {
+        while (at < in.len && plain(in.ptr[at]))
+            at++;
+        return at == in.len;
+    }
+    while (at + WORD < in.len && plain_word(in.ptr + at))
+        at += WORD;
+    return at + WORD >= in.len && plain_word(in.ptr + in.len - WORD);
 }
 
 static void add_escape(struct buf *out, uint8_t c)
@@ -143,29 +214,27 @@ static void add_string(struct buf *out, struct bytes in)
     buf_add_byte(out, '"');
 }
 
-void json_put_string(struct json_writer *w, const char *name, struct bytes value)
+void json_add_string(struct json_writer *w, struct bytes name, struct bytes value)
 {
-    begin(w, name);
+    if (all_plain(value)) {
+        put_quoted(w, name, value);
+        return;
+    }
+    put_name(w, name);
     add_string(w->out, value);
-}
-
-void json_put_str(struct json_writer *w, const char *name, const char *value)
-{
-    json_put_string(w, name, bytes_str(value));
 }
 
 void json_put_pair(struct json_writer *w, struct bytes name, struct bytes value)
 {
-    comma(w);
+    put_name(w, NO_NAME);
     add_string(w->out, name);
     buf_add_byte(w->out, ':');
     add_string(w->out, value);
 }
 
-void json_put_bool(struct json_writer *w, const char *name, bool value)
+void json_add_bool(struct json_writer *w, struct bytes name, bool value)
 {
-    begin(w, name);
-    buf_add(w->out, value ? BYTES_LIT("true") : BYTES_LIT("false"));
+    put_plain(w, name, value ? BYTES_LIT("true") : BYTES_LIT("false"));
 }
 
 /* The magnitude of a negative number; INT64_MIN has no positive counterpart. */
@@ -174,37 +243,42 @@ static uint64_t magnitude(int64_t v)
     return v < 0 ? (uint64_t)0 - (uint64_t)v : (uint64_t)v;
 }
 
-void json_put_int(struct json_writer *w, const char *name, int64_t value)
+/* A number with what follows it. */
+static void put_number(struct json_writer *w, struct bytes name, bool negative, uint64_t v,
+                       struct bytes fraction)
 {
-    begin(w, name);
-    if (value < 0)
+    put_name(w, name);
+    if (negative)
         buf_add_byte(w->out, '-');
-    buf_add_decimal(w->out, magnitude(value));
+    buf_add_decimal(w->out, v);
+    buf_add(w->out, fraction);
 }
 
-void json_put_null(struct json_writer *w, const char *name)
+void json_add_int(struct json_writer *w, struct bytes name, int64_t value)
 {
-    begin(w, name);
-    buf_add(w->out, BYTES_LIT("null"));
+    put_number(w, name, value < 0, magnitude(value), BYTES_LIT(""));
 }
 
-void json_put_base64(struct json_writer *w, const char *name, struct bytes value)
+void json_add_null(struct json_writer *w, struct bytes name)
 {
-    begin(w, name);
-    buf_add_byte(w->out, '"');
+    put_plain(w, name, BYTES_LIT("null"));
+}
+
+void json_add_base64(struct json_writer *w, struct bytes name, struct bytes value)
+{
+    put_plain(w, name, BYTES_LIT("\""));
     base64_add(w->out, value);
     buf_add_byte(w->out, '"');
 }
 
-void json_put_hex(struct json_writer *w, const char *name, struct bytes value)
+void json_add_hex(struct json_writer *w, struct bytes name, struct bytes value)
 {
-    begin(w, name);
-    buf_add_byte(w->out, '"');
+    put_plain(w, name, BYTES_LIT("\""));
     hex_add(w->out, value);
     buf_add_byte(w->out, '"');
 }
 
-void json_put_time(struct json_writer *w, const char *name, int64_t ms)
+void json_add_time(struct json_writer *w, struct bytes name, int64_t ms)
 {
     uint64_t m = magnitude(ms);
     unsigned part = (unsigned)(m % 1000);
@@ -214,25 +288,19 @@ void json_put_time(struct json_writer *w, const char *name, int64_t ms)
 
     while (len > 2 && fraction[len - 1] == '0')
         len--;
-    begin(w, name);
-    if (ms < 0)
-        buf_add_byte(w->out, '-');
-    buf_add_decimal(w->out, m / 1000);
-    buf_add(w->out, bytes_of(fraction, len));
+    put_number(w, name, ms < 0, m / 1000, bytes_of(fraction, len));
 }
 
-void json_put_date(struct json_writer *w, const char *name, int64_t ms)
+void json_add_date(struct json_writer *w, struct bytes name, int64_t ms)
 {
-    begin(w, name);
-    buf_add_byte(w->out, '"');
+    put_plain(w, name, BYTES_LIT("\""));
     date_iso8601_add(w->out, ms);
     buf_add_byte(w->out, '"');
 }
 
-void json_put_raw(struct json_writer *w, const char *name, struct bytes json)
+void json_add_raw(struct json_writer *w, struct bytes name, struct bytes json)
 {
-    begin(w, name);
-    buf_add(w->out, json);
+    put_plain(w, name, json);
 }
 
 /* The position after the string that begins at `at` (a quote). */
@@ -263,29 +331,29 @@ void json_lower_names(struct buf *out, struct bytes json)
 /* --- what was read ---------------------------------------------------------------------------- */
 
 /* In JSON's own form, which is read again as the same number. */
-static void put_real(struct json_writer *w, const char *name, double value)
+static void put_real(struct json_writer *w, struct bytes name, double value)
 {
-    begin(w, name);
+    put_name(w, name);
     buf_addf(w->out, "%.17g", value);
     if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value)
         buf_add_str(w->out, ".0"); /* %g leaves it out, and it would be an integer */
 }
 
-static void put_scalar(struct json_writer *w, const char *name, struct json v)
+static void put_scalar(struct json_writer *w, struct bytes name, struct json v)
 {
     int64_t number = 0;
 
     switch (json_type(v)) {
-    case JSON_STRING: json_put_string(w, name, json_string(v)); break;
-    case JSON_BOOL:   json_put_bool(w, name, json_bool(v)); break;
+    case JSON_STRING: json_add_string(w, name, json_string(v)); break;
+    case JSON_BOOL:   json_add_bool(w, name, json_bool(v)); break;
     case JSON_INT:
         if (json_int(v, &number))
-            json_put_int(w, name, number);
+            json_add_int(w, name, number);
         else
             put_real(w, name, json_number(v));
         break;
     case JSON_REAL:   put_real(w, name, json_number(v)); break;
-    case JSON_NULL:   json_put_null(w, name); break;
+    case JSON_NULL:   json_add_null(w, name); break;
     case JSON_ARRAY:
     case JSON_OBJECT: break;
     }
@@ -297,9 +365,9 @@ static bool is_container(struct json v)
 }
 
 /* The name of a member; what follows is written as if it were the first of its container. */
-static void put_name(struct json_writer *w, struct bytes name)
+static void put_member(struct json_writer *w, struct bytes name)
 {
-    begin(w, NULL);
+    put_name(w, NO_NAME);
     add_string(w->out, name);
     buf_add_byte(w->out, ':');
     w->empty[w->depth] = true;
@@ -315,13 +383,13 @@ static bool next_value(struct json_iter *it, const char *leave_out, struct bytes
     return true;
 }
 
-static struct json_iter open_value(struct json_writer *w, const char *name, struct json v)
+static struct json_iter open_value(struct json_writer *w, struct bytes name, struct json v)
 {
-    open_container(w, name, json_type(v) == JSON_OBJECT ? '{' : '[');
+    open_container(w, name, json_type(v) == JSON_OBJECT);
     return json_iterate(v);
 }
 
-bool json_put_value(struct json_writer *w, const char *name, struct json value,
+bool json_add_value(struct json_writer *w, struct bytes name, struct json value,
                     const char *leave_out)
 {
     struct json_iter open[JSON_WRITE_DEPTH];
@@ -343,12 +411,12 @@ bool json_put_value(struct json_writer *w, const char *name, struct json value,
                 return true;
         }
         if (open[depth - 1].object)
-            put_name(w, member);
+            put_member(w, member);
         if (!is_container(v))
-            put_scalar(w, NULL, v);
+            put_scalar(w, NO_NAME, v);
         else if (w->depth == JSON_WRITE_DEPTH)
             return false;
         else
-            open[depth++] = open_value(w, NULL, v);
+            open[depth++] = open_value(w, NO_NAME, v);
     }
 }

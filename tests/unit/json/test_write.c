@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "json/write.h"
 
 static int setup(void **state)
@@ -118,6 +120,65 @@ static void invalid_utf8_is_replaced(void **state)
     }
 }
 
+/* How one byte stands in a string of plain ones. */
+static void plain_escape(uint8_t c, char ret[8])
+{
+    static const char known[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+    for (size_t i = 0; i + 1 < sizeof known; i += 2) {
+        if (c == (uint8_t)known[i]) {
+            (void)snprintf(ret, 8, "\\%c", known[i + 1]);
+            return;
+        }
+    }
+    if (c < ' ')
+        (void)snprintf(ret, 8, "\\u%04x", c);
+    else
+        (void)snprintf(ret, 8, c < 0x80 ? "%c" : BAD, c);
+}
+
+/* Strings are looked at in words: every byte at every place in and across them. */
+static void every_byte_everywhere(void **state)
+{
+    struct json_writer *w = *state;
+
+    for (size_t len = 1; len < 28; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                char text[28];
+                char escaped[8];
+                char want[64];
+                memset(text, at % 2 == 0 ? ' ' : '~', sizeof text);
+                text[at] = (char)c;
+                plain_escape((uint8_t)c, escaped);
+                (void)snprintf(want, sizeof want, "\"%.*s%s%.*s\"", (int)at, text, escaped,
+                               (int)(len - at - 1), text + at + 1);
+                json_put_string(w, NULL, bytes_of(text, len));
+                is(w, want);
+            }
+        }
+    }
+}
+
+/* Nothing is written beyond the limit, whatever would be the first that does not fit. */
+static void limits(void **state)
+{
+    (void)state;
+    for (size_t limit = 1; limit < 44; limit++) {
+        CLEANUP(buf_release) struct buf out = BUF_INIT(limit);
+        struct json_writer              w;
+        json_writer_init(&w, &out);
+        json_open_object(&w, NULL);
+        json_put_str(&w, "A", "bcd");
+        json_put_int(&w, "N", -12);
+        json_put_hex(&w, "H", BYTES_LIT("\x1f"));
+        json_put_bool(&w, "T", true);
+        json_close_object(&w);
+        assert_true(out.len <= limit);
+        assert_int_equal(buf_ok(&out), limit >= 37);
+    }
+}
+
 static void names_of_pairs_are_escaped(void **state)
 {
     struct json_writer *w = *state;
@@ -200,6 +261,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(structure_and_commas, setup, teardown),
         cmocka_unit_test_setup_teardown(strings_are_escaped, setup, teardown),
         cmocka_unit_test_setup_teardown(invalid_utf8_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_byte_everywhere, setup, teardown),
+        cmocka_unit_test(limits),
         cmocka_unit_test_setup_teardown(names_of_pairs_are_escaped, setup, teardown),
         cmocka_unit_test_setup_teardown(first_letter_in_lower_case, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_and_times, setup, teardown),
