@@ -204,6 +204,7 @@ static void thread_free(struct crypto_thread *t)
     crypto_random_block_free(t->random);
     rooms.base = NULL;
     secret_free(t->mac_key);
+    secret_free(t->sha256);
     free(t);
 }
 
@@ -259,8 +260,9 @@ static bool set_up(struct crypto_thread *t)
     t->wrap = EVP_CIPHER_CTX_new();
     t->unwrap = EVP_CIPHER_CTX_new();
     t->mac_key = secret_new(MAC_ROOMS * MAC_KEY_MAX);
-    if (t->mac_key == NULL || t->seal == NULL || t->open == NULL || t->wrap == NULL ||
-        t->unwrap == NULL || !set_up_digests(t))
+    t->sha256 = crypto_sha256_room_new();
+    if (t->mac_key == NULL || t->sha256 == NULL || t->seal == NULL || t->open == NULL ||
+        t->wrap == NULL || t->unwrap == NULL || !set_up_digests(t))
         return false;
     rooms.base = secret_data(t->mac_key);
     memset(rooms.taken, 0, sizeof rooms.taken);

@@ -4,7 +4,8 @@
  * function is thread-safe after crypto_init. A failing primitive is KMS_E_INTERNAL with OpenSSL's
  * first error code in the detail, except where a result of "does not verify" is possible.
  * Keys come in as bytes that lie in struct secret; nothing here keeps a copy: contexts are given
- * a zero key after each use, and every block of memory OpenSSL gives back is wiped first.
+ * a zero key after each use, and every block of memory OpenSSL gives back is wiped first. The one that
+ * may be kept, a prepared key of HMAC, its owner keeps.
  */
 #pragma once
 
@@ -21,7 +22,9 @@ enum {
     GCM_TAG_LEN = 16,
     AES256_KEY_LEN = 32,
     ED25519_SIG_LEN = 64,
-    ED25519_PUB_LEN = 32
+    ED25519_PUB_LEN = 32,
+    HMAC_KEY_LEN = 64,  /* of a prepared key                      */
+    KDF_TEXT_MAX = 256, /* label and context of a derivation, + 9 */
 };
 
 /* Fetches algorithms, sets up OpenSSL's secure heap, runs a known-answer test of each primitive
@@ -48,10 +51,23 @@ void crypto_hmac_sha256_secret(struct secret *key, const struct bytes *pieces, s
                                uint8_t ret[SHA256_LEN]);
 
 /* SP 800-108 in counter mode over HMAC-SHA-256: 32-bit counter, label, zero byte, context, 32-bit
- * length in bits (trust-model 2.2). `out_len` at most 255 * 32. */
-KMS_MUST_CHECK enum kms_status crypto_kdf(struct bytes key, struct bytes label,
-                                          struct bytes context, uint8_t *ret, size_t out_len,
-                                          struct kms_error *reterr);
+ * length in bits (trust-model 2.2). `out_len` at most 255 * 32; label and context are ours and fit
+ * into KDF_TEXT_MAX. */
+void crypto_kdf(struct bytes key, struct bytes label, struct bytes context, uint8_t *ret,
+                size_t out_len);
+
+/* A key for the functions above that is used often, prepared: with it a MAC of a short text costs
+ * half. Lies in a secret of its own and is as secret as the key; copies of this struct are views.
+ * {NULL}: none. */
+struct hmac_key {
+    struct secret *states;
+};
+KMS_MUST_CHECK enum kms_status crypto_hmac_key(struct bytes key, struct hmac_key *ret,
+                                               struct kms_error *reterr);
+void crypto_hmac_key_free(struct hmac_key *key); /* wipes; fine on {NULL}; for CLEANUP too */
+void crypto_hmac_sha256_kept(struct hmac_key key, struct bytes in, uint8_t ret[SHA256_LEN]);
+void crypto_kdf_kept(struct hmac_key key, struct bytes label, struct bytes context, uint8_t *ret,
+                     size_t out_len);
 
 /* --- randomness --------------------------------------------------------------------------------- */
 

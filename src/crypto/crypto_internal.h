@@ -29,6 +29,7 @@ struct crypto_thread {
     EVP_CIPHER_CTX      *unwrap;
     struct random_block *random;  /* made by crypto_random */
     struct secret       *mac_key; /* where OpenSSL puts the keys of `mac` */
+    struct secret       *sha256;  /* what sha256.c works in               */
 };
 
 /* This thread's contexts, made at its first call; NULL when out of memory. */
@@ -45,6 +46,9 @@ bool crypto_has_mac(enum digest digest);
 
 /* Any digest but DIGEST_NONE: fills as many bytes of `ret` as it has. */
 void crypto_digest(enum digest digest, struct bytes in, uint8_t ret[DIGEST_MAX]);
+
+/* The room of a thread for sha256.c; NULL when out of memory. */
+struct secret *crypto_sha256_room_new(void);
 
 void crypto_random_block_free(struct random_block *b);
 

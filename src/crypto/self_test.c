@@ -55,9 +55,7 @@ static bool kdf(void)
     uint8_t      out[64];
     struct value key;
 
-    if (crypto_kdf(read_hex(TEST_KEY, &key), BYTES_LIT("label"), BYTES_LIT("context"), out,
-                   sizeof out, NULL) != KMS_OK)
-        return false;
+    crypto_kdf(read_hex(TEST_KEY, &key), BYTES_LIT("label"), BYTES_LIT("context"), out, sizeof out);
     return is(bytes_of(out, sizeof out), /* two other implementations agree on it */
               "a96742dab629385c2fda3ab31ff80ae5ab8f18d61a903f75d4cb97422e3b9586"
               "4f650329d558a492707fde746725067868d9647d1a5d07f510bb09aa8d05efaa");

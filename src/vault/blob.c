@@ -111,8 +111,8 @@ static enum kms_status derive(const struct blob_key *key, const uint8_t *nonce, 
     buf_add(&context, key->key_id); /* last, so that its length needs no field */
     if (!buf_ok(&context))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "a key id is too long");
-    TRY(crypto_kdf(key->material, BYTES_LIT("blob"), buf_bytes(&context), secret_data(derived),
-                   DERIVED, reterr));
+    crypto_kdf_kept(key->material, BYTES_LIT("blob"), buf_bytes(&context), secret_data(derived),
+                    DERIVED);
     *ret = TAKE(derived);
     return KMS_OK;
 }

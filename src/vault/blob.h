@@ -16,7 +16,7 @@ enum {
 
 /* What a blob is made under. Views, borrowed. */
 struct blob_key {
-    struct bytes              material;
+    struct hmac_key           material; /* prepared: it only derives */
     const struct material_id *id;
     struct bytes              key_id;
     struct bytes              arn; /* binds single-Region keys; multi-Region: key_id does */

@@ -2,8 +2,9 @@
  *
  * An entry belongs to one sealed form: class, slot and slot generation, which no two sealed forms ever
  * share. Replicas of a multi-Region key have the same material id but each its own slot, so a copy
- * deleted in one Region is never found through another's. The bytes are in a struct secret; of a key pair
- * only the parsed key is kept, whose numbers OpenSSL holds and wipes (crypto/key.h).
+ * deleted in one Region is never found through another's. What is kept is what uses need: of a
+ * symmetric key the prepared key of HMAC, of one for MACs the bytes, both in a struct secret; of a key pair
+ * the parsed key, whose numbers OpenSSL holds and wipes (crypto/key.h).
  *
  * Readers find entries without a lock, inside an epoch section. Whoever misses opens the material and
  * inserts it under the lock. vault_forget unlinks; vault_reclaim wipes what was unlinked once every
@@ -22,7 +23,7 @@
 #include "vault/vault_internal.h"
 
 enum {
-    ENTRIES_MAX = 16 * 1024, /* 1 MiB of secret memory; beyond, materials are opened for each use */
+    ENTRIES_MAX = 16 * 1024, /* 2 MiB of secret memory; beyond, materials are opened for each use */
     PARSED_MAX = 512,        /* key pairs among them: what OpenSSL's secure heap has room for */
     SLOT_NAME = 13,          /* class, slot, slot generation */
 };
@@ -33,8 +34,7 @@ struct opened {
     struct material_id    id;
     enum expiration_model expiration;
     int64_t               valid_to;
-    struct secret        *secret; /* or, of a key pair: */
-    struct crypto_key    *key;
+    struct material_use   what;
     _Atomic bool          touched;    /* used since the last look for idle ones */
     int64_t               idle_since; /* under the lock, like all below         */
     struct opened        *next;       /* in its bucket, then in `retired`       */
@@ -63,10 +63,16 @@ enum kms_status cache_init(struct cache *c, struct kms_error *reterr)
     return KMS_OK;
 }
 
+static void free_what(struct material_use *what)
+{
+    crypto_hmac_key_free(&what->prepared);
+    secret_free(what->secret);
+    crypto_key_free(what->key);
+}
+
 static void opened_free(struct opened *o)
 {
-    secret_free(o->secret);
-    crypto_key_free(o->key);
+    free_what(&o->what);
     free(o);
 }
 
@@ -105,7 +111,7 @@ static void link_in(struct cache *c, struct opened *o)
     if (o->next != NULL)
         o->next->link = &o->next;
     *head = o;
-    c->n_parsed += o->key != NULL;
+    c->n_parsed += o->what.key != NULL;
     index_insert(c->index, &o->node, NULL);
 }
 
@@ -115,7 +121,7 @@ static void retire(struct cache *c, struct opened *o)
     if (o->next != NULL)
         o->next->link = o->link;
     index_remove(c->index, &o->node);
-    c->n_parsed -= o->key != NULL;
+    c->n_parsed -= o->what.key != NULL;
     o->next = c->retired;
     c->retired = o;
 }
@@ -145,12 +151,12 @@ static void insert(struct cache *c, const struct key_material *m, struct materia
     o->id = m->id;
     o->expiration = m->expiration;
     o->valid_to = m->valid_to;
-    o->secret = use->secret;
-    o->key = use->key;
+    o->what = *use;
+    o->what.own = false;
     o->idle_since = clock_monotonic_ms();
     (void)pthread_mutex_lock(&c->lock);
     bool room = index_count(c->index) < ENTRIES_MAX &&
-                (o->key == NULL || c->n_parsed < PARSED_MAX) && find(c, o->node.key) == NULL;
+                (o->what.key == NULL || c->n_parsed < PARSED_MAX) && find(c, o->node.key) == NULL;
     if (room)
         link_in(c, o);
     (void)pthread_mutex_unlock(&c->lock);
@@ -177,7 +183,9 @@ static enum kms_status open_once(struct vault *v, const struct vault_material *m
     struct material_use                  use = { .own = true };
 
     TRY(material_open(v, &r, &m->material->sealed, &secret, reterr));
-    if (spec_is_asymmetric(m->key->spec))
+    if (m->key->spec == SPEC_SYMMETRIC_DEFAULT)
+        TRY(crypto_hmac_key(secret_view(secret), &use.prepared, reterr));
+    else if (spec_is_asymmetric(m->key->spec))
         TRY(crypto_key_open(m->key->spec, secret_view(secret), &use.key, reterr));
     else
         use.secret = TAKE(secret);
@@ -195,7 +203,7 @@ enum kms_status material_use(struct vault *v, const struct vault_material *m,
     if (o != NULL && same_material(o, m->material)) {
         if (!atomic_load_explicit(&o->touched, memory_order_relaxed))
             atomic_store_explicit(&o->touched, true, memory_order_relaxed);
-        *ret = (struct material_use){ .secret = o->secret, .key = o->key };
+        *ret = o->what;
         return KMS_OK;
     }
     TRY(open_once(v, m, ret, reterr));
@@ -206,10 +214,8 @@ enum kms_status material_use(struct vault *v, const struct vault_material *m,
 
 void material_done(struct material_use *use)
 {
-    if (!use->own)
-        return;
-    secret_free(use->secret);
-    crypto_key_free(use->key);
+    if (use->own)
+        free_what(use);
 }
 
 /* --- forgetting --------------------------------------------------------------------------------------------------- */

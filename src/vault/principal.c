@@ -1,7 +1,7 @@
 /* vault/principal.c - secret access keys: wrapped for the store, used for SigV4 (kms-behaviour 2).
  *
  * A signing key is good for one access key, day, Region and service; deriving it costs ten times as much
- * as using it. Each thread keeps the last ones it derived, in secret memory, under a lock that only
+ * as using it. Each thread keeps the last ones it derived, prepared, in secret memory, under a lock that only
  * vault_forget_access_key ever contends for.
  *
  * Invariants:
@@ -24,11 +24,11 @@ enum {
 };
 
 struct signing_entry {
-    struct secret *key; /* NULL: free */
-    size_t         name_len;
-    uint8_t        name[NAME_MAX_LEN];
-    size_t         id_len;               /* the access key id is the first field of the name  */
-    uint8_t        wrapped[GCM_TAG_LEN]; /* tag of the wrapped secret: I1                 */
+    struct hmac_key key; /* {NULL}: free */
+    size_t          name_len;
+    uint8_t         name[NAME_MAX_LEN];
+    size_t          id_len;               /* the access key id is the first field of the name */
+    uint8_t         wrapped[GCM_TAG_LEN]; /* tag of the wrapped secret: I1                */
 };
 
 struct signing_cache {
@@ -104,7 +104,7 @@ static enum kms_status unwrap(struct vault *v, struct bytes id, struct bytes wra
 }
 
 static enum kms_status derive(struct vault *v, struct bytes id, struct bytes wrapped,
-                              const struct sigv4_scope_text *scope, struct secret **ret,
+                              const struct sigv4_scope_text *scope, struct hmac_key *ret,
                               struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *first = NULL;
@@ -117,15 +117,14 @@ static enum kms_status derive(struct vault *v, struct bytes id, struct bytes wra
     crypto_hmac_sha256(secret_view(first), scope->date, secret_data(key));
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
         crypto_hmac_sha256(secret_view(key), steps[i], secret_data(key));
-    *ret = TAKE(key);
-    return KMS_OK;
+    return crypto_hmac_key(secret_view(key), ret, reterr);
 }
 
 /* --- the caches ---------------------------------------------------------------------------------------- */
 
 static void entry_clear(struct signing_entry *e)
 {
-    secret_freep(&e->key);
+    crypto_hmac_key_free(&e->key);
     e->name_len = 0;
 }
 
@@ -208,7 +207,7 @@ void vault_forget_access_key(struct vault *v, struct bytes access_key_id)
         (void)pthread_mutex_lock(&c->lock);
         for (unsigned i = 0; i < SETS * WAYS; i++) {
             struct signing_entry *e = &c->entry[i / WAYS][i % WAYS];
-            if (e->key != NULL && bytes_eq(bytes_of(e->name, e->id_len), access_key_id))
+            if (e->key.states != NULL && bytes_eq(bytes_of(e->name, e->id_len), access_key_id))
                 entry_clear(e);
         }
         (void)pthread_mutex_unlock(&c->lock);
@@ -253,7 +252,7 @@ static struct signing_entry *find(struct signing_cache *c, const struct wanted *
 {
     for (unsigned way = 0; way < WAYS; way++) {
         struct signing_entry *e = &c->entry[w->set][way];
-        if (e->key != NULL && e->id_len == w->id.len &&
+        if (e->key.states != NULL && e->id_len == w->id.len &&
             bytes_eq(bytes_of(e->name, e->name_len), w->name) &&
             bytes_eq(bytes_of(e->wrapped, GCM_TAG_LEN), w->wrapped_tag)) /* I1 */
             return e;
@@ -261,12 +260,13 @@ static struct signing_entry *find(struct signing_cache *c, const struct wanted *
     return NULL;
 }
 
-static void put(struct signing_cache *c, const struct wanted *w, struct secret **key)
+static void put(struct signing_cache *c, const struct wanted *w, struct hmac_key *key)
 {
     struct signing_entry *e = &c->entry[w->set][c->turn++ % WAYS];
 
     entry_clear(e);
-    e->key = TAKE(*key);
+    e->key = *key;
+    *key = (struct hmac_key){ NULL };
     e->id_len = w->id.len;
     e->name_len = w->name.len;
     memcpy(e->name, w->name.ptr, w->name.len);
@@ -279,7 +279,7 @@ static bool mac_from_cache(struct signing_cache *c, const struct wanted *w, stru
     (void)pthread_mutex_lock(&c->lock);
     struct signing_entry *e = find(c, w);
     if (e != NULL)
-        crypto_hmac_sha256(secret_view(e->key), text, ret);
+        crypto_hmac_sha256_kept(e->key, text, ret);
     (void)pthread_mutex_unlock(&c->lock);
     return e != NULL;
 }
@@ -289,10 +289,10 @@ enum kms_status vault_sigv4_mac(struct vault *v, struct bytes access_key_id,
                                 struct bytes string_to_sign, uint8_t ret[32],
                                 struct kms_error *reterr)
 {
-    CLEANUP(secret_freep) struct secret *signing = NULL;
-    uint8_t                              room[NAME_MAX_LEN];
-    bool                                 nobody = access_key_id.len == 0; /* I2 */
-    struct bytes                         id = nobody ? BYTES_LIT("") : access_key_id;
+    CLEANUP(crypto_hmac_key_free) struct hmac_key signing = { NULL };
+    uint8_t                                       room[NAME_MAX_LEN];
+    bool                                          nobody = access_key_id.len == 0; /* I2 */
+    struct bytes                                  id = nobody ? BYTES_LIT("") : access_key_id;
     struct bytes          wrapped = nobody ? buf_bytes(&v->dummy_secret) : wrapped_secret;
     struct signing_cache *c = my_cache(v);
     struct wanted         w = { .id = id, .name = name_of(id, scope, room) };
@@ -306,7 +306,7 @@ enum kms_status vault_sigv4_mac(struct vault *v, struct bytes access_key_id,
         return KMS_OK;
 
     TRY(derive(v, id, wrapped, scope, &signing, reterr));
-    crypto_hmac_sha256(secret_view(signing), string_to_sign, ret);
+    crypto_hmac_sha256_kept(signing, string_to_sign, ret);
     if (cacheable) {
         (void)pthread_mutex_lock(&c->lock);
         put(c, &w, &signing);

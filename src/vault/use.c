@@ -7,7 +7,7 @@
 static struct blob_key blob_key_of(const struct vault_material *m, const struct material_use *use)
 {
     return (struct blob_key){
-        .material = secret_view(use->secret),
+        .material = use->prepared,
         .id = &m->material->id,
         .key_id = m->key->name.id,
         .arn = m->key->name.arn,

@@ -192,9 +192,10 @@ KMS_MUST_CHECK enum kms_status fresh_material(struct vault *v, enum key_spec spe
 
 /* --- cache.c -------------------------------------------------------------------------------------- */
 
-/* A material in use: raw bytes, or the parsed key of asymmetric specs. What could not be cached is
- * `own` and freed by material_done. */
+/* A material in use: prepared for deriving keys (SYMMETRIC_DEFAULT), raw bytes (HMAC), or the parsed
+ * key of asymmetric specs. What could not be cached is `own` and freed by material_done. */
 struct material_use {
+    struct hmac_key    prepared;
     struct secret     *secret;
     struct crypto_key *key;
     bool               own;

@@ -2,6 +2,7 @@
 import base64
 import os
 import pathlib
+import struct
 
 import pytest
 
@@ -36,6 +37,48 @@ def forms(name, secret):
     telling = secret.lstrip(b"\0")
     return {name: telling, name + " in base64": base64.b64encode(secret).rstrip(b"="),
             name + " in hex": telling.hex().encode(), name + " reversed": telling[::-1]}
+
+
+MASK = (1 << 32) - 1
+
+
+def turned(x, *by):
+    out = 0
+    for n in by:
+        out ^= x >> n | x << 32 - n & MASK
+    return out
+
+
+def root(n, power):
+    """The first 32 bits behind the point."""
+    low, high = 0, 1 << 40
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle ** power <= n << 32 * power else (low, middle)
+    return low & MASK
+
+
+def sha256_block(block):
+    """The state of SHA-256 behind its first block (FIPS 180-4), its words as this machine's processor holds them."""
+    primes = [n for n in range(2, 312) if all(n % d for d in range(2, n))]
+    start = [root(p, 2) for p in primes[:8]]
+    w = list(struct.unpack(">16I", block))
+    for i in range(16, 64):
+        w.append(w[i - 16] + w[i - 7] + (turned(w[i - 15], 7, 18) ^ w[i - 15] >> 3)
+                 + (turned(w[i - 2], 17, 19) ^ w[i - 2] >> 10) & MASK)
+    a, b, c, d, e, f, g, h = start
+    for i in range(64):
+        t = h + turned(e, 6, 11, 25) + (e & f ^ ~e & g) + root(primes[i], 3) + w[i]
+        u = turned(a, 2, 13, 22) + (a & b ^ a & c ^ b & c)
+        a, b, c, d, e, f, g, h = t + u & MASK, a, b, c, d + t & MASK, e, f, g
+    return struct.pack("=8I", *(x + y & MASK for x, y in zip(start, (a, b, c, d, e, f, g, h))))
+
+
+def prepared(name, key):
+    """{what it is: bytes}: what the server keeps of a symmetric key that is in use (src/crypto/sha256.c), the two
+    states of HMAC-SHA-256 behind the blocks made of the key."""
+    pads = {name + ", inner state": 0x36, name + ", outer state": 0x5c}
+    return {what: sha256_block(bytes(b ^ pad for b in key.ljust(64, b"\0"))) for what, pad in pads.items()}
 
 
 class Scan:

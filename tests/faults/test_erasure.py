@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 from family_keys import FAMILIES, ec_numbers, edwards_numbers, import_family, rsa_numbers, signs
-from memory import Scan, forms, instrumented, needs_root
+from memory import Scan, forms, instrumented, needs_root, prepared
 from storage import Files, Gone, copy_of, find_bytes
 from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for, wrap
 from wire import Wire
@@ -409,6 +409,19 @@ def long_cached(tmp_path_factory):
         yield s
 
 
+def of_material(material):
+    """A symmetric key's material in every form that could be in memory."""
+    return {**forms("material", material), **prepared("material", material)}
+
+
+def copies(server, material):
+    """How often the material of a symmetric key is there: as what is kept of one in use, and as it is."""
+    seen = scan(server, of_material(material)).copies
+    kept = {seen.pop(name) for name in prepared("material", material)}
+    assert len(kept) == 1 and not any(seen.values()), seen
+    return kept.pop()
+
+
 def scan(server, needles):
     return Scan(server.process.pid, needles)
 
@@ -424,7 +437,7 @@ class TestMemory:
         key, _ = imported_key(kms, material)
         kms.encrypt(KeyId=key["KeyId"], Plaintext=b"in use")
         with copy_of(server.data, tmp_path / "files") as files:
-            needles = {**forms("material", material), **forms("instance key", files.instance_key),
+            needles = {**of_material(material), **forms("instance key", files.instance_key),
                        **forms("domain key", files.domain_key("000000000000", "us-east-1", 1)),
                        **forms("slot key", files.purpose(b"slot")),
                        **forms("root key", (server.data / "root.key").read_bytes())}
@@ -433,19 +446,21 @@ class TestMemory:
         assert seen.hidden and seen.scanned > 1 << 20
 
     def test_keys_in_use_once(self, long_cached, tmp_path):
-        """With readable memory the search finds them, in one copy each, and nothing that is not needed."""
+        """With readable memory the search finds them, in one copy each, and nothing that is not needed: of a material
+        what keys are derived with, not its bytes."""
         assert long_cached.status()["secretMemory"] == "mlock"
         kms = long_cached.client()
         material = os.urandom(32)
         key, _ = imported_key(kms, material)
-        assert scan(long_cached, forms("material", material)).hits() == {}  # imported, not used yet
+        assert scan(long_cached, of_material(material)).hits() == {}  # imported, not used yet
         kms.encrypt(KeyId=key["KeyId"], Plaintext=b"in use")
         with copy_of(long_cached.data, tmp_path / "files") as files:
             (sealed,) = files.materials(key["KeyId"])
             shred = files.shred_key(sealed, key["KeyId"])
-            kept = {"material": material, "slot key": files.purpose(b"slot"), "digest key": files.digest_key,
+            kept = {**prepared("material", material), "slot key": files.purpose(b"slot"), "digest key": files.digest_key,
                     "domain key": files.domain_key("000000000000", "us-east-1", 1)}
-            passing = {**forms("root key", (long_cached.data / "root.key").read_bytes()),
+            passing = {**forms("material", material),
+                       **forms("root key", (long_cached.data / "root.key").read_bytes()),
                        **forms("instance key", files.instance_key), **forms("shred key", shred),
                        **forms("wrapping key", files.wrapping_key(sealed, shred))}
         seen = scan(long_cached, {**kept, **passing})
@@ -458,13 +473,13 @@ class TestMemory:
             material = os.urandom(32)
             key, _ = imported_key(kms, material, **({"ValidTo": in_seconds(DAY)} if way == "expiry" else {}))
             kms.encrypt(KeyId=key["KeyId"], Plaintext=b"in use")
-            assert scan(long_cached, {"material": material}).copies["material"] == 1
+            assert copies(long_cached, material) == 1
             if way == "expiry":
                 long_cached.advance(DAY + 10)
                 wait_for_receipt(long_cached, key["Arn"], "expiry")
             else:
                 kms.delete_imported_key_material(KeyId=key["KeyId"])
-            assert scan(long_cached, forms("material", material)).hits() == {}
+            assert scan(long_cached, of_material(material)).hits() == {}
 
     @each_family
     def test_deleted_key_of_every_family(self, long_cached, family):
@@ -530,15 +545,17 @@ class TestMemory:
         for u in users:
             u.start()
         time.sleep(0.3)
-        named = {"material %d" % i: m for i, m in enumerate(materials)}
+        named, raw = {}, {"material %d" % i: m for i, m in enumerate(materials)}
+        for name, material in raw.items():
+            named.update(prepared(name, material))
         cached = scan(long_cached, named).hits()
         for k in keys:
             kms.delete_imported_key_material(KeyId=k)
-        left = scan(long_cached, named).hits()
+        left = scan(long_cached, {**named, **raw}).hits()
         stopping.set()
         for u in users:
             u.join()
-        assert len(cached) == len(keys) and left == {}
+        assert len(cached) == 2 * len(keys) and left == {}
 
     def test_idle_material(self, readable):
         """material-idle seconds after its last use, and at most two looks later, it is gone by itself."""
@@ -546,9 +563,9 @@ class TestMemory:
         material = os.urandom(32)
         key, _ = imported_key(kms, material)
         kms.encrypt(KeyId=key["KeyId"], Plaintext=b"in use")
-        assert scan(readable, {"material": material}).copies["material"] == 1
+        assert copies(readable, material) == 1
         deadline = time.monotonic() + 13
-        while scan(readable, {"material": material}).hits():
+        while scan(readable, of_material(material)).hits():
             assert time.monotonic() < deadline, "idle material stays in memory"
             time.sleep(0.5)
         kms.encrypt(KeyId=key["KeyId"], Plaintext=b"in use again")
@@ -565,7 +582,7 @@ class TestMemory:
         numbers = serialization.load_der_private_key(der, None).private_numbers()
         needles = {**forms("prime p", numbers.p.to_bytes(128, "big")),
                    **forms("prime q", numbers.q.to_bytes(128, "big")),
-                   **forms("exponent d", numbers.d.to_bytes(256, "big")), **forms("material", material)}
+                   **forms("exponent d", numbers.d.to_bytes(256, "big")), **of_material(material)}
         assert scan(long_cached, needles).hits() == {}
         import_material(kms, key, material, parameters)
         assert scan(long_cached, needles).hits() == {}
@@ -692,4 +709,4 @@ class TestPlaintextInMemory:
         wrapped = wrap(base64.b64decode(parameters["PublicKey"]), material)
         wire.call("ImportKeyMaterial", KeyId=key, ImportToken=parameters["ImportToken"],
                   EncryptedKeyMaterial=b64(wrapped), ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
-        assert scan(server, forms("material", material)).hits() == {}
+        assert scan(server, of_material(material)).hits() == {}

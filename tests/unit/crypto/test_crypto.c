@@ -2,6 +2,7 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "crypto/crypto.h"
+#include "hmac_states.h"
 #include "memory_scan.h"
 
 static int start(void **state)
@@ -76,9 +78,50 @@ static void test_kdf_is_sp_800_108(void **state)
         size_t       len = lens[i % ARRAY_LEN(lens)];
         reference_kdf(key, label, context, want, len);
         memset(got, 0xee, sizeof got);
-        assert_int_equal(crypto_kdf(key, label, context, got, len, NULL), KMS_OK);
+        crypto_kdf(key, label, context, got, len);
         assert_memory_equal(got, want, len);
         assert_int_equal(got[len], 0xee);
+    }
+}
+
+/* Of every length around the ends of blocks, with a key that is kept and one that is not, the same as by
+ * OpenSSL's own HMAC, which works another way. */
+static void test_hmac_is_openssls(void **state)
+{
+    uint8_t  in[300], want[SHA256_LEN], got[SHA256_LEN];
+    unsigned len;
+
+    (void)state;
+    crypto_random(in, sizeof in);
+    for (size_t key_len = 0; key_len <= 130; key_len += key_len % 64 < 2 ? 1 : 31) {
+        CLEANUP(crypto_hmac_key_free) struct hmac_key kept = { NULL };
+        struct bytes                                  key = bytes_of(in + 150, key_len);
+        assert_int_equal(crypto_hmac_key(key, &kept, NULL), KMS_OK);
+        for (size_t n = 0; n <= 150; n++) {
+            const struct bytes pieces[] = { { in, n / 3 }, { in + n / 3, n - n / 3 } };
+            assert_non_null(HMAC(EVP_sha256(), key.ptr, (int)key_len, in, n, want, &len));
+            crypto_hmac_sha256_pieces(key, pieces, ARRAY_LEN(pieces), got);
+            assert_memory_equal(got, want, SHA256_LEN);
+            crypto_hmac_sha256_kept(kept, bytes_of(in, n), got);
+            assert_memory_equal(got, want, SHA256_LEN);
+        }
+    }
+}
+
+/* A derivation with a kept key says the same. */
+static void test_kept_key_derives_the_same(void **state)
+{
+    uint8_t key[32], want[100], got[100];
+
+    (void)state;
+    crypto_random(key, sizeof key);
+    for (size_t len = 1; len <= sizeof want; len++) {
+        CLEANUP(crypto_hmac_key_free) struct hmac_key kept = { NULL };
+        struct bytes                                  k = bytes_of(key, 1 + len % 32);
+        assert_int_equal(crypto_hmac_key(k, &kept, NULL), KMS_OK);
+        crypto_kdf(k, BYTES_LIT("blob"), bytes_of(key, len % 32), want, len);
+        crypto_kdf_kept(kept, BYTES_LIT("blob"), bytes_of(key, len % 32), got, len);
+        assert_memory_equal(got, want, len);
     }
 }
 
@@ -178,12 +221,39 @@ static void test_contexts_keep_no_key(void **state)
     explicit_bzero(copy, sizeof copy);
     struct bytes k = bytes_of(key, sizeof key);
     crypto_hmac_sha256(k, BYTES_LIT("message"), out);
-    assert_int_equal(crypto_kdf(k, BYTES_LIT("l"), BYTES_LIT("c"), out, 64, NULL), KMS_OK);
+    crypto_kdf(k, BYTES_LIT("l"), BYTES_LIT("c"), out, 64);
     assert_int_equal(crypto_gcm_seal(k, iv, BYTES_LIT("a"), BYTES_LIT("p"), out, NULL), KMS_OK);
     assert_int_equal(crypto_gcm_open(k, iv, BYTES_LIT("a"), bytes_of(out, 17), out, NULL), KMS_OK);
     assert_int_equal(crypto_kwp_wrap(k, BYTES_LIT("plaintext"), out, &len, NULL), KMS_OK);
     assert_int_equal(crypto_kwp_unwrap(k, bytes_of(out, len), out, &len, NULL), KMS_OK);
     assert_int_equal(memory_copies(key, sizeof key), 0);
+}
+
+/* Nor is a prepared key, unless it is kept: then once, until it is freed. */
+static void test_prepared_keys_are_wiped(void **state)
+{
+    static uint8_t  needle[HMAC_KEY_LEN];
+    uint8_t         key[AES256_KEY_LEN], out[64];
+    struct hmac_key kept = { NULL };
+
+    (void)state;
+    if (secret_memory_grade() == SECRET_MEMFD)
+        skip();
+    crypto_random(key, sizeof key);
+    hmac_states(key, sizeof key, needle);
+    struct bytes k = bytes_of(key, sizeof key);
+    crypto_hmac_sha256(k, BYTES_LIT("message"), out);
+    crypto_kdf(k, BYTES_LIT("l"), BYTES_LIT("c"), out, 64);
+    assert_int_equal(memory_copies(needle, 32), 0);
+    assert_int_equal(memory_copies(needle + 32, 32), 0);
+    assert_int_equal(crypto_hmac_key(k, &kept, NULL), KMS_OK);
+    crypto_hmac_sha256_kept(kept, BYTES_LIT("message"), out);
+    crypto_kdf_kept(kept, BYTES_LIT("l"), BYTES_LIT("c"), out, 64);
+    assert_int_equal(memory_copies(needle, sizeof needle), 1);
+    crypto_hmac_key_free(&kept);
+    assert_null(kept.states);
+    assert_int_equal(memory_copies(needle, 32), 0);
+    assert_int_equal(memory_copies(needle + 32, 32), 0);
 }
 
 /* What OpenSSL frees is wiped: our hook is in place. */
@@ -320,11 +390,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kdf_is_sp_800_108),
+        cmocka_unit_test(test_hmac_is_openssls),
+        cmocka_unit_test(test_kept_key_derives_the_same),
         cmocka_unit_test(test_sha256_of_pieces),
         cmocka_unit_test(test_random_never_repeats),
         cmocka_unit_test(test_random_lengths),
         cmocka_unit_test(test_random_differs_after_fork),
         cmocka_unit_test(test_contexts_keep_no_key),
+        cmocka_unit_test(test_prepared_keys_are_wiped),
         cmocka_unit_test(test_openssl_frees_wipe),
         cmocka_unit_test(test_rsa_generate),
         cmocka_unit_test(test_rsa_generate_stops),

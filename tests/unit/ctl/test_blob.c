@@ -9,17 +9,17 @@ static void make_blob(const char *folder, struct buf *text)
 {
     static const uint8_t            material[32] = { 7 };
     static const struct material_id id = { { 0xab, 0xcd } };
-    const struct blob_key           key = { .material = { material, sizeof material },
-                                            .id = &id,
-                                            .key_id = BYTES_LIT("k"),
-                                            .arn = BYTES_LIT("a") };
-    const struct blob_salt          salt = { .nonce = { 1 } };
-    uint8_t                         blob[10 + BLOB_OVERHEAD];
-    char                            path[256];
+    struct blob_key        key = { .id = &id, .key_id = BYTES_LIT("k"), .arn = BYTES_LIT("a") };
+    const struct blob_salt salt = { .nonce = { 1 } };
+    uint8_t                blob[10 + BLOB_OVERHEAD];
+    char                   path[256];
 
+    assert_int_equal(crypto_hmac_key(bytes_of(material, sizeof material), &key.material, NULL),
+                     KMS_OK);
     assert_int_equal(
         blob_seal(&key, BLOB_DATA_KEY, &salt, BYTES_LIT(""), BYTES_LIT("0123456789"), blob, NULL),
         KMS_OK);
+    crypto_hmac_key_free(&key.material);
     base64_add(text, bytes_of(blob, sizeof blob));
     buf_add_byte(text, 0);
     (void)snprintf(path, sizeof path, "%s/raw", folder);
