@@ -89,7 +89,7 @@ static enum step_result run_stretch(struct request *rq)
     enum step_result result = DONE;
 
     epoch_enter(rq->server->parts.epoch, rq->reader);
-    rq->caller_fresh = rq->has_policies = false;
+    rq->caller_fresh = rq->has_policies = rq->has_time = false;
     while (rq->step < ARRAY_LEN(steps)) {
         unsigned at = rq->step++;
         result = steps[at].run(rq);
@@ -132,6 +132,18 @@ void request_run(struct request *rq)
         request_finished(rq);
 }
 
+void request_time(struct request *rq, int64_t wall_ms)
+{
+    rq->call.now = clock_now_at(rq->server->parts.clock, wall_ms);
+    rq->has_time = true;
+}
+
+static void have_time(struct request *rq)
+{
+    if (!rq->has_time)
+        request_time(rq, clock_wall_ms());
+}
+
 /* --- sigv4 ------------------------------------------------------------------------------------ */
 
 static enum step_result step_sigv4(struct request *rq)
@@ -144,10 +156,11 @@ static enum step_result step_sigv4(struct request *rq)
 struct bytes request_header(const struct http_request *in, const char *name)
 {
     struct bytes value = { NULL, 0 };
+    size_t       len = strlen(name);
     unsigned     seen = 0;
 
     for (size_t i = 0; i < in->n_headers; i++) {
-        if (http_name_is(in->headers[i].name, name)) {
+        if (in->headers[i].name.len == len && http_name_is(in->headers[i].name, name)) {
             value = in->headers[i].value;
             seen++;
         }
@@ -182,7 +195,7 @@ static void fill_call(struct request *rq)
     buf_reset(&rq->scratch);
     call->env = &rq->server->env;
     call->op = rq->op;
-    call->now = clock_now(rq->server->parts.clock);
+    have_time(rq);
     if (call->caller != NULL) {
         call->account = rq->caller.authz.as.account;
         call->caller_arn = rq->caller.arn_view;
@@ -311,7 +324,7 @@ static enum step_result step_key(struct request *rq)
 {
     struct op_call *call = &rq->call;
 
-    call->now = clock_now(rq->server->parts.clock);
+    have_time(rq);
     rq->generation = commit_generation(rq->server->parts.committer);
     enum kms_status status = request_caller_again(rq);
     if (status != KMS_OK)

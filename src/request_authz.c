@@ -4,7 +4,6 @@
 #include "request_internal.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "identity/principals.h"
@@ -48,13 +47,17 @@ static void find_grants(const struct asked *asked, const char *action, struct au
 static struct authz_request question(struct asked *asked, const char *action, struct bytes resource)
 {
     struct request *rq = asked->rq;
+    struct buf      full = { .ptr = (uint8_t *)asked->action,
+                             .cap = sizeof asked->action,
+                             .limit = sizeof asked->action };
 
-    int n = snprintf(asked->action, sizeof asked->action, "%.*s:%s", BYTES_FMT(service_of(rq)),
-                     action);
-    assert(n > 0 && (size_t)n < sizeof asked->action);
+    buf_add(&full, service_of(rq));
+    buf_add_byte(&full, ':');
+    buf_add_str(&full, action);
+    assert(buf_ok(&full));
     struct authz_request a = {
         .caller = request_rights(rq),
-        .action = bytes_of(asked->action, (size_t)n),
+        .action = buf_bytes(&full),
         .resource = resource.len > 0     ? resource
                     : asked->key != NULL ? asked->key->name.arn
                                          : BYTES_LIT("*"),

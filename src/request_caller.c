@@ -43,7 +43,6 @@ static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
     struct sigv4_scope_text    scope = { auth->date, auth->region, auth->service };
     struct bytes               id = { NULL, 0 };
     struct bytes               secret = { NULL, 0 };
-    int64_t                    now = clock_now(parts->clock);
 
     /* that a session has ended is said to those only who can sign with it */
     ret_key->known = caller_find(parts->identities, auth->access_key_id, INT64_MIN, &rq->caller);
@@ -52,7 +51,7 @@ static enum kms_status signature_mac(void *ctx, const struct sigv4_auth *auth,
         id = key->id;
         secret = key->wrapped_secret;
         ret_key->temporary = key->session.kind != SESSION_NONE;
-        ret_key->expired = ret_key->temporary && key->session.expires <= now;
+        ret_key->expired = ret_key->temporary && key->session.expires <= rq->call.now;
         memcpy(ret_key->token_hash, key->session.token_hash, sizeof ret_key->token_hash);
     }
     return vault_sigv4_mac(parts->vault, id, secret, &scope, string_to_sign, ret, reterr);
@@ -72,13 +71,15 @@ static enum kms_status check_signature(struct request *rq)
 {
     static const char *const services[] = { "kms", "iam", "sts", NULL };
     const struct sigv4_hooks hooks = { rq, signature_mac, region_answered };
+    int64_t                  wall_ms = clock_wall_ms();
     struct sigv4_caller      signer;
 
+    request_time(rq, wall_ms);
     /* until the credential scope has told: forms are of the Query protocol */
     if (form_content_type(request_header(&rq->ex->in, "content-type")))
         rq->service = query_service(BYTES_LIT("sts"));
-    enum kms_status status = sigv4_verify(&rq->ex->in, services, clock_wall_ms(), &hooks,
-                                          &rq->scratch, &signer, &rq->error);
+    enum kms_status status = sigv4_verify(&rq->ex->in, services, wall_ms, &hooks, &rq->scratch,
+                                          &signer, &rq->error);
     if (status == KMS_E_MISSING_AUTH && rq->service != NULL) {
         rq->region = BYTES_LIT(GLOBAL_REGION);
         return KMS_OK; /* it may bring its own proof: its row will say (request_query.c) */
@@ -102,7 +103,7 @@ enum kms_status request_too_often(struct kms_error *reterr)
 /* Who guesses signatures is refused before any more are computed. */
 enum kms_status request_signature(struct request *rq)
 {
-    if (throttle_source_blocked(rq->server->parts.throttle, rq->ex->source, rq->ex->received_ns))
+    if (throttle_source_blocked(rq->server->parts.throttle, rq->ex->network, rq->ex->received_ns))
         return request_too_often(&rq->error);
     return check_signature(rq);
 }

@@ -57,6 +57,7 @@ struct request {
     struct caller caller;      /* valid if call.caller is set: the request was signed             */
     bool         caller_fresh; /* looked up in this epoch section                                 */
     bool         has_policies; /* and its documents, too                                          */
+    bool         has_time;     /* call.now was read in this epoch section                         */
     struct bytes region;
     const struct query_service
         *service; /* NULL: kms, in JSON                                       */
@@ -140,6 +141,9 @@ struct server {
 void request_run(struct request *rq);
 /* The value of a header that is there once; empty otherwise. */
 struct bytes request_header(const struct http_request *in, const char *name);
+
+/* call.now, read once in an epoch section: what falls due within it is due for the next. */
+void request_time(struct request *rq, int64_t wall_ms);
 
 /* request_caller.c: who signed the request, and does its address guess? Fills rq->caller, call.caller
  * (NULL: unsigned, of the Query protocol), region and service. */

@@ -162,15 +162,18 @@ size_t operation_number(const struct operation *op)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-const char *server_date(struct loop *l)
+static const char *date_of(struct loop *l, int64_t wall_ms)
 {
-    int64_t now = clock_wall_ms();
-
-    if (now / 1000 != l->date_second) {
-        l->date_second = now / 1000;
-        date_http_write(l->date, now);
+    if (wall_ms / 1000 != l->date_second) {
+        l->date_second = wall_ms / 1000;
+        date_http_write(l->date, wall_ms);
     }
     return l->date;
+}
+
+const char *server_date(struct loop *l)
+{
+    return date_of(l, clock_wall_ms());
 }
 
 static void error_body(struct request *rq)
@@ -192,17 +195,23 @@ static void explanation_header(const struct request *rq, struct buf *out)
     buf_add(out, bytes_of("\r\n", 3)); /* with its NUL: http_answer.extra is a string */
 }
 
-static void count(struct loop *l, const struct request *rq)
+/* The time of a turn: the answers of its batch leave together. */
+struct turn {
+    const char *date; /* for the header */
+    int64_t     monotonic_ns;
+};
+
+static void count(struct loop *l, const struct request *rq, int64_t now_ns)
 {
     size_t   row = operation_number(rq->op);
-    uint64_t us = (uint64_t)((int64_t)clock_monotonic_ns() - rq->ex->received_ns) / 1000;
+    uint64_t us = (uint64_t)(now_ns - rq->ex->received_ns) / 1000;
 
     assert(row < OPERATIONS_MAX);
     atomic_fetch_add_explicit(&l->requests[row][rq->status], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->microseconds[row], us, memory_order_relaxed);
 }
 
-static void answer(struct request *rq)
+static void answer(struct request *rq, const struct turn *turn)
 {
     CLEANUP(buf_release) struct buf extra = BUF_INIT(EXPLANATION_HEADER_BYTES);
     struct loop                    *l = &rq->server->loops[rq->loop];
@@ -222,8 +231,8 @@ static void answer(struct request *rq)
         a.extra = (const char *)extra.ptr;
     memcpy(a.request_id, rq->id, sizeof a.request_id);
     a.body = buf_bytes(&rq->body);
-    http_answer_add(ex->out, &a, server_date(l));
-    count(l, rq);
+    http_answer_add(ex->out, &a, turn->date);
+    count(l, rq, turn->monotonic_ns);
     request_put(rq);
     listener_answer(ex);
 }
@@ -302,7 +311,7 @@ static bool noise_recorded(struct loop *l, const struct exchange *ex, int64_t mi
     for (size_t i = 0; i < NOISE_SOURCES; i++) {
         struct noise *n = &l->noise[i];
         if (n->count == 0)
-            memcpy(n->source, ex->source, sizeof n->source);
+            memcpy(n->source, ex->source, strlen(ex->source) + 1);
         if (strcmp(n->source, ex->source) != 0)
             continue;
         if (++n->count <= NOISE_RECORDED)
@@ -315,9 +324,9 @@ static bool noise_recorded(struct loop *l, const struct exchange *ex, int64_t mi
 
 /* The record of what was only counted in an earlier minute; empty if nothing was. The count stays until
  * the record is written. */
-static void noise_summary(struct server *s, struct loop *l, struct buf *out)
+static void noise_summary(struct server *s, struct loop *l, int64_t wall_ms, struct buf *out)
 {
-    if (clock_wall_ms() / 60000 != l->noise_minute) {
+    if (wall_ms / 60000 != l->noise_minute) {
         l->noise_due += l->noise_dropped;
         l->noise_dropped = 0;
     }
@@ -350,7 +359,7 @@ static bool needs_sync(const struct request *rq)
     return rq->op != NULL && (rq->op->flags & OP_READ_ONLY) == 0 && rq->status != KMS_E_THROTTLED;
 }
 
-static void settle(struct server *s, struct loop *l)
+static void settle(struct server *s, struct loop *l, int64_t wall_ms)
 {
     CLEANUP(buf_release) struct buf summary = BUF_INIT(4096);
     struct bytes                   *events = l->events;
@@ -358,7 +367,7 @@ static void settle(struct server *s, struct loop *l)
     bool                            sync = false;
     UNINITIALIZED struct kms_error  err;
 
-    noise_summary(s, l, &summary);
+    noise_summary(s, l, wall_ms, &summary);
     bool reserve = summary.len == 0;
     if (summary.len > 0)
         events[n++] = buf_bytes(&summary);
@@ -425,11 +434,13 @@ static void on_turn(void *ctx, unsigned loop)
 
     if (n == 0)
         return;
-    settle(s, l);
+    int64_t wall_ms = clock_wall_ms();
+    settle(s, l, wall_ms);
     mark_used(s, l, n);
+    struct turn turn = { date_of(l, wall_ms), (int64_t)clock_monotonic_ns() };
     l->n_batch = 0;
     for (size_t i = 0; i < n; i++)
-        answer(l->batch[i]);
+        answer(l->batch[i], &turn);
 }
 
 void request_finished(struct request *rq)
@@ -437,7 +448,7 @@ void request_finished(struct request *rq)
     struct loop *l = &rq->server->loops[rq->loop];
 
     if (!rq->authenticated && rq->status != KMS_OK && rq->status != KMS_E_THROTTLED)
-        throttle_failure(rq->server->parts.throttle, rq->ex->source, rq->ex->received_ns);
+        throttle_failure(rq->server->parts.throttle, rq->ex->network, rq->ex->received_ns);
     if (!rq->committed) {
         bool noise = !rq->authenticated && !noise_recorded(l, rq->ex, clock_wall_ms() / 60000);
         if (!noise)
@@ -489,10 +500,17 @@ void request_to_pool(struct request *rq)
 
 /* --- from the listener ------------------------------------------------------------------------ */
 
-static void on_request(void *ctx, struct exchange *ex)
+static void refuse(struct server *s, struct exchange *ex, int status)
 {
-    struct server *s = ctx;
-    struct loop   *l = &s->loops[ex->loop];
+    ex->close = true;
+    http_refusal_add(ex->out, status, server_date(&s->loops[ex->loop]));
+    listener_answer(ex);
+}
+
+/* All but POST / of the network: preflights, pages under /_trent/, and what is not there. */
+static void on_other(struct server *s, struct exchange *ex)
+{
+    struct loop *l = &s->loops[ex->loop];
 
     if (ex->in.method == HTTP_OPTIONS) {
         http_preflight_add(ex->out, &ex->in, server_date(l));
@@ -509,15 +527,22 @@ static void on_request(void *ctx, struct exchange *ex)
         listener_answer(ex);
         return;
     }
-    bool            api = bytes_eq_str(ex->in.path, "/") && ex->in.method == HTTP_POST;
-    struct request *rq = api && !ex->local ? request_take(s, ex) : NULL;
-    if (rq == NULL) {
-        ex->close = true;
-        http_refusal_add(ex->out, api ? 503 : 404, server_date(l));
-        listener_answer(ex);
+    refuse(s, ex, 404);
+}
+
+static void on_request(void *ctx, struct exchange *ex)
+{
+    struct server *s = ctx;
+
+    if (ex->in.method != HTTP_POST || !bytes_eq(ex->in.path, BYTES_LIT("/"))) {
+        on_other(s, ex);
         return;
     }
-    request_run(rq);
+    struct request *rq = ex->local ? NULL : request_take(s, ex);
+    if (rq == NULL)
+        refuse(s, ex, 503);
+    else
+        request_run(rq);
 }
 
 /* What was only counted so far would be lost otherwise. */
@@ -528,7 +553,7 @@ static void on_thread_end(void *ctx, unsigned loop)
 
     l->noise_due += l->noise_dropped;
     l->noise_dropped = 0;
-    settle(s, l);
+    settle(s, l, clock_wall_ms());
     crypto_thread_cleanup();
 }
 

@@ -61,9 +61,9 @@ void clock_free(struct clock *c)
     free(c);
 }
 
-int64_t clock_now(struct clock *c)
+int64_t clock_now_at(struct clock *c, int64_t wall_ms)
 {
-    int64_t now = clock_wall_ms() + atomic_load_explicit(&c->offset, memory_order_relaxed);
+    int64_t now = wall_ms + atomic_load_explicit(&c->offset, memory_order_relaxed);
     int64_t mark = atomic_load_explicit(&c->mark, memory_order_relaxed);
 
     while (now > mark) {
@@ -71,6 +71,11 @@ int64_t clock_now(struct clock *c)
             return now;
     }
     return mark;
+}
+
+int64_t clock_now(struct clock *c)
+{
+    return clock_now_at(c, clock_wall_ms());
 }
 
 /* What is due by the mark alone may not be due at all: the machine's clock was set back since. */

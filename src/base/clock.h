@@ -27,6 +27,8 @@ void clock_free(struct clock *c);
 
 /* Now, for keys: max(wall clock + development offset, highest value ever returned). */
 int64_t clock_now(struct clock *c);
+/* The same for who has just read the machine's clock. */
+int64_t clock_now_at(struct clock *c, int64_t wall_ms);
 /* The machine's clock. */
 int64_t clock_wall_ms(void);
 /* Milliseconds that only move forward, for deadlines and durations. */

@@ -23,33 +23,23 @@ const char *region_partition(struct bytes region)
     return "aws";
 }
 
-static bool is_lower(uint8_t c)
-{
-    return c >= 'a' && c <= 'z';
-}
+/* What a byte may be part of: one look-up, and no branch, for each of a key id's 36. */
+enum { LOWER = 1 << 0, DIGIT = 1 << 1, HEX = 1 << 2, LOWER_HEX = 1 << 3, IN_REGION = 1 << 4 };
+__extension__ static const uint8_t classes[256] = {
+    ['0' ... '9'] = DIGIT | HEX | LOWER_HEX | IN_REGION,
+    ['a' ... 'f'] = LOWER | HEX | LOWER_HEX | IN_REGION,
+    ['g' ... 'z'] = LOWER | IN_REGION,
+    ['A' ... 'F'] = HEX,
+    ['-'] = IN_REGION,
+};
 
-static bool is_digit(uint8_t c)
+static bool every(struct bytes in, uint8_t class)
 {
-    return c >= '0' && c <= '9';
-}
+    uint8_t all = class;
 
-static bool is_lower_hex(uint8_t c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f');
-}
-
-static bool is_hex(uint8_t c)
-{
-    return is_lower_hex(c) || (c >= 'A' && c <= 'F');
-}
-
-static bool every(struct bytes in, bool (*is)(uint8_t c))
-{
-    for (size_t i = 0; i < in.len; i++) {
-        if (!is(in.ptr[i]))
-            return false;
-    }
-    return true;
+    for (size_t i = 0; i < in.len; i++)
+        all &= classes[in.ptr[i]];
+    return all != 0;
 }
 
 bool region_valid(struct bytes region)
@@ -61,11 +51,11 @@ bool region_valid(struct bytes region)
     if (region.len > REGION_MAX)
         return false;
     while (bytes_cut(&rest, '-', &word)) {
-        if (word.len == 0 || !every(word, is_lower))
+        if (word.len == 0 || !every(word, LOWER))
             return false;
         words++;
     }
-    return (words == 2 || words == 3) && rest.len > 0 && every(rest, is_digit);
+    return (words == 2 || words == 3) && rest.len > 0 && every(rest, DIGIT);
 }
 
 static void arn_start(struct buf *out, struct bytes account, struct bytes region)
@@ -110,11 +100,14 @@ struct key_name key_name_in(struct bytes arn, const struct key_name *like)
 
 static bool uuid_well_formed(struct bytes id)
 {
+    static const uint8_t groups[] = { 8, 4, 4, 4, 12 };
+
     if (id.len != KEY_ID_MAX)
         return false;
-    for (size_t i = 0; i < id.len; i++) {
-        bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
-        if (hyphen ? id.ptr[i] != '-' : !is_hex(id.ptr[i]))
+    for (size_t i = 0; i < sizeof groups; i++) {
+        struct bytes group = { NULL, 0 };
+        if (!bytes_take(&id, groups[i], &group) || !every(group, HEX) ||
+            (id.len > 0 && (!bytes_take(&id, 1, &group) || group.ptr[0] != '-')))
             return false;
     }
     return true;
@@ -126,14 +119,8 @@ bool key_id_well_formed(struct bytes id)
     struct bytes prefix;
 
     if (bytes_starts(id, BYTES_LIT("mrk-")))
-        return bytes_take(&hex, MRK_PREFIX, &prefix) && hex.len == MRK_HEX &&
-               every(hex, is_lower_hex);
+        return bytes_take(&hex, MRK_PREFIX, &prefix) && hex.len == MRK_HEX && every(hex, LOWER_HEX);
     return uuid_well_formed(id);
-}
-
-static bool is_region_char(uint8_t c)
-{
-    return is_lower(c) || is_digit(c) || c == '-';
 }
 
 /* Cuts "arn:<partition>:kms:<region>:<account>:" off `rest`. The partition has to be the Region's:
@@ -148,10 +135,9 @@ static bool arn_head(struct bytes *rest, struct key_ref *ref)
         !bytes_eq_str(word, "kms") || !bytes_cut(rest, ':', &ref->region) ||
         !bytes_cut(rest, ':', &ref->account))
         return false;
-    return ref->region.len > 0 && ref->region.len <= REGION_MAX &&
-           every(ref->region, is_region_char) &&
+    return ref->region.len > 0 && ref->region.len <= REGION_MAX && every(ref->region, IN_REGION) &&
            bytes_eq_str(ref->partition, region_partition(ref->region)) &&
-           ref->account.len == ACCOUNT_LEN && every(ref->account, is_digit);
+           ref->account.len == ACCOUNT_LEN && every(ref->account, DIGIT);
 }
 
 struct key_ref key_ref_parse(struct bytes text)

@@ -522,6 +522,8 @@ void conn_open(struct loop *loop, int fd, const struct sockaddr *address, struct
         memcpy(c->source, "local", sizeof "local");
     else
         socket_address_text(address, c->source);
+    if (!local)
+        c->network_len = peers_network(address, c->network);
     link_init(&c->ready);
     wheel_entry_init(&c->timer);
     link_append(&loop->conns, &c->link);

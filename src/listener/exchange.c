@@ -49,7 +49,8 @@ static void exchange_init(struct exchange *ex, struct work *w, const struct conn
     ex->loop = c->loop->number;
     ex->local = c->local;
     ex->secure = c->tls != NULL;
-    memcpy(ex->source, c->source, sizeof ex->source);
+    ex->source = c->source;
+    ex->network = bytes_of(c->network, c->network_len);
     ex->tls_version = c->tls == NULL ? NULL : tls_version(c->tls);
     ex->tls_cipher = c->tls == NULL ? NULL : tls_cipher(c->tls);
 }

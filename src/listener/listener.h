@@ -22,13 +22,15 @@ struct exchange {
     bool                close;  /* the connection closes after the answer, which must say so: set
                                  * already if the client, a limit or stopping wants it, may be
                                  * set; look at it on the loop's thread, when answering         */
-    bool        authenticated;  /* to be set when the signature was good: per-address limits    */
-    bool        secret;         /* to be set when the answer holds a plaintext: it is wiped     */
-    char        source[46];     /* client address as text, "local" for the socket               */
-    const char *tls_version;    /* "TLSv1.3"; NULL without TLS                                  */
-    const char *tls_cipher;
-    int64_t     received_ns; /* clock_monotonic_ns when the head began                       */
-    void       *user;        /* the handler's                                                */
+    bool         authenticated; /* to be set when the signature was good: per-address limits    */
+    bool         secret;        /* to be set when the answer holds a plaintext: it is wiped     */
+    const char  *source;        /* client address as text, at most 45 characters; "local" for the
+                                 * socket of the data directory                                  */
+    struct bytes network;       /* the address as limits count it: of IPv6 its /64; empty: local */
+    const char  *tls_version;   /* "TLSv1.3"; NULL without TLS                                  */
+    const char  *tls_cipher;
+    int64_t      received_ns; /* clock_monotonic_ns when the head began                       */
+    void        *user;        /* the handler's                                                */
 };
 
 struct listener_hooks {

@@ -73,6 +73,8 @@ struct conn {
     int64_t            idle_until_ms;
     size_t             drained; /* bytes dropped while lingering */
     char               source[46];
+    uint8_t            network[PEERS_NETWORK_MAX];
+    size_t             network_len; /* 0: local */
 };
 
 struct work {

@@ -51,19 +51,16 @@ void peers_free(struct peers *p)
     free(p);
 }
 
-/* IPv4, also mapped into IPv6: the address. IPv6: the upper 64 bits. */
-static uint64_t key_of(const struct sockaddr *address, bool *ret_ipv6)
+size_t peers_network(const struct sockaddr *address, uint8_t ret[PEERS_NETWORK_MAX])
 {
     static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
     uint8_t              bytes[16] = { 0 };
-    uint64_t             key = 0;
-    uint32_t             v4 = 0;
 
-    *ret_ipv6 = false;
     if (address->sa_family == AF_INET) {
         struct sockaddr_in in;
         memcpy(&in, address, sizeof in);
-        return in.sin_addr.s_addr;
+        memcpy(ret, &in.sin_addr, PEERS_IPV4);
+        return PEERS_IPV4;
     }
     if (address->sa_family == AF_INET6) {
         struct sockaddr_in6 in6;
@@ -73,12 +70,18 @@ static uint64_t key_of(const struct sockaddr *address, bool *ret_ipv6)
     bool is_mapped = true;
     for (size_t i = 0; i < sizeof mapped; i++)
         is_mapped = is_mapped && bytes[i] == mapped[i];
-    if (is_mapped) {
-        memcpy(&v4, bytes + sizeof mapped, sizeof v4);
-        return v4;
-    }
-    *ret_ipv6 = true;
-    memcpy(&key, bytes, sizeof key);
+    size_t len = is_mapped ? PEERS_IPV4 : PEERS_NETWORK_MAX;
+    memcpy(ret, is_mapped ? bytes + sizeof mapped : bytes, len);
+    return len;
+}
+
+static uint64_t key_of(const struct sockaddr *address, bool *ret_ipv6)
+{
+    uint8_t  network[PEERS_NETWORK_MAX] = { 0 };
+    uint64_t key;
+
+    *ret_ipv6 = peers_network(address, network) != PEERS_IPV4;
+    memcpy(&key, network, sizeof key);
     return key;
 }
 

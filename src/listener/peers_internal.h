@@ -6,6 +6,8 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 struct peers;
@@ -15,8 +17,12 @@ struct peers *peers_new(unsigned max_per_address,
                         unsigned max_unauthenticated); /* NULL: no memory */
 void peers_free(struct peers *p);
 
-/* Counts one more connection of this address: an IPv4 address, or an IPv6 /64, since that is what one
- * host gets. NULL when that is one too many (or for lack of memory): refuse it. */
+/* What of an address counts as one: an IPv4 address, also mapped into IPv6; an IPv6 /64, since that is what
+ * one host gets. Its length, PEERS_IPV4 or PEERS_NETWORK_MAX. */
+enum { PEERS_IPV4 = 4, PEERS_NETWORK_MAX = 8 };
+size_t peers_network(const struct sockaddr *address, uint8_t ret[PEERS_NETWORK_MAX]);
+
+/* Counts one more connection of this address. NULL when that is one too many (or for lack of memory): refuse it. */
 struct peer *peers_enter(struct peers *p, const struct sockaddr *address);
 /* The connection has shown a good signature and counts as authenticated. */
 void peers_authenticated(struct peers *p, struct peer *peer);

@@ -157,13 +157,27 @@ static bool latin_with(struct bytes text, const char *controls)
     return true;
 }
 
+/* Eight bytes at a time: every text of a request comes by here. */
+static bool all_ascii(struct bytes text)
+{
+    const uint64_t high = 0x8080808080808080;
+    uint64_t       seen = 0;
+    uint64_t       word = 0;
+    struct bytes   head;
+
+    while (bytes_take(&text, sizeof word, &head)) {
+        memcpy(&word, head.ptr, sizeof word);
+        seen |= word;
+    }
+    word = 0;
+    if (text.len > 0)
+        memcpy(&word, text.ptr, text.len);
+    return ((seen | word) & high) == 0;
+}
+
 bool shape_is_ascii(struct bytes text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] >= 0x80)
-            return false;
-    }
-    return text.len > 0;
+    return text.len > 0 && all_ascii(text);
 }
 
 bool shape_is_alias(struct bytes text)
@@ -235,6 +249,8 @@ size_t shape_characters(struct bytes text)
 {
     size_t n = 0;
 
+    if (all_ascii(text))
+        return text.len;
     for (size_t i = 0; i < text.len; i++)
         n += (text.ptr[i] & 0xc0) != 0x80; /* all but continuation bytes */
     return n;

@@ -6,7 +6,6 @@
  */
 #include "throttle/throttle.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,7 +17,6 @@ enum {
     SOURCES = 16384,
     PRINCIPALS_MAX = 1 << 18,
     NAME_MAX_LEN = 128,
-    SOURCE_HALF = 8, /* bytes of an IPv6 address that name a network */
 };
 static const int64_t SECOND = 1000 * 1000 * 1000;
 
@@ -105,30 +103,38 @@ static struct meter *meter_of(struct throttle *t, struct bytes name)
 
 /* Who makes users and roles until there is no room must not slow down everybody else: whoever comes
  * then is held back by its account alone, where accounts have a rate. */
-static bool principal_take(struct throttle *t, struct bytes principal, int64_t now_ns)
+static bool principal_take(struct throttle *t, struct bytes principal, int64_t now_ns,
+                           struct meter **ret)
 {
     if (t->rates.principal == 0)
         return true;
     struct meter *m = meter_of(t, principal);
 
+    *ret = m;
     if (m == NULL && t->rates.account != 0)
         return true;
     return bucket_take(m != NULL ? &m->principal : &t->rest, t->rates.principal, now_ns);
 }
 
-static bool account_take(struct throttle *t, struct bytes account, int64_t now_ns)
+/* `m`: the account's meter if it is known already. */
+static bool account_take(struct throttle *t, struct bytes account, struct meter *m, int64_t now_ns)
 {
     if (t->rates.account == 0)
         return true;
-    struct meter *m = meter_of(t, account);
-
+    if (m == NULL)
+        m = meter_of(t, account);
     return bucket_take(m != NULL ? &m->account : &t->rest, t->rates.account, now_ns);
 }
 
 bool throttle_request(struct throttle *t, struct bytes account, struct bytes principal,
                       int64_t now_ns)
 {
-    bool ok = principal_take(t, principal, now_ns) && account_take(t, account, now_ns);
+    struct meter *m = NULL;
+    bool          ok = principal_take(t, principal, now_ns, &m);
+
+    if (!bytes_eq(account, principal)) /* a root user is called as its account is */
+        m = NULL;
+    ok = ok && account_take(t, account, m, now_ns);
 
     if (!ok)
         atomic_fetch_add_explicit(&t->refused_requests, 1, memory_order_relaxed);
@@ -137,17 +143,12 @@ bool throttle_request(struct throttle *t, struct bytes account, struct bytes pri
 
 /* --- sources ---------------------------------------------------------------------------------- */
 
-static struct bucket *bucket_of_source(struct throttle *t, const char *source)
+static struct bucket *bucket_of_source(struct throttle *t, struct bytes source)
 {
-    uint8_t      address[16];
-    struct bytes name = bytes_str(source);
-
-    if (inet_pton(AF_INET6, source, address) == 1)
-        name = bytes_of(address, SOURCE_HALF);
-    return &t->sources[index_hash(t->meters, name) % SOURCES];
+    return &t->sources[index_hash(t->meters, source) % SOURCES];
 }
 
-bool throttle_source_blocked(struct throttle *t, const char *source, int64_t now_ns)
+bool throttle_source_blocked(struct throttle *t, struct bytes source, int64_t now_ns)
 {
     if (t->rates.failures == 0 ||
         !bucket_empty(bucket_of_source(t, source), t->rates.failures, now_ns))
@@ -156,7 +157,7 @@ bool throttle_source_blocked(struct throttle *t, const char *source, int64_t now
     return true;
 }
 
-void throttle_failure(struct throttle *t, const char *source, int64_t now_ns)
+void throttle_failure(struct throttle *t, struct bytes source, int64_t now_ns)
 {
     if (t->rates.failures != 0)
         (void)bucket_take(bucket_of_source(t, source), t->rates.failures, now_ns);

@@ -28,10 +28,10 @@ void throttle_free(struct throttle *t); /* NULL is fine */
 bool throttle_request(struct throttle *t, struct bytes account, struct bytes principal,
                       int64_t now_ns);
 
-/* Has this source failed too often just now? An IPv6 address counts with its /64. */
-bool throttle_source_blocked(struct throttle *t, const char *source, int64_t now_ns);
+/* Has this source failed too often just now? `source`: its network, as in struct exchange. */
+bool throttle_source_blocked(struct throttle *t, struct bytes source, int64_t now_ns);
 /* A signature of this source was not good. */
-void throttle_failure(struct throttle *t, const char *source, int64_t now_ns);
+void throttle_failure(struct throttle *t, struct bytes source, int64_t now_ns);
 
 struct throttle_counts {
     uint64_t requests; /* refused for their principal's or account's rate */

@@ -10,7 +10,7 @@
 
 #include "listener/peers_internal.h"
 
-static struct peer *enter(struct peers *p, const char *address)
+static struct sockaddr_storage socket_address(const char *address)
 {
     struct sockaddr_storage storage = { 0 };
     struct sockaddr_in      in = { .sin_family = AF_INET };
@@ -22,7 +22,26 @@ static struct peer *enter(struct peers *p, const char *address)
         assert_int_equal(inet_pton(AF_INET6, address, &in6.sin6_addr), 1);
         memcpy(&storage, &in6, sizeof in6);
     }
+    return storage;
+}
+
+static struct peer *enter(struct peers *p, const char *address)
+{
+    struct sockaddr_storage storage = socket_address(address);
+
     return peers_enter(p, (const struct sockaddr *)&storage);
+}
+
+static bool same_network(const char *one, const char *other)
+{
+    struct sockaddr_storage a = socket_address(one);
+    struct sockaddr_storage b = socket_address(other);
+    uint8_t                 of_a[PEERS_NETWORK_MAX] = { 0 };
+    uint8_t                 of_b[PEERS_NETWORK_MAX] = { 0 };
+
+    return peers_network((const struct sockaddr *)&a, of_a) ==
+               peers_network((const struct sockaddr *)&b, of_b) &&
+           memcmp(of_a, of_b, sizeof of_a) == 0;
 }
 
 static void total_per_address(void **state)
@@ -85,6 +104,7 @@ static void what_counts_as_one_address(void **state)
         struct peers *p = peers_new(1, 1);
         assert_non_null(enter(p, cases[i].one));
         assert_int_equal(enter(p, cases[i].other) == NULL, cases[i].same);
+        assert_int_equal(same_network(cases[i].one, cases[i].other), cases[i].same);
         peers_free(p);
     }
 }
