@@ -156,11 +156,11 @@ static enum step_result step_sigv4(struct request *rq)
 struct bytes request_header(const struct http_request *in, const char *name)
 {
     struct bytes value = { NULL, 0 };
-    size_t       len = strlen(name);
+    struct bytes wanted = bytes_str(name);
     unsigned     seen = 0;
 
     for (size_t i = 0; i < in->n_headers; i++) {
-        if (in->headers[i].name.len == len && http_name_is(in->headers[i].name, name)) {
+        if (http_name_equals(in->headers[i].name, wanted)) {
             value = in->headers[i].value;
             seen++;
         }

@@ -354,12 +354,16 @@ static struct civil civil_of(int64_t ms)
     };
 }
 
-static void digits(char *out, unsigned v, unsigned n)
+static void two_digits(char *out, unsigned v)
 {
-    while (n-- > 0) {
-        out[n] = (char)('0' + v % 10);
-        v /= 10;
-    }
+    out[0] = (char)('0' + v / 10);
+    out[1] = (char)('0' + v % 10);
+}
+
+static void four_digits(char *out, unsigned v)
+{
+    two_digits(out, v / 100 % 100);
+    two_digits(out + 2, v % 100);
 }
 
 void date_iso8601_add(struct buf *out, int64_t ms)
@@ -367,12 +371,12 @@ void date_iso8601_add(struct buf *out, int64_t ms)
     struct civil c = civil_of(ms);
     char         text[20] = "0000-00-00T00:00:00Z";
 
-    digits(text, c.year, 4);
-    digits(text + 5, c.month, 2);
-    digits(text + 8, c.day, 2);
-    digits(text + 11, c.hour, 2);
-    digits(text + 14, c.minute, 2);
-    digits(text + 17, c.second, 2);
+    four_digits(text, c.year);
+    two_digits(text + 5, c.month);
+    two_digits(text + 8, c.day);
+    two_digits(text + 11, c.hour);
+    two_digits(text + 14, c.minute);
+    two_digits(text + 17, c.second);
     buf_add(out, bytes_of(text, sizeof text));
 }
 
@@ -380,13 +384,13 @@ void date_basic_write(char out[16], int64_t ms)
 {
     struct civil c = civil_of(ms);
 
-    digits(out, c.year, 4);
-    digits(out + 4, c.month, 2);
-    digits(out + 6, c.day, 2);
+    four_digits(out, c.year);
+    two_digits(out + 4, c.month);
+    two_digits(out + 6, c.day);
     out[8] = 'T';
-    digits(out + 9, c.hour, 2);
-    digits(out + 11, c.minute, 2);
-    digits(out + 13, c.second, 2);
+    two_digits(out + 9, c.hour);
+    two_digits(out + 11, c.minute);
+    two_digits(out + 13, c.second);
     out[15] = 'Z';
 }
 
@@ -453,12 +457,12 @@ void date_http_write(char out[29], int64_t ms)
     char         text[30] = "Sun, 00 Jan 0000 00:00:00 GMT";
 
     memcpy(text, weekdays[c.weekday], 3);
-    digits(text + 5, c.day, 2);
+    two_digits(text + 5, c.day);
     memcpy(text + 8, months[c.month - 1], 3);
-    digits(text + 12, c.year, 4);
-    digits(text + 17, c.hour, 2);
-    digits(text + 20, c.minute, 2);
-    digits(text + 23, c.second, 2);
+    four_digits(text + 12, c.year);
+    two_digits(text + 17, c.hour);
+    two_digits(text + 20, c.minute);
+    two_digits(text + 23, c.second);
     memcpy(out, text, 29);
 }
 

@@ -12,7 +12,7 @@
 #include "base/limits.h"
 
 struct http_header {
-    struct bytes name;  /* as sent; compare with http_name_is */
+    struct bytes name;  /* as sent; compare with http_name_is or http_name_equals */
     struct bytes value; /* without surrounding white space    */
 };
 
@@ -32,9 +32,24 @@ struct http_request {
     bool               keep_alive; /* false: say so in the answer (http_answer.close)       */
 };
 
-/* First header of this name (ASCII case-insensitive); {NULL, 0} if absent. */
-struct bytes http_header(const struct http_request *rq, const char *name);
-bool http_name_is(struct bytes name, const char *want);
+/* Is `name`, the letters of ASCII in either case, `want`, which is in lower case and as long? */
+bool http_name_same(struct bytes name, struct bytes want);
+/* Likewise with any lengths. Asked a hundred times for each request, and mostly answered by them. */
+static inline bool http_name_equals(struct bytes name, struct bytes want)
+{
+    return name.len == want.len && http_name_same(name, want);
+}
+static inline bool http_name_is(struct bytes name, const char *want)
+{
+    return http_name_equals(name, bytes_str(want));
+}
+
+/* First header of this name, which is given in lower case; {NULL, 0} if absent. */
+struct bytes http_header_named(const struct http_request *rq, struct bytes name);
+static inline struct bytes http_header(const struct http_request *rq, const char *name)
+{
+    return http_header_named(rq, bytes_str(name));
+}
 
 struct http_parser;
 struct http_parser *http_parser_new(void);

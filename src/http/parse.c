@@ -262,13 +262,13 @@ static struct bytes trimmed(const uint8_t *base, struct span s)
 }
 
 /* Number of headers of this name; the value of the last one. */
-static size_t headers_named(const struct http_parser *p, const char *name, struct bytes *ret_value)
+static size_t headers_named(const struct http_parser *p, struct bytes name, struct bytes *ret_value)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < p->n_headers; i++) {
         struct span s = p->headers[i].name;
-        if (http_name_is(bytes_of(p->base + s.at, s.len), name)) {
+        if (http_name_equals(bytes_of(p->base + s.at, s.len), name)) {
             *ret_value = trimmed(p->base, p->headers[i].value);
             n++;
         }
@@ -307,9 +307,9 @@ static bool target_ok(struct bytes target)
 static int check_length(struct http_parser *p)
 {
     struct bytes value = { NULL, 0 };
-    size_t       lengths = headers_named(p, "content-length", &value);
+    size_t       lengths = headers_named(p, BYTES_LIT("content-length"), &value);
 
-    if (headers_named(p, "transfer-encoding", &value) > 0) /* P3 */
+    if (headers_named(p, BYTES_LIT("transfer-encoding"), &value) > 0) /* P3 */
         return lengths > 0 ? 400 : 501;
     if (lengths > 1)
         return 400;
@@ -325,7 +325,7 @@ static int check_head(struct http_parser *p)
 {
     struct bytes value = { NULL, 0 };
     bool         http11 = span_is(p, p->version, "1.1");
-    size_t       hosts = headers_named(p, "host", &value);
+    size_t       hosts = headers_named(p, BYTES_LIT("host"), &value);
 
     if (hosts > 1 || (hosts == 0 && http11) || !host_ok(value))
         return 400;
@@ -337,7 +337,7 @@ static int check_head(struct http_parser *p)
 
     p->keep_alive = http11 && llhttp_should_keep_alive(&p->ll) != 0;
     p->wants_continue = false;
-    if (http11 && headers_named(p, "expect", &value) > 0) {
+    if (http11 && headers_named(p, BYTES_LIT("expect"), &value) > 0) {
         if (!http_name_is(value, "100-continue"))
             return 417;
         p->wants_continue = true;

@@ -284,9 +284,16 @@ enum json_type json_type(struct json v)
     }
 }
 
-struct json json_member(struct json v, const char *name)
+struct json json_member_named(struct json v, struct bytes name)
 {
-    return (struct json){ yyjson_obj_getn(node(v), name, strlen(name)) };
+    if (!yyjson_is_obj(node(v)))
+        return (struct json){ NULL };
+    yyjson_val *at = node(v) + 1;
+    for (size_t left = unsafe_yyjson_get_len(node(v)); left > 0; left--, at = next_name(at)) {
+        if (bytes_eq(text_of(at), name))
+            return (struct json){ at + 1 };
+    }
+    return (struct json){ NULL };
 }
 
 size_t json_count(struct json v)

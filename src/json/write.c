@@ -17,7 +17,7 @@ void json_writer_init(struct json_writer *w, struct buf *out)
 
 /* Comma, name and colon, and room for `extra` bytes of a value: where they begin, or NULL if there is
  * no room. The writer takes them in with finish(). Our own names need no escaping. */
-static uint8_t *begin(struct json_writer *w, struct bytes name, size_t extra)
+static inline uint8_t *begin(struct json_writer *w, struct bytes name, size_t extra)
 {
     bool   comma = !w->empty[w->depth];
     size_t need = extra + comma + (name.ptr != NULL ? name.len + 3 : 0);
@@ -64,21 +64,6 @@ static void put_name(struct json_writer *w, struct bytes name)
 
     if (to != NULL)
         finish(w, to);
-}
-
-/* What needs no escaping between quotes. */
-static void put_quoted(struct json_writer *w, struct bytes name, struct bytes value)
-{
-    uint8_t *to = begin(w, name, value.len + 2);
-
-    if (to == NULL)
-        return;
-    *to++ = '"';
-    if (value.len > 0)
-        memcpy(to, value.ptr, value.len);
-    to += value.len;
-    *to++ = '"';
-    finish(w, to);
 }
 
 static void open_container(struct json_writer *w, struct bytes name, bool object)
@@ -216,12 +201,20 @@ static void add_string(struct buf *out, struct bytes in)
 
 void json_add_string(struct json_writer *w, struct bytes name, struct bytes value)
 {
-    if (all_plain(value)) {
-        put_quoted(w, name, value);
+    if (!all_plain(value)) {
+        put_name(w, name);
+        add_string(w->out, value);
         return;
     }
-    put_name(w, name);
-    add_string(w->out, value);
+    uint8_t *to = begin(w, name, value.len + 2);
+    if (to == NULL)
+        return;
+    *to++ = '"';
+    if (value.len > 0)
+        memcpy(to, value.ptr, value.len);
+    to += value.len;
+    *to++ = '"';
+    finish(w, to);
 }
 
 void json_put_pair(struct json_writer *w, struct bytes name, struct bytes value)

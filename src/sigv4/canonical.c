@@ -157,7 +157,7 @@ static bool add_header(struct buf *out, const struct http_request *rq, struct by
     bool found = false;
 
     for (size_t i = 0; i < rq->n_headers; i++) {
-        if (!sigv4_name_is(rq->headers[i].name, name))
+        if (!http_name_equals(rq->headers[i].name, name))
             continue;
         if (!found)
             buf_add(out, name);
@@ -171,7 +171,7 @@ static bool add_header(struct buf *out, const struct http_request *rq, struct by
 
 /* Names must ascend strictly, as SigV4 writes the list: then there is one reading of it, and the
  * work is bounded by the number of headers sent, however long the list is. That they are
- * lower-case needs no check of its own: sigv4_name_is finds no other. */
+ * lower-case needs no check of its own: http_name_equals finds no other. */
 static enum kms_status add_headers(struct buf *out, const struct http_request *rq,
                                    struct bytes signed_headers, struct kms_error *reterr)
 {

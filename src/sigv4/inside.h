@@ -29,23 +29,6 @@ struct sigv4_notables {
 void sigv4_notables_find(const struct http_request *rq, struct sigv4_notables *ret);
 /* The lower-case name. */
 struct bytes sigv4_notable_name(enum notable which);
-/* Is the header name `sent` (any case) the lower-case name `lower`? Asked some hundred times for
- * each request, and mostly answered by the length. */
-static inline bool sigv4_name_is(struct bytes sent, struct bytes lower)
-{
-    if (sent.len != lower.len)
-        return false;
-    for (size_t i = 0; i < sent.len; i++) {
-        uint8_t c = sent.ptr[i];
-
-        if (c >= 'A' && c <= 'Z')
-            c = (uint8_t)(c + ('a' - 'A'));
-        if (c != lower.ptr[i])
-            return false;
-    }
-    return true;
-}
-
 /* --- query ------------------------------------------------------------------------------------ */
 
 /* One query parameter as sent, percent-encoding and all. */

@@ -60,7 +60,7 @@ void sigv4_notables_find(const struct http_request *rq, struct sigv4_notables *r
     *ret = (struct sigv4_notables){ 0 };
     for (size_t i = 0; i < rq->n_headers; i++) {
         for (size_t k = 0; k < NOTABLE_COUNT; k++) {
-            if (!sigv4_name_is(rq->headers[i].name, notable_names[k]))
+            if (!http_name_equals(rq->headers[i].name, notable_names[k]))
                 continue;
             if (ret->count[k]++ == 0)
                 ret->value[k] = rq->headers[i].value;

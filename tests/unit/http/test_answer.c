@@ -158,6 +158,35 @@ static void error_bodies_spell_their_member(void **state)
     is(*state, "{\"__type\":\"InvalidCiphertextException\"}");
 }
 
+/* Names are compared in words: every byte at every place in and across them, against the plain way. */
+static void names_in_any_case(void **state)
+{
+    static const char name[] = "x-amz-content-sha256@[`{z9";
+
+    (void)state;
+    for (size_t len = 1; len < sizeof name; len++) {
+        struct bytes want = bytes_of(name, len);
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                uint8_t text[sizeof name];
+                bool    upper = c >= 'A' && c <= 'Z';
+                for (size_t i = 0; i < len; i++) /* every other one in upper case */
+                    text[i] = (uint8_t)(i % 2 == at % 2 && name[i] >= 'a' && name[i] <= 'z'
+                                            ? name[i] - 'a' + 'A'
+                                            : name[i]);
+                text[at] = (uint8_t)c;
+                assert_int_equal(http_name_equals(bytes_of(text, len), want),
+                                 (upper ? c - 'A' + 'a' : c) == (uint8_t)name[at]);
+            }
+        }
+        assert_false(http_name_equals(bytes_of(name, len - 1), want));
+        assert_false(http_name_equals(bytes_of(name, len + 1), want));
+    }
+    assert_true(http_name_is(BYTES_LIT("HOST"), "host"));
+    assert_false(http_name_is(BYTES_LIT("HOST"), "HOST")); /* what is looked for is in lower case */
+    assert_true(http_name_equals(BYTES_LIT(""), BYTES_LIT("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusals_have_their_reason_and_no_body, setup, teardown),
         cmocka_unit_test_setup_teardown(preflight_echoes_names_only, setup, teardown),
         cmocka_unit_test_setup_teardown(error_bodies_spell_their_member, setup, teardown),
+        cmocka_unit_test(names_in_any_case),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
