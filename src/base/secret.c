@@ -390,12 +390,20 @@ size_t secret_len(const struct secret *s)
 
 bool ct_equal(struct bytes a, struct bytes b)
 {
-    volatile uint8_t differ = 0; /* volatile: the loop must not stop early */
+    volatile uint64_t differ = 0; /* volatile: the loops must not stop early */
+    size_t            i = 0;
 
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++)
-        differ = (uint8_t)(differ | (a.ptr[i] ^ b.ptr[i]));
+    for (; a.len - i >= sizeof differ; i += sizeof differ) {
+        uint64_t x;
+        uint64_t y;
+        memcpy(&x, a.ptr + i, sizeof x);
+        memcpy(&y, b.ptr + i, sizeof y);
+        differ |= x ^ y;
+    }
+    for (; i < a.len; i++)
+        differ |= (uint64_t)(a.ptr[i] ^ b.ptr[i]);
     return differ == 0;
 }
 

@@ -29,6 +29,17 @@ struct sigv4_notables {
 void sigv4_notables_find(const struct http_request *rq, struct sigv4_notables *ret);
 /* The lower-case name. */
 struct bytes sigv4_notable_name(enum notable which);
+
+/* --- the parts of a signature ----------------------------------------------------------------- */
+
+/* sigv4_parse, for who has looked for the notable headers already. */
+KMS_MUST_CHECK enum kms_status sigv4_parse_found(const struct http_request   *rq,
+                                                 const struct sigv4_notables *found,
+                                                 struct buf *scratch, struct sigv4_auth *ret,
+                                                 struct kms_error *reterr);
+/* The time of the request as it is signed, "20261121T174501Z": a Date header's is written to `room`. */
+struct bytes sigv4_basic_time(const struct sigv4_auth *auth, char room[16]);
+
 /* --- query ------------------------------------------------------------------------------------ */
 
 /* One query parameter as sent, percent-encoding and all. */

@@ -50,6 +50,14 @@ struct presign_found {
     unsigned     count[PRESIGN_COUNT];
 };
 
+/* Most headers have a name as long as none of these. */
+static bool may_be_notable(struct bytes name)
+{
+    const uint32_t lengths = 1u << 4 | 1u << 10 | 1u << 12 | 1u << 13 | 1u << 20;
+
+    return name.len < 32 && (lengths >> name.len & 1) != 0;
+}
+
 struct bytes sigv4_notable_name(enum notable which)
 {
     return notable_names[which];
@@ -59,6 +67,8 @@ void sigv4_notables_find(const struct http_request *rq, struct sigv4_notables *r
 {
     *ret = (struct sigv4_notables){ 0 };
     for (size_t i = 0; i < rq->n_headers; i++) {
+        if (!may_be_notable(rq->headers[i].name))
+            continue;
         for (size_t k = 0; k < NOTABLE_COUNT; k++) {
             if (!http_name_equals(rq->headers[i].name, notable_names[k]))
                 continue;
@@ -73,7 +83,6 @@ static void presign_find(struct bytes query, struct presign_found *ret)
 {
     struct query_param param;
 
-    *ret = (struct presign_found){ 0 };
     while (query_next(&query, &param)) {
         for (size_t k = 0; k < PRESIGN_COUNT; k++) {
             if (query_is(param.name, presign_names[k]) && ret->count[k]++ == 0)
@@ -306,26 +315,35 @@ static enum kms_status check_single(const struct sigv4_notables *found, struct k
 enum kms_status sigv4_parse(const struct http_request *rq, struct buf *scratch,
                             struct sigv4_auth *ret, struct kms_error *reterr)
 {
-    struct sigv4_auth     auth = { 0 };
-    struct sigv4_notables headers;
-    struct presign_found  query;
+    struct sigv4_notables found;
 
-    sigv4_notables_find(rq, &headers);
-    presign_find(rq->query, &query);
-    bool in_header = headers.count[NOTABLE_AUTHORIZATION] > 0;
+    sigv4_notables_find(rq, &found);
+    return sigv4_parse_found(rq, &found, scratch, ret, reterr);
+}
+
+enum kms_status sigv4_parse_found(const struct http_request *rq, const struct sigv4_notables *found,
+                                  struct buf *scratch, struct sigv4_auth *ret,
+                                  struct kms_error *reterr)
+{
+    struct sigv4_auth    auth = { 0 };
+    struct presign_found query = { 0 };
+
+    if (rq->query.len > 0)
+        presign_find(rq->query, &query);
+    bool in_header = found->count[NOTABLE_AUTHORIZATION] > 0;
     bool in_query = presign_meant(&query);
 
     if (!in_header && !in_query)
         return KMS_REFUSE(reterr, KMS_E_MISSING_AUTH, "Missing Authentication Token");
-    TRY(check_single(&headers, reterr));
+    TRY(check_single(found, reterr));
     if (in_header && in_query)
         return KMS_REFUSE(reterr, KMS_E_INCOMPLETE_SIG,
                           "Only one auth mechanism allowed; only the X-Amz-Algorithm query "
                           "parameter or the Authorization header should be specified");
     if (in_header)
-        TRY(parse_header(&headers, &auth, reterr));
+        TRY(parse_header(found, &auth, reterr));
     else
-        TRY(parse_query(&query, headers.value[NOTABLE_AMZ_TOKEN], scratch, &auth, reterr));
+        TRY(parse_query(&query, found->value[NOTABLE_AMZ_TOKEN], scratch, &auth, reterr));
     *ret = auth;
     return KMS_OK;
 }

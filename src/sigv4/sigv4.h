@@ -29,7 +29,7 @@ struct sigv4_auth {
     struct bytes terminator;     /* "aws4_request" when valid */
     struct bytes credential;     /* the whole Credential value */
     struct bytes signed_headers; /* "host;x-amz-date" */
-    struct bytes signature;      /* as sent; 64 hex when valid */
+    struct bytes signature;      /* as sent; 64 lower-case hex digits when valid */
     struct bytes time_text;      /* X-Amz-Date, or Date, as sent */
     int64_t      time_ms;        /* the same */
     struct bytes session_token;  /* len 0: none */

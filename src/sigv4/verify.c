@@ -4,9 +4,9 @@
  * Never touches keys, policies or storage.
  *
  * Invariants:
- *   I1  The MAC is computed for unknown access keys too (the hook's dummy), and the signature, over
- *       32 decoded bytes, and the hash of the session token are compared in constant time before
- *       anything is decided: timing says no more than the error code.
+ *   I1  The MAC is computed for unknown access keys too (the hook's dummy), and the signature and the
+ *       hash of the session token are compared in constant time before anything is decided: timing
+ *       says no more than the error code.
  *   I2  The headers that decide what is done, by whom and when are signed: host, the date,
  *       x-amz-target, x-amz-security-token, x-amz-content-sha256.
  *   I3  The time is checked before the body is hashed, so that an old capture costs us little.
@@ -48,7 +48,8 @@ static bool service_offered(struct bytes service, const char *const *services)
 static enum kms_status check_scope(const struct sigv4_auth *auth, const char *const *services,
                                    const struct sigv4_hooks *hooks, struct kms_error *reterr)
 {
-    char day[16];
+    char         room[16];
+    struct bytes time = sigv4_basic_time(auth, room);
 
     if (!bytes_eq_str(auth->terminator, SIGV4_TERMINATOR))
         return KMS_REFUSE(reterr, KMS_E_INVALID_SIG,
@@ -60,12 +61,12 @@ static enum kms_status check_scope(const struct sigv4_auth *auth, const char *co
     if (!hooks->region_ok(hooks->ctx, auth))
         return KMS_REFUSE(reterr, KMS_E_INVALID_SIG,
                           "Credential should be scoped to a valid region. ");
-    date_basic_write(day, auth->time_ms);
-    if (!bytes_eq(auth->date, bytes_of(day, 8)))
+    if (!bytes_eq(auth->date, bytes_of(time.ptr, 8)))
         return KMS_REFUSE(reterr, KMS_E_INVALID_SIG,
                           "Date in Credential scope does not match YYYYMMDD from ISO-8601 version "
                           "of date from HTTP: '%.*s' != '%.8s', from '%.*s'.",
-                          BYTES_FMT(auth->date), day, BYTES_FMT(auth->time_text));
+                          BYTES_FMT(auth->date), (const char *)time.ptr,
+                          BYTES_FMT(auth->time_text));
     return KMS_OK;
 }
 
@@ -165,17 +166,6 @@ static enum kms_status check_claimed_hash(const struct sigv4_notables *found,
 
 /* --- the signature ---------------------------------------------------------------------------- */
 
-/* 64 lower-case hex digits; otherwise false and zeros. */
-static bool read_signature(struct bytes text, uint8_t ret[SHA256_LEN])
-{
-    memset(ret, 0, SHA256_LEN);
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] >= 'A' && text.ptr[i] <= 'F')
-            return false;
-    }
-    return hex_read(text, ret, SHA256_LEN);
-}
-
 /* Does the token that was sent, or the lack of one, go with the access key? What this costs
  * depends on the request alone. */
 static bool token_fits(const struct sigv4_key *key, struct bytes token)
@@ -193,14 +183,15 @@ static bool token_fits(const struct sigv4_key *key, struct bytes token)
 static enum kms_status check_mac(const struct sigv4_auth *auth, const struct sigv4_hooks *hooks,
                                  struct bytes string_to_sign, struct kms_error *reterr)
 {
-    uint8_t          sent[SHA256_LEN];
-    uint8_t          ours[SHA256_LEN];
+    uint8_t          mac[SHA256_LEN];
+    char             ours[2 * SHA256_LEN];
     struct sigv4_key key = { 0 };
 
-    TRY(hooks->mac(hooks->ctx, auth, string_to_sign, ours, &key, reterr));
-    bool readable = read_signature(auth->signature, sent);
-    bool same = ct_equal(bytes_of(sent, sizeof sent), bytes_of(ours, sizeof ours));
+    TRY(hooks->mac(hooks->ctx, auth, string_to_sign, mac, &key, reterr));
+    hex_write(ours, bytes_of(mac, sizeof mac)); /* lower case: the only form that counts */
+    bool same = ct_equal(auth->signature, bytes_of(ours, sizeof ours));
     bool fits = token_fits(&key, auth->session_token);
+    explicit_bzero(mac, sizeof mac);
     explicit_bzero(ours, sizeof ours);
 
     if (!key.known)
@@ -215,7 +206,7 @@ static enum kms_status check_mac(const struct sigv4_auth *auth, const struct sig
     if (key.expired)
         return KMS_REFUSE(reterr, KMS_E_EXPIRED_CLIENT,
                           "The security token included in the request is expired");
-    if (readable && same)
+    if (same)
         return KMS_OK;
     /* The last line of the string to sign, for comparison with the client's own debug output. */
     return SIGV4_MISMATCH(reterr, "the canonical request here has the hash %.64s",
@@ -268,10 +259,10 @@ enum kms_status sigv4_verify(const struct http_request *rq, const char *const *s
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no room to verify a signature");
     const uint8_t *fixed = scratch->ptr;
 
-    TRY(sigv4_parse(rq, scratch, &auth, reterr));
+    sigv4_notables_find(rq, &found);
+    TRY(sigv4_parse_found(rq, &found, scratch, &auth, reterr));
     TRY(check_scope(&auth, services, hooks, reterr));
     TRY(check_time(&auth, now_ms, reterr));
-    sigv4_notables_find(rq, &found);
     TRY(check_signed(&auth, &found, reterr));
 
     crypto_sha256(bytes_of(rq->body, rq->body_len), digest);

@@ -231,14 +231,19 @@ static struct bytes name_of(struct bytes id, const struct sigv4_scope_text *scop
     return buf_ok(&name) ? buf_bytes(&name) : (struct bytes){ NULL, 0 };
 }
 
-/* FNV-1a from a secret start: spreads names over the sets, and nobody can aim at one. */
+/* Spreads names over the sets, from a secret start, so that nobody can aim at one. */
 static unsigned set_of(const struct vault *v, struct bytes name)
 {
-    uint64_t h = v->signing_seed ^ 0xcbf29ce484222325u;
+    uint64_t h = v->signing_seed;
 
-    for (size_t i = 0; i < name.len; i++)
-        h = (h ^ name.ptr[i]) * 0x100000001b3u;
-    return (unsigned)(h >> 32) % SETS;
+    for (size_t i = 0; i < name.len; i += sizeof h) {
+        size_t   n = name.len - i < sizeof h ? name.len - i : sizeof h;
+        uint64_t w = 0;
+        memcpy(&w, name.ptr + i, n);
+        h = (h ^ w) * 0x9e3779b97f4a7c15u; /* odd: nothing gets lost */
+        h ^= h >> 32;
+    }
+    return (unsigned)h % SETS;
 }
 
 struct wanted {

@@ -115,13 +115,15 @@ static void test_ct_equal(void **state)
     uint8_t b[64] = { 0 };
 
     (void)state;
-    assert_true(ct_equal(bytes_of(a, 64), bytes_of(b, 64)));
     assert_false(ct_equal(bytes_of(a, 64), bytes_of(b, 63)));
     assert_true(ct_equal((struct bytes){ NULL, 0 }, (struct bytes){ NULL, 0 }));
-    for (unsigned bit = 0; bit < 512; bit++) {
-        b[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_false(ct_equal(bytes_of(a, 64), bytes_of(b, 64)));
-        b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    for (size_t len = 0; len <= sizeof a; len++) { /* in words and without */
+        assert_true(ct_equal(bytes_of(a, len), bytes_of(b, len)));
+        for (size_t bit = 0; bit < 8 * sizeof b; bit++) {
+            b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            assert_int_equal(ct_equal(bytes_of(a, len), bytes_of(b, len)), bit / 8 >= len);
+            b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
     }
 }
 

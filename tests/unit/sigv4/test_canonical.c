@@ -214,6 +214,41 @@ static void test_header_values(void **state)
     }
 }
 
+/* Wherever a byte stands in a value of whatever length: it stays, or it is white space. Values are looked at
+ * in words, so what surrounds it matters. */
+static void test_every_byte_in_every_place(void **state)
+{
+    static const char before[] = "POST\n/\n\nhost:h\nx-thing:";
+    char              value[24];
+
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        bool blank = c == ' ' || (c >= '\t' && c <= '\r');
+        for (size_t len = 1; len <= sizeof value; len++) {
+            for (size_t at = 0; at < len; at++) {
+                struct http_request rq = request("/", NULL);
+                struct buf          out = BUF_INIT(1024);
+                struct buf          want = BUF_INIT(1024);
+                memset(value, c % 2 == 0 ? 0xff : '!', sizeof value); /* beside the white space */
+                value[at] = (char)c;
+                rq.headers[rq.n_headers++] = (struct http_header){ BYTES_LIT("X-Thing"),
+                                                                   bytes_of(value, len) };
+                value[at] = (char)(blank ? ' ' : c);
+                bool edge = blank && (at == 0 || at == len - 1);
+                buf_add_str(&want, before);
+                buf_add(&want, bytes_of(value + (edge && at == 0), len - edge));
+                buf_add_str(&want, "\n\nhost;x-thing\n" HASH);
+                value[at] = (char)c;
+                assert_int_equal(canonical(&rq, "host;x-thing", false, true, &out), KMS_OK);
+                if (!bytes_eq(buf_bytes(&out), buf_bytes(&want)))
+                    fail_msg("byte %u at %zu of %zu", c, at, len);
+                buf_release(&out);
+                buf_release(&want);
+            }
+        }
+    }
+}
+
 static void test_repeated_header_is_joined_in_the_order_sent(void **state)
 {
     struct http_request rq = request("/", NULL);
@@ -334,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_query_that_can_be_read_two_ways_is_refused),
         cmocka_unit_test(test_number_of_query_parameters_is_limited),
         cmocka_unit_test(test_header_values),
+        cmocka_unit_test(test_every_byte_in_every_place),
         cmocka_unit_test(test_repeated_header_is_joined_in_the_order_sent),
         cmocka_unit_test(test_list_of_signed_headers),
         cmocka_unit_test(test_no_room_is_our_failure),
