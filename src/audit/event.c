@@ -1,7 +1,8 @@
 /* audit/event.c - one request or service event as CloudTrail would write it (trust-model 5.1).
  *
- * Once per request, so no printf and no parsing. The event id comes first, before anything a client
- * has a hand in: whoever looks for an event by its id looks there and nowhere else.
+ * Once per request, so no printf and no parsing, and what stands between the values of a record is
+ * copied in one piece with them. The event id comes first, before anything a client has a hand in:
+ * whoever looks for an event by its id looks there and nowhere else.
  */
 #include "audit/format.h"
 
@@ -14,31 +15,33 @@ enum { USER_AGENT_MAX = 256, EVENT_TYPICAL = 1536 };
 
 #define SERVICE_NAME "AWS Internal" /* as CloudTrail names the service acting for itself */
 
-static void put_text(struct json_writer *w, const char *name, struct bytes value)
+/* A member that is there if it has a value. `name` has its comma, which the first of an object leaves
+ * out. */
+static void put_text(struct buf *out, struct bytes name, struct bytes value)
 {
-    if (value.len > 0)
-        json_put_string(w, name, value);
+    if (value.len == 0)
+        return;
+    bool first = out->len > 0 && out->ptr[out->len - 1] == '{';
+    json_append_string(out, first ? bytes_of(name.ptr + 1, name.len - 1) : name, value);
 }
 
-static void put_object(struct json_writer *w, const char *name, struct bytes json)
+static void put_object(struct buf *out, struct bytes name, struct bytes json)
 {
-    if (json.len > 0)
-        json_put_raw(w, name, json);
-    else
-        json_put_null(w, name);
+    buf_add(out, name);
+    buf_add(out, json.len > 0 ? json : BYTES_LIT("null"));
 }
 
-static void put_identity(struct json_writer *w, const struct audit_event *e)
+static void put_identity(struct buf *out, const struct audit_event *e)
 {
-    json_open_object(w, "userIdentity");
-    put_text(w, "type", e->principal_type);
-    put_text(w, "principalId", e->principal_id);
-    put_text(w, "arn", e->principal_arn);
-    put_text(w, "accountId", e->account);
-    put_text(w, "accessKeyId", e->access_key_id);
+    buf_add(out, BYTES_LIT(",\"userIdentity\":{"));
+    put_text(out, BYTES_LIT(",\"type\":"), e->principal_type);
+    put_text(out, BYTES_LIT(",\"principalId\":"), e->principal_id);
+    put_text(out, BYTES_LIT(",\"arn\":"), e->principal_arn);
+    put_text(out, BYTES_LIT(",\"accountId\":"), e->account);
+    put_text(out, BYTES_LIT(",\"accessKeyId\":"), e->access_key_id);
     if (e->principal_type.len == 0)
-        json_put_str(w, "invokedBy", SERVICE_NAME);
-    json_close_object(w);
+        put_text(out, BYTES_LIT(",\"invokedBy\":"), BYTES_LIT(SERVICE_NAME));
+    buf_add_byte(out, '}');
 }
 
 /* The account field of an ARN; empty if there is none. */
@@ -53,21 +56,22 @@ static struct bytes arn_account(struct bytes arn)
     return field;
 }
 
-static void put_resources(struct json_writer *w, const struct audit_event *e)
+static void put_resources(struct buf *out, const struct audit_event *e)
 {
-    if (e->key_arns[0].len == 0 && e->key_arns[1].len == 0)
-        return;
-    json_open_array(w, "resources");
+    struct bytes before = BYTES_LIT(",\"resources\":[{");
+
     for (size_t i = 0; i < 2; i++) {
         if (e->key_arns[i].len == 0)
             continue;
-        json_open_object(w, NULL);
-        put_text(w, "accountId", arn_account(e->key_arns[i]));
-        json_put_str(w, "type", "AWS::KMS::Key");
-        json_put_string(w, "ARN", e->key_arns[i]);
-        json_close_object(w);
+        buf_add(out, before);
+        put_text(out, BYTES_LIT(",\"accountId\":"), arn_account(e->key_arns[i]));
+        put_text(out, BYTES_LIT(",\"type\":"), BYTES_LIT("AWS::KMS::Key"));
+        json_append_string(out, BYTES_LIT(",\"ARN\":"), e->key_arns[i]);
+        buf_add_byte(out, '}');
+        before = BYTES_LIT(",{");
     }
-    json_close_array(w);
+    if (e->key_arns[0].len > 0 || e->key_arns[1].len > 0)
+        buf_add_byte(out, ']');
 }
 
 /* At most `max` bytes, not cutting a UTF-8 sequence in two. */
@@ -80,57 +84,68 @@ static struct bytes shortened(struct bytes text, size_t max)
     return bytes_of(text.ptr, max);
 }
 
-static void put_origin(struct json_writer *w, const struct audit_event *e)
+static void put_origin(struct buf *out, const struct audit_event *e)
 {
-    const char *internal = e->principal_type.len == 0 ? SERVICE_NAME : "";
+    struct bytes internal = e->principal_type.len == 0 ? BYTES_LIT(SERVICE_NAME) : BYTES_LIT("");
+    struct bytes agent = shortened(e->user_agent, USER_AGENT_MAX);
 
-    json_put_str(w, "sourceIPAddress", e->source_ip != NULL ? e->source_ip : internal);
-    if (e->user_agent.len > 0)
-        json_put_string(w, "userAgent", shortened(e->user_agent, USER_AGENT_MAX));
-    else
-        json_put_str(w, "userAgent", internal);
+    json_append_string(out, BYTES_LIT(",\"sourceIPAddress\":"),
+                       e->source_ip != NULL ? bytes_str(e->source_ip) : internal);
+    json_append_string(out, BYTES_LIT(",\"userAgent\":"), agent.len > 0 ? agent : internal);
+}
+
+static void put_what(struct buf *out, const struct audit_event *e, bool service)
+{
+    put_text(out, BYTES_LIT(",\"errorCode\":"), bytes_str(e->error_code));
+    put_text(out, BYTES_LIT(",\"errorMessage\":"), e->error_message);
+    put_object(out, BYTES_LIT(",\"requestParameters\":"), e->request_parameters);
+    put_object(out, BYTES_LIT(",\"responseElements\":"), e->response_elements);
+    if (e->additional.len > 0)
+        put_object(out,
+                   service ? BYTES_LIT(",\"serviceEventDetails\":")
+                           : BYTES_LIT(",\"additionalEventData\":"),
+                   e->additional);
+    put_text(out, BYTES_LIT(",\"requestID\":"), bytes_str(e->request_id));
+    buf_add(out, e->read_only ? BYTES_LIT(",\"readOnly\":true") : BYTES_LIT(",\"readOnly\":false"));
+}
+
+static void put_tls(struct buf *out, const struct audit_event *e)
+{
+    if (e->tls_version == NULL)
+        return;
+    json_append_string(out, BYTES_LIT(",\"tlsDetails\":{\"tlsVersion\":"),
+                       bytes_str(e->tls_version));
+    put_text(out, BYTES_LIT(",\"cipherSuite\":"), bytes_str(e->tls_cipher));
+    buf_add_byte(out, '}');
 }
 
 void audit_event_write(struct buf *out, const struct audit_event *e)
 {
-    struct json_writer w;
-    bool service = e->event_type != NULL && strcmp(e->event_type, "AwsServiceEvent") == 0;
+    bool   service = e->event_type != NULL && strcmp(e->event_type, "AwsServiceEvent") == 0;
+    size_t room = out->limit - out->len;
 
     assert(e->event_id[UUID_TEXT - 1] != '\0' && e->event_id[UUID_TEXT] == '\0');
-    size_t room = out->limit - out->len;
+    assert(e->time >= 0);
     if (!buf_reserve(out, room < EVENT_TYPICAL ? room : EVENT_TYPICAL))
         return;
-    json_writer_init(&w, out);
-    json_open_object(&w, NULL);
-    json_put_str(&w, "eventVersion", "1.11");
-    json_put_string(&w, "eventID", bytes_of(e->event_id, UUID_TEXT));
-    put_identity(&w, e);
-    json_put_date(&w, "eventTime", e->time);
-    json_put_str(&w, "eventSource", e->source != NULL ? e->source : "kms.amazonaws.com");
-    json_put_str(&w, "eventName", e->event_name);
-    put_text(&w, "awsRegion", e->region);
-    put_origin(&w, e);
-    if (e->error_code != NULL)
-        json_put_str(&w, "errorCode", e->error_code);
-    put_text(&w, "errorMessage", e->error_message);
-    put_object(&w, "requestParameters", e->request_parameters);
-    put_object(&w, "responseElements", e->response_elements);
-    if (e->additional.len > 0)
-        json_put_raw(&w, service ? "serviceEventDetails" : "additionalEventData", e->additional);
-    if (e->request_id != NULL)
-        json_put_str(&w, "requestID", e->request_id);
-    json_put_bool(&w, "readOnly", e->read_only);
-    put_resources(&w, e);
-    json_put_str(&w, "eventType", service ? "AwsServiceEvent" : "AwsApiCall");
-    json_put_bool(&w, "managementEvent", true);
-    put_text(&w, "recipientAccountId", e->account);
-    if (e->tls_version != NULL) {
-        json_open_object(&w, "tlsDetails");
-        json_put_str(&w, "tlsVersion", e->tls_version);
-        put_text(&w, "cipherSuite", bytes_str(e->tls_cipher));
-        json_close_object(&w);
-    }
-    json_put_int(&w, "eventTimeMs", e->time);
+    json_append_string(out, BYTES_LIT("{\"eventVersion\":\"1.11\",\"eventID\":"),
+                       bytes_of(e->event_id, UUID_TEXT));
+    put_identity(out, e);
+    buf_add(out, BYTES_LIT(",\"eventTime\":\""));
+    date_iso8601_add(out, e->time);
+    json_append_string(out, BYTES_LIT("\",\"eventSource\":"),
+                       e->source != NULL ? bytes_str(e->source) : BYTES_LIT("kms.amazonaws.com"));
+    json_append_string(out, BYTES_LIT(",\"eventName\":"), bytes_str(e->event_name));
+    put_text(out, BYTES_LIT(",\"awsRegion\":"), e->region);
+    put_origin(out, e);
+    put_what(out, e, service);
+    put_resources(out, e);
+    buf_add(out, service ? BYTES_LIT(",\"eventType\":\"AwsServiceEvent\",\"managementEvent\":true")
+                         : BYTES_LIT(",\"eventType\":\"AwsApiCall\",\"managementEvent\":true"));
+    put_text(out, BYTES_LIT(",\"recipientAccountId\":"), e->account);
+    put_tls(out, e);
+    buf_add(out, BYTES_LIT(",\"eventTimeMs\":"));
+    buf_add_decimal(out, (uint64_t)e->time);
     if (e->commit != 0)
         audit_event_commit(out, e->commit);
 }

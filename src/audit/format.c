@@ -27,19 +27,24 @@ static void scan_text(struct scan *s, struct bytes text)
         s->at = bytes_of(s->at.ptr + text.len, s->at.len - text.len);
 }
 
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static uint64_t scan_number(struct scan *s)
 {
-    uint64_t value = 0;
-    size_t   n = 0;
+    struct bytes at = s->at;
+    uint64_t     value = 0;
+    size_t       n = 0;
+    bool         ok = s->ok;
 
-    while (s->ok && n < s->at.len && s->at.ptr[n] >= '0' && s->at.ptr[n] <= '9') {
-        s->ok = !__builtin_mul_overflow(value, 10, &value) &&
-                !__builtin_add_overflow(value, (uint64_t)(s->at.ptr[n] - '0'), &value);
-        n++;
-    }
-    s->ok = s->ok && n > 0;
+    for (; ok && n < at.len && is_digit(at.ptr[n]); n++)
+        ok = !__builtin_mul_overflow(value, 10, &value) &&
+             !__builtin_add_overflow(value, (uint64_t)(at.ptr[n] - '0'), &value);
+    s->ok = ok && n > 0;
     if (s->ok)
-        s->at = bytes_of(s->at.ptr + n, s->at.len - n);
+        s->at = bytes_of(at.ptr + n, at.len - n);
     return value;
 }
 
@@ -142,15 +147,16 @@ struct bytes audit_id_of(struct bytes line)
  * there. */
 static bool cut_number(struct bytes *text, struct bytes name, uint64_t *ret)
 {
-    size_t at = text->len;
+    const uint8_t *start = text->ptr;
+    size_t         at = text->len;
 
-    while (at > 0 && text->ptr[at - 1] >= '0' && text->ptr[at - 1] <= '9')
+    while (at > 0 && is_digit(start[at - 1]))
         at--;
-    if (at == text->len || at < name.len)
+    if (at == text->len || at < name.len ||
+        !bytes_eq(bytes_of(start + at - name.len, name.len), name))
         return false;
-    struct scan s = { bytes_of(text->ptr + at - name.len, text->len - at + name.len), true };
-    scan_text(&s, name);
-    uint64_t value = scan_number(&s);
+    struct scan s = { bytes_of(start + at, text->len - at), true };
+    uint64_t    value = scan_number(&s);
     if (!s.ok)
         return false;
     text->len = at - name.len;

@@ -217,6 +217,26 @@ void json_add_string(struct json_writer *w, struct bytes name, struct bytes valu
     finish(w, to);
 }
 
+void json_append_string(struct buf *out, struct bytes before, struct bytes value)
+{
+    if (!all_plain(value)) {
+        buf_add(out, before);
+        add_string(out, value);
+        return;
+    }
+    if (!buf_reserve(out, before.len + value.len + 2))
+        return;
+    uint8_t *to = out->ptr + out->len;
+    if (before.len > 0)
+        memcpy(to, before.ptr, before.len);
+    to += before.len;
+    *to++ = '"';
+    if (value.len > 0)
+        memcpy(to, value.ptr, value.len);
+    to[value.len] = '"';
+    out->len += before.len + value.len + 2;
+}
+
 void json_put_pair(struct json_writer *w, struct bytes name, struct bytes value)
 {
     put_name(w, NO_NAME);
