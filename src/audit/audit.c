@@ -407,6 +407,14 @@ enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t
     return status;
 }
 
+enum kms_status audit_sync(struct audit *a, struct kms_error *reterr)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    enum kms_status status = audit_sync_locked(a, a->chain.seq, reterr);
+    (void)pthread_mutex_unlock(&a->lock);
+    return status;
+}
+
 /* --- checkpoints and files ------------------------------------------------------------------------------------ */
 
 enum kms_status audit_checkpoint_locked(struct audit *a, struct kms_error *reterr)

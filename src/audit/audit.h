@@ -95,6 +95,9 @@ void audit_close(struct audit *a); /* writes a last checkpoint, syncs; NULL is f
  * refuses everything until it is opened again (audit_failed). Thread-safe. */
 KMS_MUST_CHECK enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t n,
                                             bool sync, bool reserve, struct kms_error *reterr);
+/* Returns when everything that was appended before is on disk. Fails as audit_append does when a sync
+ * fails. Thread-safe. */
+KMS_MUST_CHECK enum kms_status audit_sync(struct audit *a, struct kms_error *reterr);
 /* Gives the emergency space back to the file system, for a change that takes rights away and found no
  * room in another file; until the space is there again only such records go in. False if there is none. */
 bool audit_give_reserve(struct audit *a);

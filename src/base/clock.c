@@ -155,17 +155,22 @@ void clock_cond_init(pthread_cond_t *c)
     (void)pthread_condattr_destroy(&attr);
 }
 
-void clock_cond_wait(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ms)
+void clock_cond_wait_ns(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ns)
 {
-    enum { NS_PER_S = 1000000000, NS_PER_MS = 1000000 };
+    enum { NS_PER_S = 1000000000 };
     struct timespec until;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * NS_PER_MS;
+    until.tv_sec += (time_t)(ns / NS_PER_S);
+    until.tv_nsec += (long)(ns % NS_PER_S);
     if (until.tv_nsec >= NS_PER_S) {
         until.tv_sec++;
         until.tv_nsec -= NS_PER_S;
     }
     (void)pthread_cond_timedwait(c, lock, &until);
+}
+
+void clock_cond_wait(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ms)
+{
+    clock_cond_wait_ns(c, lock, ms * 1000 * 1000);
 }

@@ -39,6 +39,8 @@ uint64_t clock_monotonic_ns(void);
 void clock_cond_init(pthread_cond_t *c);
 /* Waits with `lock` held until it is signalled, at most `ms`; may return early for no reason. */
 void clock_cond_wait(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ms);
+/* The same in nanoseconds. */
+void clock_cond_wait_ns(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ns);
 
 /* False while a forward jump has not been confirmed, or clock_now is ahead of the machine's clock by more
  * than a minute: do not erase. */

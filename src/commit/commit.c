@@ -5,8 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/crash_point.h"
 #include "base/log.h"
+
+enum {
+    QUIET_MS = 20,
+    GATHER_SHARE = 4, /* waiting for more jobs may cost this part of what a batch takes */
+    GATHER_NS_MAX = 2 * 1000 * 1000,
+};
 
 struct committer *committer_new(const struct committer_parts *parts)
 {
@@ -16,7 +23,7 @@ struct committer *committer_new(const struct committer_parts *parts)
         return NULL;
     c->parts = *parts;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->wake, NULL);
+    clock_cond_init(&c->wake);
     atomic_init(&c->generation, 1);
     return c;
 }
@@ -81,19 +88,26 @@ static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
     CRASH_POINT("commit-intent-written");
 }
 
-/* One transaction. False if none of it is in the store for certain. */
+/* One transaction. False if none of it is in the store for certain. What earlier batches have erased is
+ * marked along the way: nobody waits for that, and it costs no sync of its own. */
 static bool apply_jobs(struct committer *c, struct commit_job **in, size_t m)
 {
-    struct change   *changes[COMMIT_BATCH];
-    enum kms_status  results[COMMIT_BATCH];
-    struct kms_error err;
+    CLEANUP(change_release) struct change marks = { .event = BUF_INIT(0) };
+    struct change                        *changes[COMMIT_BATCH + 1];
+    enum kms_status                       results[COMMIT_BATCH + 1];
+    struct kms_error                      err;
+    bool marked = in[0]->fill == NULL && commit_add_marks(c, &marks); /* a reset is alone */
 
     for (size_t i = 0; i < m; i++) {
         results[i] = KMS_OK;
         in[i]->untouched = false;
         changes[i] = &in[i]->change;
     }
-    enum kms_status status = commit_apply(c, changes, results, m, &err);
+    changes[m] = &marks;
+    results[m] = KMS_OK;
+    enum kms_status status = commit_apply(c, changes, results, m + (marked ? 1 : 0), &err);
+    if (marked && status == KMS_OK && results[m] == KMS_OK)
+        c->n_erased = 0;
     for (size_t i = 0; i < m; i++) {
         if (status != KMS_OK) {
             commit_job_fails(in[i], &err);
@@ -124,10 +138,12 @@ static void apply_again(struct committer *c, struct commit_job **in, size_t m)
     (void)apply_jobs(c, in, n);
 }
 
-/* Step 2. Jobs that have failed already stay out of the transaction. */
+/* Step 2. Jobs that have failed already stay out of the transaction. Rows name slots: those are on disk
+ * first. */
 static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
 {
     struct commit_job *in[COMMIT_BATCH];
+    struct kms_error   err;
     size_t             m = 0;
     uint64_t           number = c->parts.store->meta.commit + 1;
 
@@ -139,6 +155,11 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
     }
     if (m == 0)
         return;
+    if (vault_sync(c->parts.vault, &err) != KMS_OK) {
+        for (size_t i = 0; i < m; i++)
+            commit_job_fails(in[i], &err);
+        return;
+    }
     if (!apply_jobs(c, in, m))
         apply_again(c, in, m);
     CRASH_POINT("commit-durable");
@@ -176,8 +197,20 @@ static bool gather_events(struct committer *c, struct commit_job **jobs, size_t 
     return true;
 }
 
-/* Step 4. The outbox keeps the events until they are on disk in the audit files. */
-static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, uint64_t outbox)
+/* The events of the batch stay in the outbox. */
+static void audit_failed_for(struct committer *c, struct commit_job **jobs, size_t n,
+                             const struct kms_error *why)
+{
+    log_error("audit: events of commit %llu wait in the outbox: %s",
+              (unsigned long long)c->parts.store->meta.commit, why->detail);
+    c->outbox_stuck = true;
+    for (size_t i = 0; i < n; i++)
+        commit_job_fails(jobs[i], why);
+}
+
+/* Step 4. On disk at once, unless receipts are to follow in the same file: their sync comes before the
+ * answers and takes these along. */
+static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, bool receipts)
 {
     size_t           m = 0;
     bool             reserve = true;
@@ -187,18 +220,24 @@ static void step_audit(struct committer *c, struct commit_job **jobs, size_t n, 
                                  ? KMS_OK
                                  : KMS_FAIL(&err, KMS_E_INTERNAL, "out of memory");
     if (status == KMS_OK && m > 0)
-        status = audit_append(c->parts.audit, c->events, m, true, reserve, &err);
-    if (status != KMS_OK) {
-        log_error("audit: events of commit %llu wait in the outbox: %s",
-                  (unsigned long long)c->parts.store->meta.commit, err.detail);
-        c->outbox_stuck = true;
-        for (size_t i = 0; i < n; i++)
-            commit_job_fails(jobs[i], &err);
-        return;
-    }
+        status = audit_append(c->parts.audit, c->events, m, !receipts, reserve, &err);
+    if (status != KMS_OK)
+        audit_failed_for(c, jobs, n, &err);
+    c->events_unsynced = receipts && status == KMS_OK && m > 0;
+    CRASH_POINT("commit-audited");
+}
+
+/* The outbox keeps the events until they are on disk in the audit files. They are not if the receipts were
+ * not written after all. */
+static void step_synced(struct committer *c, struct commit_job **jobs, size_t n, uint64_t outbox)
+{
+    struct kms_error err;
+
+    if (c->events_unsynced && audit_sync(c->parts.audit, &err) != KMS_OK)
+        audit_failed_for(c, jobs, n, &err);
+    c->events_unsynced = false;
     if (!c->outbox_stuck)
         c->outbox_done = outbox;
-    CRASH_POINT("commit-audited");
 }
 
 /* What was begun before a reset has seen records that are gone: it runs again. */
@@ -234,12 +273,13 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
         /* before audit can turn the answer into an error */
         jobs[i]->durable = jobs[i]->status == KMS_OK;
     step_publish(c, jobs, n);
-    step_audit(c, jobs, n, c->last_outbox);
+    step_audit(c, jobs, n, any_erasure);
 
     epoch_barrier(c->parts.epoch); /* 5 drain: nobody holds an old record any more */
     if (any_erasure)
         commit_erase(c, jobs, n); /* 5 to 7 */
     commit_erase_again(c, jobs, n);
+    step_synced(c, jobs, n, c->last_outbox);
     directory_reclaim(c->parts.directory);
     book_reclaim(c->parts.identities);
     commit_store_usage(c, jobs,
@@ -253,13 +293,44 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
+/* With the lock held; gives it up. Erasures that nobody's transaction has marked get one when it is quiet:
+ * clients that have their answers come back sooner. */
+static void wait_for_jobs(struct committer *c)
+{
+    if (c->n_erased > 0)
+        clock_cond_wait(&c->wake, &c->lock, QUIET_MS);
+    while (c->head == NULL && !c->stopping) {
+        if (c->n_erased > 0) {
+            pthread_mutex_unlock(&c->lock);
+            commit_mark_erased(c);
+            pthread_mutex_lock(&c->lock);
+        }
+        if (c->head == NULL && !c->stopping)
+            pthread_cond_wait(&c->wake, &c->lock);
+    }
+}
+
+/* With the lock held; gives it up. Clients that have just been answered come back in a moment. Waiting for as
+ * many as there were last time makes one batch of what would be two, each with all the syncs. */
+static void gather(struct committer *c)
+{
+    uint64_t now = clock_monotonic_ns();
+    uint64_t until = now + c->gather_ns;
+
+    while (c->n_queued < c->last_batch && now < until && !c->stopping) {
+        clock_cond_wait_ns(&c->wake, &c->lock, (int64_t)(until - now));
+        now = clock_monotonic_ns();
+    }
+}
+
 static size_t take_batch(struct committer *c, struct commit_job **jobs)
 {
     size_t n = 0;
 
     pthread_mutex_lock(&c->lock);
-    while (c->head == NULL && !c->stopping)
-        pthread_cond_wait(&c->wake, &c->lock);
+    if (c->head == NULL && !c->stopping)
+        wait_for_jobs(c);
+    gather(c);
     while (c->head != NULL && n < COMMIT_BATCH &&
            !(n > 0 && (jobs[0]->fill != NULL || c->head->fill != NULL))) {
         jobs[n] = c->head;
@@ -268,8 +339,18 @@ static size_t take_batch(struct committer *c, struct commit_job **jobs)
     }
     if (c->head == NULL)
         c->tail = NULL;
+    c->n_queued -= n;
     pthread_mutex_unlock(&c->lock);
+    c->last_batch = n;
     return n;
+}
+
+/* How long the next batch may be waited for. */
+static void note_duration(struct committer *c, uint64_t began_ns)
+{
+    uint64_t share = (clock_monotonic_ns() - began_ns) / GATHER_SHARE;
+
+    c->gather_ns = share < GATHER_NS_MAX ? share : GATHER_NS_MAX;
 }
 
 static void *committer_main(void *arg)
@@ -282,11 +363,13 @@ static void *committer_main(void *arg)
             commit_run_filled(c, jobs[0], run_batch);
             continue;
         }
+        uint64_t began = clock_monotonic_ns();
         run_batch(c, jobs, n);
         for (size_t i = 0; i < n; i++)
             jobs[i]->done(jobs[i]);
-        commit_mark_erased(c);
+        note_duration(c, began);
     }
+    commit_mark_erased(c);
     crypto_thread_cleanup();
     return NULL;
 }
@@ -312,7 +395,8 @@ void committer_stop(struct committer *c)
 }
 
 /* Appends a chain of jobs: nobody else's come between them. */
-static void enqueue(struct committer *c, struct commit_job *first, struct commit_job *last)
+static void enqueue(struct committer *c, struct commit_job *first, struct commit_job *last,
+                    size_t n)
 {
     pthread_mutex_lock(&c->lock);
     if (c->tail != NULL)
@@ -320,6 +404,7 @@ static void enqueue(struct committer *c, struct commit_job *first, struct commit
     else
         c->head = first;
     c->tail = last;
+    c->n_queued += n;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
 }
@@ -336,7 +421,7 @@ static void begin(struct commit_job *job)
 void commit_submit(struct committer *c, struct commit_job *job)
 {
     begin(job);
-    enqueue(c, job, job);
+    enqueue(c, job, job, 1);
 }
 
 struct waiter {
@@ -370,7 +455,7 @@ void commit_wait_all(struct committer *c, struct commit_job *const *jobs, size_t
     }
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.wake, NULL);
-    enqueue(c, jobs[0], jobs[n - 1]);
+    enqueue(c, jobs[0], jobs[n - 1], n);
 
     pthread_mutex_lock(&w.lock);
     while (w.left > 0)

@@ -5,14 +5,16 @@
  *
  *   0 check      a change that drops sealed material has a tombstone for it, or is refused
  *   1 intent     changes that delete material: "about to erase" is in the audit, on disk
- *   2 commit     one store transaction; each change with its audit event; each may be refused alone
+ *   2 commit     new slots on disk; then one store transaction; each change with its audit event; each
+ *                may be refused alone
  *   3 publish    the directory shows the new records: the next request sees them
- *   4 audit      the events of the changes are in the audit files, on disk
+ *   4 audit      the events of the changes are in the audit files, on disk; if receipts follow, their
+ *                sync does for both
  *   5 drain      wait until nobody holds an old record; for changes that delete material also until
  *                nobody holds it opened, and wipe it from memory
  *   6 erase      overwrite the slots, sync, read back; scrub the database file   (commit_erase:
  *   7 receipt    signed, in the audit, on disk                                    steps 5 to 7)
- *   8 answer     `done` of every change; then the store notes which erasures are done
+ *   8 answer     `done` of every change; a later transaction notes which erasures are done
  *
  * A crash at any step is finished by commit_recover() before the server listens.
  */

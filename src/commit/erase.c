@@ -202,6 +202,7 @@ enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **
     TRY(c->parts.store->ops->scrub(c->parts.store, &clean, reterr));
     CRASH_POINT("erase-database-clean");
     TRY(write_receipts(c, stones, proofs, n, clean, reterr));
+    c->events_unsynced = false; /* they went to disk with them */
     CRASH_POINT("erase-receipt-written");
     for (size_t i = 0; i < n; i++)
         remember_erased(c, stones[i]);
@@ -289,6 +290,18 @@ void commit_erase(struct committer *c, struct commit_job **jobs, size_t n)
     }
 }
 
+bool commit_add_marks(struct committer *c, struct change *change)
+{
+    for (size_t i = 0; i < c->n_erased; i++) {
+        struct row *row = change_add(change, ROW_TOMBSTONE_ERASED);
+        row->tombstone = calloc(1, sizeof *row->tombstone);
+        if (row->tombstone == NULL)
+            return false;
+        row->tombstone->serial = c->erased[i];
+    }
+    return c->n_erased > 0;
+}
+
 void commit_mark_erased(struct committer *c)
 {
     CLEANUP(change_release) struct change change = { .event = BUF_INIT(0) };
@@ -296,15 +309,8 @@ void commit_mark_erased(struct committer *c)
     enum kms_status                       result = KMS_OK;
     struct kms_error                      err;
 
-    if (c->n_erased == 0)
+    if (!commit_add_marks(c, &change))
         return;
-    for (size_t i = 0; i < c->n_erased; i++) {
-        struct row *row = change_add(&change, ROW_TOMBSTONE_ERASED);
-        row->tombstone = calloc(1, sizeof *row->tombstone);
-        if (row->tombstone == NULL)
-            return;
-        row->tombstone->serial = c->erased[i];
-    }
     if (commit_apply(c, list, &result, 1, &err) == KMS_OK)
         c->n_erased = 0;
     else

@@ -14,17 +14,21 @@ struct committer {
     pthread_mutex_t        lock; /* the queue */
     pthread_cond_t         wake;
     struct commit_job     *head, *tail;
+    size_t                 n_queued;
     bool                   stopping;
     bool                   started;
     pthread_t              thread;
 
     /* the committer thread's own */
-    _Atomic uint64_t generation;   /* resets, and one */
-    uint64_t         last_outbox;  /* highest outbox serial committed */
-    uint64_t         outbox_done;  /* up to here the events are in the audit files, on disk */
-    bool             outbox_stuck; /* an event could not be written: append from the outbox first */
-    uint64_t        *erased;       /* tombstones whose receipt is durable, to be marked */
-    size_t           n_erased, cap_erased;
+    size_t           last_batch;  /* so many jobs were in it */
+    uint64_t         gather_ns;   /* how long it is worth waiting for as many again */
+    _Atomic uint64_t generation;  /* resets, and one */
+    uint64_t         last_outbox; /* highest outbox serial committed */
+    uint64_t         outbox_done; /* up to here the events are in the audit files, on disk */
+    bool      events_unsynced;    /* of the batch: they are in the audit files, not yet on disk */
+    bool      outbox_stuck;       /* an event could not be written: append from the outbox first */
+    uint64_t *erased;             /* tombstones whose receipt is durable, to be marked */
+    size_t    n_erased, cap_erased;
     struct tombstone *unerased; /* their erasure has failed: tried again before anybody is told
                                         that there is nothing left of the key                      */
     size_t            n_unerased;
@@ -94,5 +98,7 @@ void commit_run_filled(struct committer *c, struct commit_job *job,
 bool commit_clears(const struct change *change);
 /* Takes everything out of memory that ROW_CLEAR took out of the store. Nobody is in an epoch section. */
 void commit_clear(struct committer *c);
-/* Records in the store which tombstones are done (after the answers: nobody waits for it). */
+/* Adds to a change which tombstones are done. False if there are none, or no memory: not now. */
+KMS_MUST_CHECK bool commit_add_marks(struct committer *c, struct change *change);
+/* Records the same in a transaction of its own: when no other is about to take it along. */
 void commit_mark_erased(struct committer *c);

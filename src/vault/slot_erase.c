@@ -16,8 +16,24 @@
 
 enum fill { FILL_RANDOM, FILL_ZERO };
 
-/* Takes the slots that are to be erased now: marks them busy; the others are left alone. */
-static size_t claim(struct slot_file *f, const struct slot_name *names, size_t n, bool *mine)
+/* A slot that is being erased, and which of the names it is. */
+struct claimed {
+    uint32_t slot;
+    size_t   at;
+};
+
+static int by_slot(const void *a, const void *b)
+{
+    const struct claimed *x = a;
+    const struct claimed *y = b;
+
+    return x->slot < y->slot ? -1 : x->slot > y->slot;
+}
+
+/* Takes the slots that are to be erased now: marks them busy; the others are left alone. In the order of
+ * the file, so that slots of one page are neighbours. */
+static size_t claim(struct slot_file *f, const struct slot_name *names, size_t n,
+                    struct claimed *mine)
 {
     size_t count = 0;
 
@@ -25,30 +41,29 @@ static size_t claim(struct slot_file *f, const struct slot_name *names, size_t n
     for (size_t i = 0; i < n; i++) {
         struct slot_entry *e = names[i].slot < f->n_entries ? &f->entries[names[i].slot] : NULL;
         /* a damaged slot can be half erased: whose it was does not matter, nothing opens with it */
-        mine[i] = e != NULL && (e->state == SLOT_DAMAGED ||
-                                (e->state == SLOT_USED && (names[i].any_generation ||
-                                                           e->generation == names[i].generation)));
-        if (mine[i]) {
+        bool take = e != NULL &&
+                    (e->state == SLOT_DAMAGED ||
+                     (e->state == SLOT_USED &&
+                      (names[i].any_generation || e->generation == names[i].generation)));
+        if (take) {
             e->state = SLOT_BUSY;
-            count++;
+            mine[count++] = (struct claimed){ names[i].slot, i };
         }
     }
     (void)pthread_mutex_unlock(&f->lock);
+    qsort(mine, count, sizeof *mine, by_slot);
     return count;
 }
 
 /* After success the slots are free; after a failure nobody knows, so they stay out of use. */
-static void let_go(struct slot_file *f, const struct slot_name *names, size_t n, const bool *mine,
-                   bool erased)
+static void let_go(struct slot_file *f, const struct claimed *mine, size_t n, bool erased)
 {
     (void)pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < n; i++) {
-        if (!mine[i])
-            continue;
-        struct slot_entry *e = &f->entries[names[i].slot];
+        struct slot_entry *e = &f->entries[mine[i].slot];
         if (erased) {
             *e = (struct slot_entry){ 0, SLOT_FREE };
-            f->free[f->n_free++] = names[i].slot;
+            f->free[f->n_free++] = mine[i].slot;
         } else {
             e->state = SLOT_DAMAGED;
         }
@@ -56,17 +71,15 @@ static void let_go(struct slot_file *f, const struct slot_name *names, size_t n,
     (void)pthread_mutex_unlock(&f->lock);
 }
 
-static enum kms_status overwrite(struct slot_file *f, const struct slot_name *names, size_t n,
-                                 const bool *mine, enum fill fill, struct kms_error *reterr)
+static enum kms_status overwrite(struct slot_file *f, const struct claimed *mine, size_t n,
+                                 enum fill fill, struct kms_error *reterr)
 {
     for (size_t i = 0; i < n; i++) {
         uint8_t bytes[SLOT_BYTES] = { 0 };
-        if (!mine[i])
-            continue;
         if (fill == FILL_RANDOM)
             crypto_random(bytes, sizeof bytes);
         (void)pthread_mutex_lock(&f->lock);
-        enum kms_status status = slot_file_patch(f, names[i].slot, bytes, reterr);
+        enum kms_status status = slot_file_patch(f, mine[i].slot, bytes, reterr);
         (void)pthread_mutex_unlock(&f->lock);
         TRY(status);
     }
@@ -97,9 +110,9 @@ static enum kms_status read_page(struct slot_file *f, uint64_t at, uint8_t *page
     return file_pread_all(f->fd, page, SLOT_PAGE, at, reterr);
 }
 
-static enum kms_status verify(struct slot_file *f, const struct slot_name *names, size_t n,
-                              const bool *mine, struct erase_proof *proofs,
-                              struct kms_error *reterr)
+/* Each page once. */
+static enum kms_status verify(struct slot_file *f, const struct claimed *mine, size_t n,
+                              struct erase_proof *proofs, struct kms_error *reterr)
 {
     static const uint8_t    zeros[SLOT_BYTES];
     const struct bytes      empty = { zeros, sizeof zeros };
@@ -110,61 +123,74 @@ static enum kms_status verify(struct slot_file *f, const struct slot_name *names
     if (page == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to read a slot back");
     for (size_t i = 0; i < n; i++) {
-        uint64_t at = slot_page(names[i].slot);
-        if (!mine[i])
-            continue;
+        uint64_t at = slot_page(mine[i].slot);
         if (have != at)
             TRY(read_page(f, at, page, &direct, reterr));
         have = at;
-        if (!bytes_eq(bytes_of(page + (slot_offset(names[i].slot) - at), SLOT_BYTES), empty))
+        if (!bytes_eq(bytes_of(page + (slot_offset(mine[i].slot) - at), SLOT_BYTES), empty))
             return KMS_FAIL(reterr, KMS_E_INTERNAL,
                             "slot %u of '%s' is not empty after erasing: the "
                             "disk does not do what it says",
-                            names[i].slot, f->path);
+                            mine[i].slot, f->path);
         if (proofs != NULL)
-            proofs[i].verified = direct;
+            proofs[mine[i].at].verified = direct;
     }
     return KMS_OK;
 }
 
-static enum kms_status erase_claimed(struct slot_file *f, const struct slot_name *names, size_t n,
-                                     const bool *mine, struct erase_proof *proofs,
-                                     struct kms_error *reterr)
+static enum kms_status erase_claimed(struct slot_file *f, const struct claimed *mine, size_t n,
+                                     struct erase_proof *proofs, struct kms_error *reterr)
 {
     CRASH_POINT("vault-erase-claimed");
-    TRY(overwrite(f, names, n, mine, FILL_RANDOM, reterr));
+    TRY(overwrite(f, mine, n, FILL_RANDOM, reterr));
     TRY(raise_generation(f, reterr));
     CRASH_POINT("vault-erase-random-written");
     TRY(slot_file_sync(f, reterr));
     CRASH_POINT("vault-erase-random-synced");
-    TRY(overwrite(f, names, n, mine, FILL_ZERO, reterr));
+    TRY(overwrite(f, mine, n, FILL_ZERO, reterr));
     CRASH_POINT("vault-erase-zeros-written");
     TRY(slot_file_sync(f, reterr));
     CRASH_POINT("vault-erase-zeros-synced");
-    TRY(verify(f, names, n, mine, proofs, reterr));
+    TRY(verify(f, mine, n, proofs, reterr));
     CRASH_POINT("vault-erase-verified");
     return KMS_OK;
 }
 
-static void begin_proofs(struct slot_file *f, const struct grade *grade,
-                         const struct slot_name *names, size_t n, const bool *mine,
-                         struct erase_proof *proofs)
+/* Where the page of slot i lies; slots of one page have the same answer. */
+static void extent_of(struct slot_file *f, const struct claimed *mine, size_t i,
+                      uint8_t ret[SHA256_LEN])
 {
-    for (size_t i = 0; i < n; i++) {
-        proofs[i] = (struct erase_proof){ .already_empty = !mine[i], .grade = grade->grade };
+    if (i == 0 || slot_page(mine[i].slot) != slot_page(mine[i - 1].slot))
+        (void)grade_extent(f->fd, slot_page(mine[i].slot), ret);
+}
+
+static void begin_proofs(struct slot_file *f, const struct grade *grade, size_t n_names,
+                         const struct claimed *mine, size_t n, struct erase_proof *proofs)
+{
+    uint8_t extent[SHA256_LEN] = { 0 };
+
+    for (size_t i = 0; i < n_names; i++) {
+        proofs[i] = (struct erase_proof){ .already_empty = true, .grade = grade->grade };
         memcpy(proofs[i].filesystem, grade->filesystem, sizeof proofs[i].filesystem);
-        if (mine[i])
-            (void)grade_extent(f->fd, slot_page(names[i].slot), proofs[i].extents_before);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct erase_proof *p = &proofs[mine[i].at];
+        extent_of(f, mine, i, extent);
+        p->already_empty = false;
+        memcpy(p->extents_before, extent, sizeof extent);
     }
 }
 
-static void end_proofs(struct slot_file *f, const struct slot_name *names, size_t n,
-                       const bool *mine, struct erase_proof *proofs)
+static void end_proofs(struct slot_file *f, size_t n_names, const struct claimed *mine, size_t n,
+                       struct erase_proof *proofs)
 {
-    for (size_t i = 0; i < n; i++) {
+    uint8_t extent[SHA256_LEN] = { 0 };
+
+    for (size_t i = 0; i < n_names; i++)
         proofs[i].file_generation = f->generation; /* only erasures change it, and we are the one */
-        if (mine[i])
-            (void)grade_extent(f->fd, slot_page(names[i].slot), proofs[i].extents_after);
+    for (size_t i = 0; i < n; i++) {
+        extent_of(f, mine, i, extent);
+        memcpy(proofs[mine[i].at].extents_after, extent, sizeof extent);
     }
 }
 
@@ -172,21 +198,21 @@ enum kms_status slot_file_erase(struct slot_file *f, const struct grade *grade,
                                 const struct slot_name *names, size_t n,
                                 struct erase_proof *ret_proofs, struct kms_error *reterr)
 {
-    CLEANUP(freep) bool *mine = calloc(n + 1, sizeof *mine);
-    enum kms_status      status = KMS_OK;
+    CLEANUP(freep) struct claimed *mine = calloc(n + 1, sizeof *mine);
+    enum kms_status                status = KMS_OK;
 
     if (mine == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to erase %zu slots", n);
     (void)pthread_mutex_lock(&f->erase_lock);
     size_t count = claim(f, names, n, mine);
     if (ret_proofs != NULL)
-        begin_proofs(f, grade, names, n, mine, ret_proofs);
+        begin_proofs(f, grade, n, mine, count, ret_proofs);
     if (count > 0) {
-        status = erase_claimed(f, names, n, mine, ret_proofs, reterr);
-        let_go(f, names, n, mine, status == KMS_OK);
+        status = erase_claimed(f, mine, count, ret_proofs, reterr);
+        let_go(f, mine, count, status == KMS_OK);
     }
     if (ret_proofs != NULL)
-        end_proofs(f, names, n, mine, ret_proofs);
+        end_proofs(f, n, mine, count, ret_proofs);
     (void)pthread_mutex_unlock(&f->erase_lock);
     return status;
 }

@@ -51,22 +51,33 @@ static enum kms_status refuse_broken(const struct slot_file *f, struct kms_error
                     f->path);
 }
 
-/* A full disk is not the end: the slots are there already, so nothing of them was lost. */
+/* With the lock held. A full disk is not the end: the slots are there already, so nothing of them was lost. */
 static enum kms_status write_at(struct slot_file *f, struct bytes from, uint64_t at,
                                 struct kms_error *reterr)
 {
     enum kms_status status = file_pwrite_all(f->fd, from, at, reterr);
 
+    f->written++;
     return status == KMS_OK || file_full(errno) ? status : lost(f, "write", errno, reterr);
 }
 
 enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr)
 {
-    if (fdatasync(f->fd) == 0)
-        return KMS_OK;
-    int why = errno;
+    enum kms_status status = KMS_OK;
+
     (void)pthread_mutex_lock(&f->lock);
-    enum kms_status status = lost(f, "sync", why, reterr);
+    uint64_t upto = f->written;
+    if (f->broken)
+        status = refuse_broken(f, reterr);
+    if (f->synced < upto && status == KMS_OK) {
+        (void)pthread_mutex_unlock(&f->lock);
+        int why = fdatasync(f->fd) != 0 ? errno : 0;
+        (void)pthread_mutex_lock(&f->lock);
+        if (why != 0)
+            status = lost(f, "sync", why, reterr);
+        else if (f->synced < upto)
+            f->synced = upto;
+    }
     (void)pthread_mutex_unlock(&f->lock);
     return status;
 }
@@ -281,7 +292,8 @@ enum kms_status slot_file_open(const char *dir, enum slot_class slot_class,
                              .fd = -1,
                              .direct_fd = -1,
                              .erase_lock = PTHREAD_MUTEX_INITIALIZER,
-                             .lock = PTHREAD_MUTEX_INITIALIZER };
+                             .lock = PTHREAD_MUTEX_INITIALIZER,
+                             .written = 1 }; /* for all that we know */
     uint32_t n = 0;
     TRY(open_fds(f, dir, reterr));
     TRY(count_slots(f, &n, reterr));
@@ -388,8 +400,6 @@ static enum kms_status put_slots(struct slot_file *f, const struct slot_new *lis
     for (*ret_tried = 0; *ret_tried < n;)
         TRY(put_slot(f, &list[(*ret_tried)++], reterr));
     CRASH_POINT("vault-slot-written");
-    TRY(slot_file_sync(f, reterr));
-    CRASH_POINT("vault-slot-synced");
     return KMS_OK;
 }
 

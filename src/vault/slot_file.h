@@ -104,6 +104,8 @@ struct slot_file {
     pthread_mutex_t    lock;       /* everything below, and read-change-write of pages */
     struct file_alarm  alarm;      /* may be set once it is open, before it is used */
     bool               broken;     /* I3 */
+    uint64_t           written;    /* how many writes there were */
+    uint64_t           synced;     /* so many of them are on disk */
     uint64_t           generation;
     struct slot_entry *entries;
     uint32_t           n_entries;
@@ -129,8 +131,8 @@ struct slot_new {
     uint64_t       generation;
     struct secret *shred; /* the caller's */
 };
-/* Makes n shred keys and writes each into a free slot, durably, with one sync for all of them. All or
- * none: on failure no slot is in use and no `shred` is set. */
+/* Makes n shred keys and writes each into a free slot. They are on disk after slot_file_sync: nothing that
+ * lasts may name such a slot before. All or none: on failure no slot is in use and no `shred` is set. */
 KMS_MUST_CHECK enum kms_status slot_file_write(struct slot_file *f, struct slot_new *list, size_t n,
                                                struct kms_error *reterr);
 /* Reads one back. KMS_E_KEY_STATE if the slot is empty or has another generation,
@@ -147,7 +149,7 @@ void slot_file_counts(struct slot_file *f, uint32_t *ret_used, uint32_t *ret_tot
 KMS_MUST_CHECK enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot,
                                                const uint8_t     bytes[SLOT_BYTES],
                                                struct kms_error *reterr);
-/* Without the lock. */
+/* Without the lock: puts on disk what was written before the call. Nothing is done if it is there. */
 KMS_MUST_CHECK enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr);
 /* With the lock held. */
 KMS_MUST_CHECK enum kms_status slot_file_put_header(struct slot_file *f, uint64_t generation,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "vault/vault_internal.h"
 
@@ -214,6 +215,14 @@ enum kms_status vault_erase(struct vault *v, const struct sealed *slots, size_t 
         for (size_t k = 0; k < m; k++)
             ret_proofs[at[k]] = proofs[k];
     }
+    return KMS_OK;
+}
+
+enum kms_status vault_sync(struct vault *v, struct kms_error *reterr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(v->slots); i++)
+        TRY(slot_file_sync(v->slots[i], reterr));
+    CRASH_POINT("vault-slots-synced");
     return KMS_OK;
 }
 

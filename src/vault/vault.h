@@ -150,7 +150,7 @@ struct blob_header {
 };
 KMS_MUST_CHECK bool vault_blob_inspect(struct bytes blob, struct blob_header *ret);
 
-/* --- making materials: these write a slot (fdatasync) and so may block; slow lane ---------------------- */
+/* --- making materials: these write a slot, which is on disk after vault_sync; slow lane ----------------- */
 
 /* Generates a material for `key` (AWS_KMS origin) in a durable slot; KMS_E_THROTTLED (no message) for an RSA
  * key when the pool is empty: vault_when_ready. Fills id, check, sealed, present of
@@ -163,7 +163,7 @@ KMS_MUST_CHECK enum kms_status vault_generate_material(struct vault            *
 
 /* The next materials of keys that rotate, in all their Regions: generated once for each key, sealed for each
  * of the `n` records (editable; relatives stand next to each other) and appended to its list as
- * MATERIAL_PENDING_ROTATION. One sync for all of them, so many keys cost little more than one.
+ * MATERIAL_PENDING_ROTATION.
  * ret_spare[i]: what was sealed for keys[i]. KMS_E_LIMIT for a record that has KEY_MATERIALS_MAX. On
  * failure no slot stays in use, and the lists are as they were. */
 KMS_MUST_CHECK enum kms_status vault_generate_next(struct vault *v, struct key_record *const *keys,
@@ -271,6 +271,9 @@ size_t vault_forget_idle(struct vault *v);
 KMS_MUST_CHECK enum kms_status vault_erase(struct vault *v, const struct sealed *slots, size_t n,
                                            struct erase_proof *ret_proofs,
                                            struct kms_error   *reterr);
+/* Puts on disk every slot that was written before the call. Nothing that lasts may name one that is not. A
+ * failed sync is KMS_E_INTERNAL for good, as in vault_erase. */
+KMS_MUST_CHECK enum kms_status vault_sync(struct vault *v, struct kms_error *reterr);
 /* Gives back the slot of a material whose change did not commit. */
 void vault_release(struct vault *v, const struct sealed *slot);
 /* Is the shred key of this sealed form there (slot in use, not damaged, same generation)? Whose it is, is

@@ -167,7 +167,7 @@ struct seal_request {
 KMS_MUST_CHECK enum kms_status material_seal(struct vault *v, const struct seal_request *r,
                                              struct bytes plain, struct arena *arena,
                                              struct sealed *ret, struct kms_error *reterr);
-/* Several at once, all or none, in slots of one class: one sync for all of them. */
+/* Several at once, all or none, in slots of one class. */
 struct seal_order {
     struct seal_request request;
     struct bytes        plain;

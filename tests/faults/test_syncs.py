@@ -1,0 +1,151 @@
+"""What a change costs in syncs, and in which order its files reach the disk.
+
+A change must not be paid for with more syncs than its promises need (docs/internals/committer.md has the table), must
+not be answered before they are done, and changes that wait together share them. A preloaded library writes down every
+write and sync (sync_shim.c).
+"""
+import collections
+import os
+import threading
+import time
+
+import pytest
+
+import shim
+from trent_server import Server, external_key, import_material, parameters_for
+from wire import Wire
+
+QUIET = 1.0  # seconds after which nothing is done in the background any more: the audit's own syncs, marks
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return shim.build("sync_shim", tmp_path_factory.mktemp("shim"))
+
+
+class Watched:
+    def __init__(self, folder, library, **more):
+        self.log = folder / "syncs"
+        env = shim.preloaded(library, TRENT_TEST_SYNCS=self.log, **more)
+        self.server = Server(folder / "data", "--ready-keys-2048=1", env=env).start()
+        self.kms = self.server.client()
+        self.kms.create_key()  # the first also makes a domain key, and a new WAL's header is synced by itself
+        self.seen = 0
+
+    def calls(self):
+        """(what, file) since the last time, in order."""
+        lines = self.log.read_text().splitlines()
+        new, self.seen = lines[self.seen:], len(lines)
+        return [tuple(kind(word) for word in line.split(" ", 1)) for line in new]
+
+    def during(self, call, **parameters):
+        """What the call did before its answer."""
+        time.sleep(QUIET)
+        self.calls()
+        call(**parameters)
+        return [one for one in self.calls() if one[1] != "other"]
+
+
+def kind(name):
+    for end, short in ((".slots", name), ("-wal", "wal"), (".db", "database"), (".jsonl", "audit")):
+        if name.endswith(end):
+            return short
+    return name if name in ("write", "sync") else "other"
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory, library):
+    w = Watched(tmp_path_factory.mktemp("syncs"), library)
+    yield w
+    w.server.stop()
+
+
+def synced(calls):
+    return dict(collections.Counter(name for what, name in calls if what == "sync"))
+
+
+def in_order(calls):
+    """The calls without what is repeated."""
+    return [one for i, one in enumerate(calls) if i == 0 or one != calls[i - 1]]
+
+
+def test_create(watched):
+    calls = watched.during(watched.kms.create_key)
+    assert in_order(calls) == [("write", "durable.slots"), ("sync", "durable.slots"), ("write", "wal"), ("sync", "wal"),
+                               ("write", "audit"), ("sync", "audit")]
+    assert synced(calls) == {"durable.slots": 1, "wal": 1, "audit": 1}
+
+
+def test_change_without_material(watched):
+    key = watched.kms.create_key()["KeyMetadata"]["KeyId"]
+    calls = watched.during(watched.kms.update_key_description, KeyId=key, Description="new")
+    assert in_order(calls) == [("write", "wal"), ("sync", "wal"), ("write", "audit"), ("sync", "audit")]
+
+
+def test_import_and_delete(watched):
+    """What is on disk before what: trust-model 2.7.2."""
+    key = external_key(watched.kms)["KeyId"]
+    parameters = parameters_for(watched.kms, key)
+    material = os.urandom(32)
+
+    def bring(**_):
+        import_material(watched.kms, key, material, parameters)
+
+    calls = watched.during(bring)
+    assert in_order(calls) == [("write", "erasable.slots"), ("sync", "erasable.slots"), ("write", "wal"),
+                               ("sync", "wal"), ("write", "audit"), ("sync", "audit")]
+
+    # the slot has gone to the disk before the database says so, the intent before anything is done
+    calls = watched.during(watched.kms.delete_imported_key_material, KeyId=key)
+    order = in_order(calls)
+    assert order[:2] == [("write", "audit"), ("sync", "audit")]
+    committed = order.index(("sync", "wal"))
+    first = order.index(("write", "erasable.slots"))
+    assert order.index(("write", "wal")) > 1 and committed < first
+    emptied = order.index(("write", "database"))
+    assert order[first:first + 4] == [("write", "erasable.slots"), ("sync", "erasable.slots")] * 2 and first < emptied
+    assert order[-3:] == [("sync", "database"), ("write", "audit"), ("sync", "audit")]
+    counted = synced(calls)
+    assert counted == {"erasable.slots": 2, "wal": counted["wal"], "database": 1, "audit": 2}
+    assert 2 <= counted["wal"] <= 3, "the WAL's header is synced only if the WAL was empty"
+
+    watched.during(bring)
+    calls = watched.during(bring)  # replaces: a new slot, and the old one is erased
+    counted = synced(calls)
+    assert counted == {"erasable.slots": 3, "wal": counted["wal"], "database": 1, "audit": 2}
+    order = in_order(calls)
+    assert order[:2] == [("write", "erasable.slots"), ("write", "audit")]
+    assert order.index(("sync", "erasable.slots")) < order.index(("write", "wal"))
+
+
+def test_erasures_are_marked_when_it_is_quiet(watched):
+    """Nobody waits for the mark, and it does not wait for another change for ever."""
+    key = external_key(watched.kms)["KeyId"]
+    import_material(watched.kms, key, os.urandom(32))
+    watched.during(watched.kms.delete_imported_key_material, KeyId=key)
+    time.sleep(QUIET)
+    assert ("sync", "wal") in watched.calls()
+
+
+def test_changes_that_wait_together_share_their_syncs(tmp_path, library):
+    clients, each = 8, 5
+    watched = Watched(tmp_path, library, TRENT_TEST_SYNC_MS=20)
+    try:
+        def create():
+            with Wire(watched.server) as wire:
+                for _ in range(each):
+                    wire.call("CreateKey")
+
+        threads = [threading.Thread(target=create) for _ in range(clients)]
+        time.sleep(QUIET)
+        watched.calls()
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        counted = synced(watched.calls())
+        for name in ("durable.slots", "wal", "audit"):
+            assert counted[name] <= clients * each / 2, counted
+        assert len(watched.kms.list_keys()["Keys"]) == clients * each + 1
+    finally:
+        watched.server.stop()
