@@ -27,6 +27,7 @@ bench:
 	@scripts/setup bench
 	@scripts/setup test
 	@scripts/build release
+	@scripts/build test tests/bench/fill
 	@tests/bench/run
 
 fuzz:
@@ -40,6 +41,7 @@ format:
 # Keeps what scripts/setup brought (build/deps and the package folders): rm -r build for all of it.
 clean:
 	@rm -rf build/release build/test build/gcc build/clang build/asan build/tsan build/fuzz
+	@rm -rf build/bench/keys build/bench/load build/bench/sqlite_commits
 	@rm -f build/trentd build/trent
 
 help:
@@ -48,7 +50,7 @@ help:
 	@echo 'make test    build, and run every test'
 	@echo 'make demo    the imported-key story end to end with the AWS CLI'
 	@echo 'make check   format check, lint, static analysis, tests with sanitizers'
-	@echo 'make bench   the speed and memory figures, as a table'
+	@echo 'make bench   the speed and memory figures, beside nginx, as a table and a picture in build/bench'
 	@echo 'make fuzz    every fuzz target for a minute (scripts/fuzz SECONDS TARGET...)'
 	@echo 'make format  lay out the C sources'
 	@echo 'make clean   remove what was built, keep what was set up'

@@ -4,50 +4,27 @@ A private operation should cost what `openssl speed` says on the same machine, a
 Encrypt, whose cryptography costs next to nothing: the request.
 """
 import os
-import pathlib
-import re
-import subprocess
+import statistics
+import time
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-# names in `openssl speed -mr` and which number of a line is what
-SPEED = (
-    ("F2", "2048", "rsa2048", {"RSA_2048 sign": 3, "RSA_2048 verify": 4}),
-    ("F4", "256", "ecdsap256", {"ECC_NIST_P256 sign": 3, "ECC_NIST_P256 verify": 4}),
-    ("F5", "256", "ecdhp256", {"ECC_NIST_P256 derive": 3}),
-    ("F6", "253", "ed25519", {"ECC_NIST_EDWARDS25519 sign": 4, "ECC_NIST_EDWARDS25519 verify": 5}),
-)
+import durable_rows
+import fast_rows
+import harness
+import openssl
+import rig
+import traffic
+from traffic import b64
 
-
-def openssl_times(seconds=1):
-    """µs of CPU per operation, by name."""
-    program = TOP / "build" / "deps" / "bin" / "openssl"
-    program = str(program) if program.exists() else "openssl"
-
-    def speed(*names):
-        return subprocess.run([program, "speed", "-seconds", str(seconds), "-mr", *names], check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-
-    times = {}
-    text = speed(*(name for _, _, name, _ in SPEED))
-    for tag, size, _, wanted in SPEED:
-        fields = re.search(r"^\+%s:\d+:%s:.*$" % (tag, size), text, re.M).group(0).split(":")
-        for name, at in wanted.items():
-            times[name] = 1e6 / float(fields[at])
-    # the line of a signature algorithm: keys, signatures and verifications a second, the last line
-    fields = speed("ML-DSA-65").strip().split("\n")[-1].split(":")
-    times["ML_DSA_65 sign"], times["ML_DSA_65 verify"] = (1e6 / float(f) for f in fields[-2:])
-    return times
-
-
+IMPORTING = 64  # keys into which material is imported again: calls that change one key wait for each other
 SIGNING = (("RSA_2048", "RSASSA_PKCS1_V1_5_SHA_256"), ("ECC_NIST_P256", "ECDSA_SHA_256"),
            ("ECC_NIST_EDWARDS25519", "ED25519_SHA_512"), ("ML_DSA_65", "ML_DSA_SHAKE_256"))
 
 
-def bodies(kms, b64, imports_again):
-    """row name -> (operation, function of i that makes the body, name in openssl_times or None)."""
+def bodies(kms, imports):
+    """row name -> (operation, function of i that makes the body, name in openssl.openssl_times or None)."""
     rows = {}
     for spec, algorithm in SIGNING:
         key = kms.create_key(KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
@@ -70,5 +47,49 @@ def bodies(kms, b64, imports_again):
     master = kms.create_key()["KeyMetadata"]["KeyId"]
     rows["GenerateDataKeyPair P256"] = ("GenerateDataKeyPair", lambda i: {
         "KeyId": master, "KeyPairSpec": "ECC_NIST_P256"}, None)
-    rows["ImportKeyMaterial"] = ("ImportKeyMaterial", lambda i: imports_again[i % len(imports_again)], None)
+    rows["ImportKeyMaterial"] = ("ImportKeyMaterial", lambda i: imports[i % len(imports)], None)
     return rows
+
+
+def families(bench):
+    """Every family in interleaved rounds with Encrypt and openssl; how far it is from openssl's time and a request."""
+    with bench.site() as site:
+        imports = durable_rows.importing(site, IMPORTING)
+        found = bodies(site.server.client(), imports)
+        encrypt = traffic.encrypt(fast_rows.new_key(site))
+        cases = fast_rows.loads(site, {"Encrypt 32 B": encrypt, **{
+            name: traffic.Operation(operation, body, "{") for name, (operation, body, _) in found.items()}})
+        times = []
+
+        def speed(seconds):
+            times.append(openssl.openssl_times(max(1, round(seconds))))
+            return {}
+        results = bench.rounds({"openssl": speed, **cases})
+        beside = rsa_4096_beside(bench, site, encrypt)
+    request = results["Encrypt 32 B"].m("cpu_us")
+    for name in cases:
+        cpu, source = results[name].m("cpu_us"), found[name][2] if name in found else None
+        note = ""
+        if source is not None:
+            own = statistics.median(t[source] for t in times)
+            note = "openssl %.1f us, %+.0f %% with an Encrypt taken off" % (own, ((cpu - request) / own - 1) * 100)
+        bench.row(name, results[name], note=note)
+    bench.rows.append(beside)
+
+
+def rsa_4096_beside(bench, site, encrypt):
+    """p99 of Encrypt alone, and while a second load generator keeps the pool busy with RSA-4096 signatures."""
+    key = site.call("CreateKey", {"KeySpec": "RSA_4096", "KeyUsage": "SIGN_VERIFY"})["KeyMetadata"]["KeyId"]
+    signing = traffic.Operation("Sign", lambda i: {"KeyId": key, "Message": b64(b"%32d" % i),
+                                                   "SigningAlgorithm": "RSASSA_PSS_SHA_256"}, "{")
+    alone, beside, signatures, seconds = harness.Samples(), harness.Samples(), harness.Samples(), bench.options.seconds
+    for _ in range(bench.options.rounds):
+        alone.append(site.load(encrypt, seconds=seconds))
+        other = rig.Load(site.port, signing.requests(site.signer), connections=16, seconds=seconds + 1)
+        time.sleep(0.5)
+        beside.append(site.load(encrypt, seconds=seconds))
+        signatures.append(other.figures())
+    figures = {what: beside.m(what) for what in ("rate", "p50", "p99")}
+    return harness.Row(bench.section, "Encrypt beside RSA_4096 signatures at full load", figures,
+                       note="%.0f signatures a second; p99 %.2f times that alone" % (
+                           signatures.m("rate"), beside.m("p99") / alone.m("p99")))

@@ -31,6 +31,9 @@ def compile_c(name, sources, *libraries):
     """build/bench/NAME from these sources of tests/bench, when it is missing or older."""
     program = OUT / name
     sources = [TOP / "tests" / "bench" / source for source in sources]
+    missing = [source.name for source in sources if not source.exists()]
+    if missing:
+        raise Failed("there is no tests/bench/%s" % missing[0])
     newest = max(source.stat().st_mtime for source in sources)
     if program.exists() and program.stat().st_mtime > newest:
         return program
@@ -92,11 +95,12 @@ class Load:
         return figures
 
 
-def load(pid, port, requests, **options):
+def load(pid, port, requests, cpu=None, **options):
     """Figures of a load, with the CPU that the server took for a request."""
-    before = cpu_seconds(pid)
+    cpu = cpu or cpu_seconds
+    before = cpu(pid)
     figures = Load(port, requests, **options).figures()
-    figures["cpu_us"] = (cpu_seconds(pid) - before) / figures["requests"] * 1e6
+    figures["cpu_us"] = (cpu(pid) - before) / figures["requests"] * 1e6
     return figures
 
 
@@ -113,16 +117,23 @@ def family(pid):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process and its children: to the nanosecond where the kernel says so."""
+    """User and system time of a process and its children: of the threads they have, to the nanosecond."""
     total = 0.0
     for one in family(pid):
         threads = list(pathlib.Path("/proc/%d/task" % one).glob("*/schedstat"))
-        if threads:
-            total += sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
-        else:
-            fields = pathlib.Path("/proc/%d/stat" % one).read_text().rsplit(")", 1)[1].split()
-            total += (int(fields[11]) + int(fields[12])) / TICK
+        if not threads:  # a kernel that does not count them
+            return cpu_seconds_ever(pid)
+        total += sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
     return total
+
+
+def cpu_seconds_ever(pid):
+    """The same with that of threads which have ended, to a hundredth of a second."""
+    total = 0
+    for one in family(pid):
+        fields = pathlib.Path("/proc/%d/stat" % one).read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICK
 
 
 def memory_mb(pid):
@@ -180,6 +191,8 @@ class Nginx:
     """nginx with `return 200`, keep-alive, one worker per core; with a certificate over TLS 1.3 as well."""
 
     def __init__(self, folder, cert=None, key=None, workers="auto"):
+        if nginx_program() is None:
+            raise Failed("nginx is missing: scripts/setup bench")
         self.folder = pathlib.Path(folder) / ("nginx-%s" % workers)
         self.folder.mkdir(exist_ok=True)
         self.port, self.tls_port = free_port(), None

@@ -2,10 +2,12 @@
 on a key with 50 grants; both again when the server has many users and grants besides."""
 import json
 import queue
-import statistics
 import threading
 
+import fast_rows
 import quick_client
+import rig
+import traffic
 
 ROOT = "arn:aws:iam::000000000000:root"
 PAGE = 4096
@@ -85,34 +87,23 @@ def populate(server, users, grants, log):
     many(server.address, [create_user(i) for i in range(users)] + [create_grant(i) for i in range(grants)])
 
 
-def rows(server, default_key, measure, pool, options, log):
-    """[(name, median CPU in us)] of the four."""
-    root = quick_client.Credentials("test", "test")
-    kms, iam = server.client(), server.client("iam")
-    key = kms.create_key(Policy=key_policy())["KeyMetadata"]
-    user = user_with_policies(iam, key["Arn"])
-    connection = quick_client.Connection(server.address)
-    add_grants(lambda op, body: connection.call(root, op, body), key["KeyId"], 50)
-    host = "%s:%d" % server.address
+def rights(bench):
+    """The four of them in interleaved rounds, before and after the server is filled."""
+    with bench.site() as site:
+        kms, iam = site.server.client(), site.server.client("iam")
+        key = kms.create_key(Policy=key_policy())["KeyMetadata"]
+        user = user_with_policies(iam, key["Arn"])
+        root, connection = quick_client.Credentials("test", "test"), quick_client.Connection(site.server.address)
+        add_grants(lambda op, body: connection.call(root, op, body), key["KeyId"], 50)
+        signer = traffic.Signer(site.port, user.access_key, user.secret)
 
-    def requests(credentials, key_id):
-        made = []
-        for i in range(pool):
-            body = json.dumps({"KeyId": key_id, "Plaintext": "AAAA%028d" % i}).encode()
-            made.append(("POST / HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-amz-json-1.1\r\n"
-                         "Content-Length: %d\r\n%s\r\n" % (host, len(body), credentials.headers(
-                             host, body, "kms", "TrentService.Encrypt"))).encode() + body)
-        return made
-
-    def both():
-        costs = {"default policy": [], "4 KB policy, two identity policies, 50 grants": []}
-        for _ in range(options.rounds):
-            for name, (who, key_id) in zip(costs, ((root, default_key), (user, key["KeyId"]))):
-                costs[name].append(measure(server.process.pid, server.address[1], requests(who, key_id), options)["cpu_us"])
-        return {name: statistics.median(list_) for name, list_ in costs.items()}
-
-    before = both()
-    populate(server, options.users, options.grants, log)
-    after = both()
-    return ([(name, cost) for name, cost in before.items()] +
-            [("%s; %d users, %d grants" % (name, options.users, options.grants), cost) for name, cost in after.items()])
+        def as_user(seconds, operation=traffic.encrypt(key["KeyId"])):
+            return rig.load(site.pid, site.port, operation.requests(signer), expect=operation.expect, seconds=seconds)
+        cases = {"default policy": fast_rows.loads(site, {"": traffic.encrypt(fast_rows.new_key(site))})[""],
+                 "4 KB policy, two identity policies, 50 grants": as_user}
+        before = bench.rounds(cases)
+        populate(site.server, bench.options.users, bench.options.grants, bench.log)
+        after = bench.rounds(cases)
+    for name in cases:
+        bench.row("Encrypt 32 B, " + name, before[name])
+        bench.row("the same", after[name], note="with %d users and %d grants" % (bench.options.users, bench.options.grants))

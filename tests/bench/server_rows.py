@@ -1,0 +1,148 @@
+"""Rows about the server as a whole: loops, idle connections, and what a request costs as these grow."""
+import json
+import os
+import statistics
+import time
+
+import fast_rows
+import harness
+import quick_client
+import rig
+import traffic
+
+IDLE = 10000
+
+
+def scaling(bench):
+    """One loop and as many as there are cores. The load generator takes CPU of the same cores, so on a small machine
+    the rates say little; what the loops could do is the CPU they have divided by the CPU of a request."""
+    cores = os.cpu_count()
+    counts = sorted({1, 2, cores})
+    flags = {n: bench.site("--loops=%d" % n) for n in counts}
+    sites = {n: running.__enter__() for n, running in flags.items()}
+    try:
+        results = bench.rounds({n: lambda seconds, site=site, operation=traffic.encrypt(fast_rows.new_key(site)):
+                                site.load(operation, seconds=seconds, threads=2) for n, site in sites.items()})
+    finally:
+        for running in flags.values():
+            running.__exit__()
+    for n, samples in results.items():
+        row = bench.row("Encrypt, %d loop%s, 2 load threads" % (n, "s" * (n > 1)), samples)
+        if n > 1:
+            row.judge("%d x CPU of 1 loop / CPU" % n, n * results[1].m("cpu_us") / samples.m("cpu_us"), 0.9 * n,
+                      at_least=True)
+            row.note = "rate %.2f times 1 loop" % (samples.m("rate") / results[1].m("rate"))
+    bench.curves.append(harness.Curve("Loops", "event loops", "us of CPU per Encrypt", {
+        "Encrypt": [(n, samples.m("cpu_us")) for n, samples in results.items()]}))
+
+
+def idle(bench):
+    """10,000 connections that have asked once and then stay, beside a load at a third of the full rate."""
+    with bench.site() as site:
+        operation = traffic.encrypt(fast_rows.new_key(site))
+        rate = site.load(operation, seconds=bench.options.seconds)["rate"] / 3
+        without, with_them, memory = harness.Samples(), harness.Samples(), []
+        for _ in range(min(3, bench.options.rounds)):
+            without.append(site.load(operation, seconds=2 * bench.options.seconds, rate=rate))
+            before = rig.memory_mb(site.pid)
+            with_them.append(_beside_idle(site, operation, bench, rate, memory))
+            memory[-1] -= before
+            time.sleep(0.3)  # they are all gone
+    bench.row("Encrypt at a third of its rate", without)
+    row = bench.row("the same beside %d idle connections" % IDLE, with_them)
+    row.judge("MB more", statistics.median(memory), 40, decimals=1)
+    row.judge("p99 / without", with_them.m("p99") / without.m("p99"), 1.25)
+
+
+def _beside_idle(site, operation, bench, rate, memory):
+    load = rig.Load(site.port, operation.requests(site.signer), expect=operation.expect, rate=rate, idle=IDLE,
+                    seconds=2 * bench.options.seconds)
+    highest = 0
+    while load.running():
+        highest = max(highest, rig.memory_mb(site.pid))
+        time.sleep(0.02)
+    memory.append(highest)
+    figures = load.figures()
+    if figures["idle_lost"]:
+        raise rig.Failed("%d of the idle connections were closed" % figures["idle_lost"])
+    return figures
+
+
+def connections(bench):
+    """What a request costs, by the number of connections that ask."""
+    counts = (1, 8, 64, 512)
+    with rig.Nginx(bench.folder) as nginx, bench.site() as site:
+        encrypt = traffic.encrypt(fast_rows.new_key(site))
+        cases = {}
+        for n in counts:
+            cases["nginx", n] = fast_rows.nginx_load(nginx, connections=n)
+            cases["Encrypt", n] = lambda seconds, n=n: site.load(encrypt, seconds=seconds, connections=n)
+        results = bench.rounds(cases, rounds=min(3, bench.options.rounds))
+    for n in counts:
+        bench.row("Encrypt, %d connection%s" % (n, "s" * (n > 1)), results["Encrypt", n], note="nginx %.2f us" %
+                  results["nginx", n].m("cpu_us"))
+    bench.curves.append(harness.Curve("Connections", "connections", "us of CPU per request", {
+        name: [(n, results[name, n].m("cpu_us")) for n in counts] for name in ("nginx", "Encrypt")}))
+
+
+def grants(bench):
+    """A caller whom nothing but the last of n grants on the key allows: who has n pays for n."""
+    counts = (1, 10, 100, 1000)
+    with bench.site() as site:
+        iam = site.server.client("iam")
+        user = iam.create_user(UserName="bench")["User"]["Arn"]
+        made = iam.create_access_key(UserName="bench")["AccessKey"]
+        keys = {n: _key_with_grants(site, user, n) for n in counts}
+        signer = traffic.Signer(site.port, made["AccessKeyId"], made["SecretAccessKey"])
+        cases = {"by policy": lambda seconds, operation=traffic.encrypt(keys[1]): site.load(operation, seconds=seconds)}
+        for n in counts:
+            operation = traffic.encrypt(keys[n])
+            cases[n] = lambda seconds, operation=operation: rig.load(
+                site.pid, site.port, operation.requests(signer), expect=operation.expect, seconds=seconds)
+        results = bench.rounds(cases, rounds=min(3, bench.options.rounds))
+    bench.row("Encrypt, allowed by the key policy", results["by policy"])
+    for n in counts:
+        bench.row("Encrypt, allowed by one of %d grant%s" % (n, "s" * (n > 1)), results[n])
+    bench.curves.append(harness.Curve("Grants of the caller on the key", "grants", "us of CPU per Encrypt", {
+        "by grant": [(n, results[n].m("cpu_us")) for n in counts]}))
+
+
+def _key_with_grants(site, user, n):
+    """A key with n grants to the user, of which the last allows Encrypt whatever the context, and no other does."""
+    key = site.call("CreateKey", {})["KeyMetadata"]["KeyId"]
+    grant = {"KeyId": key, "GranteePrincipal": user, "Operations": ["Encrypt"]}
+    root = quick_client.Credentials("test", "test")
+    answers = quick_client.ask_all(site.server.address, [(root, "CreateGrant", {
+        **grant, "Constraints": {"EncryptionContextEquals": {"grant": str(i)}}}) for i in range(1, n)], threads=16)
+    wrong = [answer for answer in answers if answer.code]
+    if wrong:
+        raise rig.Failed("CreateGrant: %r" % wrong[0])
+    site.call("CreateGrant", grant)
+    return key
+
+
+def pool(bench):
+    """GetParametersForImport RSA_4096 while the keys made ahead last: one client."""
+    ready = 6 if bench.options.quick else 16
+    calls = ready - 3  # others are being made meanwhile, and take their time
+    with bench.site("--ready-keys-4096=%d" % ready) as site:
+        kms = site.server.client()
+        key = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
+        seconds = _wait_for_pool(site, ready)
+        operation = traffic.Operation("GetParametersForImport", lambda i: {
+            "KeyId": key, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_4096"}, '{"KeyId":', calls)
+        samples = harness.Samples([site.load(operation, connections=1, once=True)])
+    bench.row("GetParametersForImport RSA_4096, pool", samples, note="%d calls; %d keys took %.0f s to make" % (
+        calls, ready, seconds)).judge("p50 ms", samples.m("p50") / 1000, 3.0)
+
+
+def _wait_for_pool(site, wanted):
+    started = time.monotonic()
+    while time.monotonic() - started < 120:
+        text = site.server.get("/_trent/metrics")
+        ready = [float(line.rsplit(" ", 1)[1]) for line in text.split("\n")
+                 if line.startswith("trent_ready_keys") and "4096" in line]
+        if ready and ready[0] >= wanted:
+            return time.monotonic() - started
+        time.sleep(0.2)
+    raise rig.Failed("the pool of RSA_4096 keys did not fill: %s" % json.dumps(ready))
