@@ -99,6 +99,31 @@ static void metric(struct buf *out, const char *name, const char *type, const ch
     buf_addf(out, "%s %llu\n", name, (unsigned long long)value);
 }
 
+static void metric_steps(struct server *s, struct buf *out)
+{
+    uint64_t ns[TIMED_COUNT] = { 0 };
+    uint64_t calls[TIMED_COUNT] = { 0 };
+
+    if (!s->step_times)
+        return;
+    for (unsigned i = 0; i < s->n_loops * TIMED_COUNT; i++) {
+        const struct step_times *t = &s->loops[i / TIMED_COUNT].times;
+        unsigned                 step = i % TIMED_COUNT;
+        ns[step] += atomic_load_explicit(&t->ns[step], memory_order_relaxed);
+        calls[step] += atomic_load_explicit(&t->calls[step], memory_order_relaxed);
+    }
+    family(out, "trent_request_step_seconds_total", "counter",
+           "Time that the steps of requests took.");
+    for (unsigned i = 0; i < TIMED_COUNT; i++)
+        buf_addf(out, "trent_request_step_seconds_total{step=\"%s\"} %llu.%09llu\n", step_name(i),
+                 (unsigned long long)(ns[i] / 1000000000),
+                 (unsigned long long)(ns[i] % 1000000000));
+    family(out, "trent_request_step_calls_total", "counter", "Requests that came to the step.");
+    for (unsigned i = 0; i < TIMED_COUNT; i++)
+        buf_addf(out, "trent_request_step_calls_total{step=\"%s\"} %llu\n", step_name(i),
+                 (unsigned long long)calls[i]);
+}
+
 enum { READY_POOLS = 3 };
 static const char *const pools[READY_POOLS] = { "RSA_2048", "RSA_3072", "RSA_4096" };
 
@@ -301,6 +326,7 @@ static void metrics(struct server *s, struct exchange *ex, const char date[29])
     CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
 
     metric_requests(s, &body);
+    metric_steps(s, &body);
     metric_parts(s, &body);
     metric_identities(s, &body);
     metric_expiring(s, ex, &body);

@@ -31,23 +31,10 @@ static enum step_result step_run(struct request *rq);       /* begin, vault comm
 static enum step_result step_commit(struct request *rq);    /* the change, with its audit event     */
 static enum step_result step_committed(struct request *rq); /* what became of it                    */
 
-enum step {
-    STEP_SIGV4,
-    STEP_OPERATION,
-    STEP_LANE,
-    STEP_RECIPIENT,
-    STEP_KEY, /* where a request goes on that changed threads, and begins again after a conflict */
-    STEP_AUTHZ,
-    STEP_STATE,
-    STEP_RUN,
-    STEP_COMMIT,
-    STEP_COMMITTED,
-};
-
 static const struct {
     const char *name;
     enum step_result (*run)(struct request *rq);
-} steps[] = {
+} steps[STEPS] = {
     [STEP_SIGV4]     = { "sigv4", step_sigv4 },
     [STEP_OPERATION] = { "operation", step_operation },
     [STEP_LANE]      = { "lane", step_lane },
@@ -61,6 +48,13 @@ static const struct {
     /* then, for every request: its audit record, and only then its answer (server.c, on_turn) */
 };
 // clang-format on
+
+const char *step_name(unsigned step)
+{
+    static const char *const besides[] = { "http", "record", "audit", "use", "answer" };
+
+    return step < STEPS ? steps[step].name : besides[step - STEPS];
+}
 
 /* DONE for KMS_OK, else REFUSED with this status. */
 static enum step_result outcome(struct request *rq, enum kms_status status)
@@ -92,7 +86,9 @@ static enum step_result run_stretch(struct request *rq)
     rq->caller_fresh = rq->has_policies = rq->has_time = false;
     while (rq->step < ARRAY_LEN(steps)) {
         unsigned at = rq->step++;
+        int64_t  began = step_begins(rq->server);
         result = steps[at].run(rq);
+        step_ends(rq->server, rq->loop, at, 1, began);
         if (result == REFUSED)
             log_failure(rq, steps[at].name);
         if (result != DONE)

@@ -89,6 +89,32 @@ struct request {
     struct listener_task wake;
 };
 
+/* The steps of a request (request.c), and what is measured beside them (setting step-times). */
+enum step {
+    STEP_SIGV4,
+    STEP_OPERATION,
+    STEP_LANE,
+    STEP_RECIPIENT,
+    STEP_KEY, /* where a request goes on that changed threads, and begins again after a conflict */
+    STEP_AUTHZ,
+    STEP_STATE,
+    STEP_RUN,
+    STEP_COMMIT,
+    STEP_COMMITTED,
+    STEPS,
+    TIMED_HTTP = STEPS, /* from its first byte until it is complete and has its place */
+    TIMED_RECORD,       /* its audit record is written */
+    TIMED_AUDIT,        /* ... and appended, with those of its turn */
+    TIMED_USE,          /* what was used is noted */
+    TIMED_ANSWER,       /* head and body of the answer */
+    TIMED_COUNT
+};
+struct step_times {
+    _Atomic uint64_t ns[TIMED_COUNT];
+    _Atomic uint64_t calls[TIMED_COUNT];
+};
+const char *step_name(unsigned step); /* of any below TIMED_COUNT */
+
 struct noise {
     char     source[46];
     uint32_t count;
@@ -119,6 +145,8 @@ struct loop {
     /* counters: written by this loop only, read by the metrics endpoint */
     _Atomic uint64_t requests[OPERATIONS_MAX][KMS_STATUS_COUNT];
     _Atomic uint64_t microseconds[OPERATIONS_MAX];
+    /* of its requests, wherever they run; nothing without the setting step-times */
+    struct step_times times;
 };
 
 struct server {
@@ -132,10 +160,24 @@ struct server {
     struct loop        *loops;
     int                *pool_readers;
     _Atomic bool        ready;
+    bool                step_times; /* the setting */
     int64_t             started_ms;
     /* per row of the registry: what it counts as in key/last_use.h */
     enum tracked_operation tracked[OPERATIONS_MAX];
 };
+
+/* Around what is measured; of a server that does not measure a branch each. `n` requests had it. */
+void step_add(struct loop *l, unsigned step, size_t n, int64_t began_ns);
+static inline int64_t step_begins(const struct server *s)
+{
+    return s->step_times ? (int64_t)clock_monotonic_ns() : 0;
+}
+static inline void step_ends(struct server *s, unsigned loop, unsigned step, size_t n,
+                             int64_t began_ns)
+{
+    if (s->step_times)
+        step_add(&s->loops[loop], step, n, began_ns);
+}
 
 /* request.c: takes it from where it stands; ends in request_finished or comes back later. */
 void request_run(struct request *rq);

@@ -339,6 +339,16 @@ static void noise_summary(struct server *s, struct loop *l, int64_t wall_ms, str
                        (struct bytes){ NULL, 0 }, bytes_of(extra, (size_t)len));
 }
 
+/* --- what each step takes --------------------------------------------------------------------- */
+
+void step_add(struct loop *l, unsigned step, size_t n, int64_t began_ns)
+{
+    uint64_t ns = clock_monotonic_ns() - (uint64_t)began_ns;
+
+    atomic_fetch_add_explicit(&l->times.ns[step], ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->times.calls[step], n, memory_order_relaxed);
+}
+
 /* --- the end of a turn ------------------------------------------------------------------------ */
 
 static void batch_fails(struct loop *l, const struct kms_error *why)
@@ -435,17 +445,24 @@ static void on_turn(void *ctx, unsigned loop)
     if (n == 0)
         return;
     int64_t wall_ms = clock_wall_ms();
+    int64_t began = step_begins(s);
     settle(s, l, wall_ms);
+    step_ends(s, loop, TIMED_AUDIT, n, began);
+    began = step_begins(s);
     mark_used(s, l, n);
+    step_ends(s, loop, TIMED_USE, n, began);
     struct turn turn = { date_of(l, wall_ms), (int64_t)clock_monotonic_ns() };
     l->n_batch = 0;
     for (size_t i = 0; i < n; i++)
         answer(l->batch[i], &turn);
+    step_ends(s, loop, TIMED_ANSWER, n, turn.monotonic_ns);
 }
 
 void request_finished(struct request *rq)
 {
-    struct loop *l = &rq->server->loops[rq->loop];
+    struct server *s = rq->server;
+    struct loop   *l = &s->loops[rq->loop];
+    int64_t        began = step_begins(s);
 
     if (!rq->authenticated && rq->status != KMS_OK && rq->status != KMS_E_THROTTLED)
         throttle_failure(rq->server->parts.throttle, rq->ex->network, rq->ex->received_ns);
@@ -458,9 +475,10 @@ void request_finished(struct request *rq)
             buf_reset(&rq->event);
         }
     }
+    step_ends(s, rq->loop, TIMED_RECORD, 1, began);
     l->batch[l->n_batch++] = rq;
     if (l->n_batch == BATCH_MAX)
-        on_turn(rq->server, rq->loop);
+        on_turn(s, rq->loop);
 }
 
 /* --- moving between threads ------------------------------------------------------------------- */
@@ -539,10 +557,12 @@ static void on_request(void *ctx, struct exchange *ex)
         return;
     }
     struct request *rq = ex->local ? NULL : request_take(s, ex);
-    if (rq == NULL)
+    if (rq == NULL) {
         refuse(s, ex, 503);
-    else
-        request_run(rq);
+        return;
+    }
+    step_ends(s, ex->loop, TIMED_HTTP, 1, ex->received_ns);
+    request_run(rq);
 }
 
 /* What was only counted so far would be lost otherwise. */
@@ -615,6 +635,7 @@ enum kms_status server_new(const struct server_parts *parts, unsigned loops, str
         .oidc = parts->oidc,
     };
     note_tracked(s);
+    s->step_times = parts->config->step_times;
     s->n_loops = loops;
     s->loops = calloc(loops, sizeof *s->loops);
     s->pool_readers = calloc(workers, sizeof *s->pool_readers);

@@ -54,6 +54,8 @@ static const struct setting settings[] = {
       "JSON file with accounts, identities and keys that a development server begins with (trent-seed(5)); empty: none" },
     { "metrics-keys", SET_CHOICE, AT(metrics_keys), "development", 0, 0, { "development", "never", "always" },
       "when the metrics, which anybody may read, name the 1,000 keys that expire soonest" },
+    { "step-times", SET_BOOL, AT(step_times), "false", 0, 0, { 0 },
+      "measure what each step of a request takes, for /_trent/metrics" },
     { "audit-sync", SET_CHOICE, AT(audit_sync), "written", 0, 0, { "written", "always" },
       "written: reads are on disk within a second, changes at once; always: every record before its answer" },
     { "audit-reserve-mib", SET_INT, AT(audit_reserve_mib), "64", 1, 4096, { 0 },

@@ -27,6 +27,7 @@ struct config {
     char   *seed;            /* JSON file; empty: none (--dev only) */
     int     log_level;       /* enum log_level */
     int     metrics_keys;    /* enum metrics_keys */
+    bool    step_times;      /* the metrics tell what each step of a request takes */
     int     audit_sync;      /* enum audit_sync */
     int64_t audit_reserve_mib;
     int64_t loops;               /* 0: one per core */
