@@ -70,11 +70,41 @@ void client_free(struct client *c)
     free(c);
 }
 
+/* A socket with a time limit is interrupted without any signal where the kernel has work for this thread, as
+ * libuv's io_uring gives it (1.45 and later). */
+static bool interrupted(SSL *ssl, int result)
+{
+    int reason = errno;
+    int why = result > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl, result);
+
+    errno = 0;
+    return (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) && reason == EINTR;
+}
+
+static ssize_t tls_send(struct client *c, struct bytes in)
+{
+    int n;
+
+    do
+        n = SSL_write(c->ssl, in.ptr, (int)in.len);
+    while (interrupted(c->ssl, n));
+    return n;
+}
+
+static ssize_t tls_receive(struct client *c, uint8_t *out, size_t room)
+{
+    int n;
+
+    do
+        n = SSL_read(c->ssl, out, (int)room);
+    while (interrupted(c->ssl, n));
+    return n;
+}
+
 void client_send_bytes(struct client *c, struct bytes in)
 {
     while (in.len > 0) {
-        ssize_t n = c->ssl != NULL ? SSL_write(c->ssl, in.ptr, (int)in.len)
-                                   : send(c->fd, in.ptr, in.len, MSG_NOSIGNAL);
+        ssize_t n = c->ssl != NULL ? tls_send(c, in) : send(c->fd, in.ptr, in.len, MSG_NOSIGNAL);
         if (n <= 0)
             return; /* refused in the middle: the answer tells */
         in = bytes_of(in.ptr + n, in.len - (size_t)n);
@@ -117,7 +147,7 @@ static ssize_t receive(struct client *c)
 
     if (!wait_for(c, PATIENCE_MS))
         fail_msg("nothing came in %d ms; so far: %.*s", PATIENCE_MS, BYTES_FMT(buf_bytes(&c->in)));
-    ssize_t n = c->ssl != NULL ? SSL_read(c->ssl, part, sizeof part)
+    ssize_t n = c->ssl != NULL ? tls_receive(c, part, sizeof part)
                                : recv(c->fd, part, sizeof part, 0);
     if (n > 0)
         buf_add(&c->in, bytes_of(part, (size_t)n));
@@ -252,7 +282,11 @@ static struct client *tls_on(struct client *c, const struct tls_wish *wish)
     SSL_CTX_free(ctx);
     assert_non_null(c->ssl);
     assert_int_equal(SSL_set_fd(c->ssl, c->fd), 1);
-    if (SSL_connect(c->ssl) == 1)
+    int result;
+    do
+        result = SSL_connect(c->ssl);
+    while (interrupted(c->ssl, result));
+    if (result == 1)
         return c;
     client_free(c);
     return NULL;

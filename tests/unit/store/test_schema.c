@@ -137,14 +137,13 @@ static void test_damaged_is_refused(void **state)
     struct history *h = *state;
 
     migrate_to(h, good, 1);
-    assert_ok(&h->f, database_exec(
-                         h->s.db, h->f.path,
-                         "CREATE INDEX all_n ON a (n);"
-                         "PRAGMA writable_schema=ON;"
-                         "UPDATE sqlite_schema SET sql = 'CREATE INDEX all_n ON a (n) WHERE n > 1'"
-                         " WHERE name = 'all_n';"
-                         "PRAGMA writable_schema=RESET;",
-                         "write", &h->f.error));
+    assert_ok(&h->f, database_exec(h->s.db, h->f.path,
+                                   "CREATE INDEX all_n ON a (n) WHERE n > 1;"
+                                   "PRAGMA writable_schema=ON;"
+                                   "UPDATE sqlite_schema SET sql = 'CREATE INDEX all_n ON a (n)'"
+                                   " WHERE name = 'all_n';"
+                                   "PRAGMA writable_schema=RESET;",
+                                   "write", &h->f.error));
     assert_int_equal(schema_migrate(&h->s, good, 3, &h->f.error), KMS_E_INTERNAL);
     assert_contains(h->f.error.detail, "is damaged");
     assert_string_equal(ask(h, "PRAGMA user_version"), "1");
