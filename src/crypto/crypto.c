@@ -29,9 +29,9 @@ enum {
 struct crypto_algorithms crypto_alg;
 const uint8_t            crypto_zero_key[AES256_KEY_LEN];
 
-static pthread_key_t                       thread_end;
-static bool                                hooked; /* OpenSSL takes hooks once in a process */
-static _Thread_local struct crypto_thread *mine;
+static pthread_key_t                thread_end;
+static bool                         hooked; /* OpenSSL takes hooks once in a process */
+_Thread_local struct crypto_thread *crypto_mine;
 
 /* --- memory ---------------------------------------------------------------------------------------
  * Nothing OpenSSL frees keeps its content: a decrypted OAEP block, for one, is freed as it is. And the
@@ -104,7 +104,7 @@ void crypto_offer_room(enum digest digest)
 
 static void at_thread_end(void *thread)
 {
-    (void)thread; /* is `mine` */
+    (void)thread; /* is crypto_mine */
     crypto_thread_cleanup();
 }
 
@@ -210,9 +210,9 @@ static void thread_free(struct crypto_thread *t)
 
 void crypto_thread_cleanup(void)
 {
-    if (mine == NULL)
+    if (crypto_mine == NULL)
         return;
-    thread_free(TAKE(mine));
+    thread_free(TAKE(crypto_mine));
     (void)pthread_setspecific(thread_end, NULL);
 }
 
@@ -274,10 +274,8 @@ static bool set_up(struct crypto_thread *t)
            EVP_DecryptInit_ex2(t->unwrap, crypto_alg.wrap, crypto_zero_key, NULL, NULL) == 1;
 }
 
-struct crypto_thread *crypto_thread(void)
+struct crypto_thread *crypto_thread_make(void)
 {
-    if (mine != NULL)
-        return mine;
     assert(crypto_alg.gcm != NULL); /* crypto_init comes first */
     struct crypto_thread *t = calloc(1, sizeof *t);
     if (t == NULL)
@@ -286,16 +284,7 @@ struct crypto_thread *crypto_thread(void)
         thread_free(t);
         return NULL;
     }
-    mine = t;
-    return t;
-}
-
-struct crypto_thread *crypto_thread_or_abort(void)
-{
-    struct crypto_thread *t = crypto_thread();
-
-    if (t == NULL)
-        abort();
+    crypto_mine = t;
     return t;
 }
 

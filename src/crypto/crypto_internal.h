@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openssl/evp.h>
+#include <stdlib.h>
 
 #include "crypto/crypto.h"
 #include "crypto/spec.h"
@@ -33,9 +34,21 @@ struct crypto_thread {
 };
 
 /* This thread's contexts, made at its first call; NULL when out of memory. */
-struct crypto_thread *crypto_thread(void);
+extern _Thread_local struct crypto_thread *crypto_mine; /* NULL: not made yet */
+struct crypto_thread *crypto_thread_make(void);
+static inline struct crypto_thread *crypto_thread(void)
+{
+    return crypto_mine != NULL ? crypto_mine : crypto_thread_make();
+}
 /* The same for functions that have no way to fail: aborts. */
-struct crypto_thread *crypto_thread_or_abort(void);
+static inline struct crypto_thread *crypto_thread_or_abort(void)
+{
+    struct crypto_thread *t = crypto_thread();
+
+    if (t == NULL)
+        abort();
+    return t;
+}
 
 /* The next allocation OpenSSL makes in this thread is the room, in secret memory, for the key of the MAC
  * with this digest. DIGEST_NONE: no longer. */

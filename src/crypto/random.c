@@ -1,7 +1,7 @@
 /* crypto/random.c - random bytes, drawn in blocks per thread.
  *
- * A call of OpenSSL's generator costs as much for 500 bytes as for 16, and a request needs a few
- * short values. The block lies in a page of its own that a fork wipes in the child, its count of
+ * A call of OpenSSL's generator costs nearly as much for 16 bytes as for a thousand, and a request needs
+ * a few short values. The block lies in a page of its own that a fork wipes in the child, its count of
  * unused bytes included: parent and child never serve the same bytes.
  */
 #include "crypto/crypto_internal.h"
@@ -11,8 +11,9 @@
 #include <sys/mman.h>
 
 enum {
-    BLOCK = 504, /* little: what waits here is the next requests' keys */
-    SMALL = 64,  /* longer requests go to the generator directly       */
+    BLOCK = 2040, /* some 30 requests' values. Who can read what waits here can read
+                     the state of the generator, and so what it will give, as well */
+    SMALL = 64,   /* longer requests go to the generator directly */
 };
 
 struct random_block {

@@ -98,12 +98,15 @@ static void prepare(struct sha256_room *room, struct bytes key, struct hmac_stat
     state_of(room, key, 0x5c, ret->outer);
 }
 
-/* Goes on behind the block that made the state. */
+/* Goes on behind the block that made the state: all that SHA256_Init sets up, but for the bytes that wait to
+ * fill a block, of which there are none. */
 static void resume(SHA256_CTX *ctx, const SHA_LONG state[8])
 {
-    must(SHA256_Init(ctx));
     memcpy(ctx->h, state, sizeof ctx->h);
     ctx->Nl = 8 * SHA256_CBLOCK; /* bits hashed so far */
+    ctx->Nh = 0;
+    ctx->num = 0;
+    ctx->md_len = SHA256_LEN;
 }
 
 static void hmac(struct sha256_room *room, const struct hmac_states *key,

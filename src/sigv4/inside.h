@@ -8,7 +8,8 @@
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
-/* The headers that decide something here or later; each may be sent only once. */
+/* The headers that decide something here or later; each may be sent only once. Those with names of one
+ * length stand together. */
 enum notable {
     NOTABLE_AUTHORIZATION,
     NOTABLE_HOST,
@@ -27,6 +28,8 @@ struct sigv4_notables {
 
 /* One pass over the headers. */
 void sigv4_notables_find(const struct http_request *rq, struct sigv4_notables *ret);
+/* Which of them has this name, in whatever case? NOTABLE_COUNT: none. */
+enum notable sigv4_notable_named(struct bytes name);
 /* The lower-case name. */
 struct bytes sigv4_notable_name(enum notable which);
 

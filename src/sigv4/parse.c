@@ -50,12 +50,23 @@ struct presign_found {
     unsigned     count[PRESIGN_COUNT];
 };
 
-/* Most headers have a name as long as none of these. */
-static bool may_be_notable(struct bytes name)
+enum notable sigv4_notable_named(struct bytes name)
 {
-    const uint32_t lengths = 1u << 4 | 1u << 10 | 1u << 12 | 1u << 13 | 1u << 20;
+    enum { MAX = 20, NONE = 0 };
+    /* the first one of each length; there are at most two, and most headers have another length */
+    static const uint8_t first[MAX + 1] = {
+        [4] = 1 + NOTABLE_HOST,        [10] = 1 + NOTABLE_AMZ_DATE,
+        [12] = 1 + NOTABLE_AMZ_TARGET, [13] = 1 + NOTABLE_AUTHORIZATION,
+        [20] = 1 + NOTABLE_AMZ_TOKEN,
+    };
 
-    return name.len < 32 && (lengths >> name.len & 1) != 0;
+    if (name.len > MAX || first[name.len] == NONE)
+        return NOTABLE_COUNT;
+    enum notable k = (enum notable)(first[name.len] - 1);
+    if (http_name_equals(name, notable_names[k]))
+        return k;
+    k++;
+    return k < NOTABLE_COUNT && http_name_equals(name, notable_names[k]) ? k : NOTABLE_COUNT;
 }
 
 struct bytes sigv4_notable_name(enum notable which)
@@ -67,15 +78,9 @@ void sigv4_notables_find(const struct http_request *rq, struct sigv4_notables *r
 {
     *ret = (struct sigv4_notables){ 0 };
     for (size_t i = 0; i < rq->n_headers; i++) {
-        if (!may_be_notable(rq->headers[i].name))
-            continue;
-        for (size_t k = 0; k < NOTABLE_COUNT; k++) {
-            if (!http_name_equals(rq->headers[i].name, notable_names[k]))
-                continue;
-            if (ret->count[k]++ == 0)
-                ret->value[k] = rq->headers[i].value;
-            break;
-        }
+        enum notable k = sigv4_notable_named(rq->headers[i].name);
+        if (k < NOTABLE_COUNT && ret->count[k]++ == 0)
+            ret->value[k] = rq->headers[i].value;
     }
 }
 

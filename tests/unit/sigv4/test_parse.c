@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "crypto/crypto.h"
+#include "sigv4/inside.h"
 
 static void test_missing(void **state)
 {
@@ -247,10 +248,30 @@ static int set_up(void **state)
     return crypto_init(NULL) == KMS_OK ? 0 : -1;
 }
 
+/* Every header that decides something is known by its name in any case, and by no other. */
+static void test_notable_names(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < NOTABLE_COUNT; k++) {
+        struct bytes name = sigv4_notable_name((enum notable)k);
+        uint8_t      other[32] = { 0 };
+        assert_int_equal(sigv4_notable_named(name), k);
+        memcpy(other, name.ptr, name.len);
+        other[0] = (uint8_t)(other[0] - 'a' + 'A');
+        assert_int_equal(sigv4_notable_named(bytes_of(other, name.len)), k);
+        assert_int_equal(sigv4_notable_named(bytes_of(other, name.len - 1)), NOTABLE_COUNT);
+        assert_int_equal(sigv4_notable_named(bytes_of(other, name.len + 1)), NOTABLE_COUNT);
+        other[name.len - 1] ^= 1;
+        assert_int_equal(sigv4_notable_named(bytes_of(other, name.len)), NOTABLE_COUNT);
+    }
+    assert_int_equal(sigv4_notable_named((struct bytes){ NULL, 0 }), NOTABLE_COUNT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_notable_names),
         cmocka_unit_test(test_incomplete_header),
         cmocka_unit_test(test_credential_has_five_parts),
         cmocka_unit_test(test_incomplete_query),
