@@ -4,6 +4,7 @@ import pathlib
 import statistics
 import sys
 import time
+import traceback
 
 import quick_client
 import rig
@@ -90,6 +91,7 @@ class Bench:
     def __init__(self, options, folder):
         self.options, self.folder = options, pathlib.Path(folder)
         self.rows, self.curves, self.section, self._sites = [], [], "", 0
+        self.took, self.failed = {}, False  # section -> seconds; was one of them not measured?
 
     def log(self, text):
         print(text, file=sys.stderr, flush=True)
@@ -122,11 +124,13 @@ class Bench:
         self.section, started = name, time.monotonic()
         try:
             section(self)
-        except rig.Failed as error:
-            self.row("%s was not measured" % name, note=str(error))
-        seconds = time.monotonic() - started
-        self.log("%-12s %5.0f s" % (name, seconds))
-        return seconds
+        except Exception as error:  # whatever it is, the other sections are worth having
+            if not isinstance(error, rig.Failed):
+                traceback.print_exc()
+            self.failed = True
+            self.row("%s was not measured" % name, note="%s: %s" % (type(error).__name__, error))
+        self.took[name] = round(time.monotonic() - started, 1)
+        self.log("%-12s %5.0f s" % (name, self.took[name]))
 
 
 class _Running:

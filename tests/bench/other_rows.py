@@ -10,10 +10,10 @@ import harness
 import rig
 import traffic
 
-# name: (program, arguments, environment); %d is the port
+# name: (program, arguments, environment, what to know); %d is the port
 SERVERS = {
-    "moto_server": ("moto_server", ["-H", "127.0.0.1", "-p", "%d"], {}),
-    "local-kms": ("local-kms", [], {"PORT": "%d"}),
+    "moto_server": ("moto_server", ["-H", "127.0.0.1", "-p", "%d"], {}, "signatures and rights are not checked"),
+    "local-kms": ("local-kms", [], {"PORT": "%d"}, "signatures and rights are not checked"),
 }
 
 
@@ -26,7 +26,7 @@ class Other:
     """One of them, started."""
 
     def __init__(self, name, folder):
-        program, arguments, env = SERVERS[name]
+        program, arguments, env, _ = SERVERS[name]
         self.port = rig.free_port()
         put = [text % self.port if "%d" in text else text for text in arguments]
         env = {**os.environ, **{key: value % self.port if "%d" in value else value for key, value in env.items()}}
@@ -56,7 +56,7 @@ class Other:
 
 def others(bench):
     """Encrypt 32 B, 64 connections."""
-    for name, (program, _, _) in SERVERS.items():
+    for name, (program, _, _, note) in SERVERS.items():
         if find(program) is None:
             bench.log("%s is not installed" % name)
             continue
@@ -67,4 +67,4 @@ def others(bench):
                 rig.load(other.process.pid, other.port, operation.requests(signer), cpu=rig.cpu_seconds_ever,
                          seconds=max(1, bench.options.seconds))
                 for _ in range(min(2, bench.options.rounds)))
-        bench.row("%s, Encrypt 32 B" % name, samples, note="signatures and rights are not checked" if name == "moto_server" else "")
+        bench.row("%s, Encrypt 32 B" % name, samples, note=note)

@@ -1,4 +1,4 @@
-"""The figures as a picture: CPU per request by row with its bar, and how costs grow. SVG, written by hand: it is text."""
+"""The figures as a picture: CPU per request by row with its bar, and how costs grow. SVG is text: no library is needed."""
 import html
 import math
 

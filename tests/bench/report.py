@@ -84,5 +84,6 @@ def as_json(bench, machine_, trentd, seconds):
             {**dataclasses.asdict(j), "passed": j.passed} for j in r.judgements]}
     return json.dumps({
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "seconds": round(seconds),
-        "machine": machine_, "commit": commit(), "versions": versions(trentd), "options": vars(bench.options),
+        "sections": bench.took, "machine": machine_, "commit": commit(),
+        "versions": versions(trentd), "options": vars(bench.options),
         "rows": [row(r) for r in bench.rows], "curves": [dataclasses.asdict(c) for c in bench.curves]}, indent=1) + "\n"

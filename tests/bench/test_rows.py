@@ -117,4 +117,4 @@ def test_what_cannot_be_measured_is_said(monkeypatch):
             rig.Nginx("/nowhere")
         raise rig.Failed("no nginx")
     made.run("http", section)
-    assert made.rows[-1].name == "http was not measured" and made.rows[-1].note == "no nginx"
+    assert made.rows[-1].name == "http was not measured" and made.rows[-1].note == "Failed: no nginx" and made.failed
