@@ -91,11 +91,24 @@ static bool keeps(const struct loop *l, const struct request *rq)
            rq->parameters.cap <= KEPT_BYTES && rq->event.cap <= KEPT_BYTES;
 }
 
+/* Its record is written: wipes and forgets what only the run needed, while the processor's cache still has
+ * it; in the meantime until its turn ends it sees many others. */
+static void request_clear_call(struct request *rq)
+{
+    struct vault_result result = rq->call.result;
+    int64_t             now = rq->call.now; /* mark_used wants it */
+
+    buf_wipe(&rq->scratch);
+    buf_reset(&rq->parameters);
+    vault_result_wipe(&result);
+    op_spares_forget(&rq->call);
+    rq->call = (struct op_call){ .result = result, .now = now };
+}
+
 /* Wipes what may hold plaintext and puts the request back. */
 static void request_put(struct request *rq)
 {
-    struct loop        *l = &rq->server->loops[rq->loop];
-    struct vault_result result = rq->call.result;
+    struct loop *l = &rq->server->loops[rq->loop];
 
     if (rq->next != NULL)
         rq->next->prev = rq->prev;
@@ -107,17 +120,13 @@ static void request_put(struct request *rq)
         request_free(rq);
         return;
     }
-    buf_wipe(&rq->scratch);
     buf_wipe(&rq->body);
-    buf_reset(&rq->parameters);
     buf_reset(&rq->event);
     if (rq->change.n_rows > 0 || rq->change.event.ptr != NULL) {
         change_release(&rq->change);
         rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
     }
-    vault_result_wipe(&result);
-    op_spares_forget(&rq->call);
-    rq->call = (struct op_call){ .result = result };
+    rq->call.now = 0;
     kms_error_clear(&rq->error);
     rq->status = KMS_OK;
     rq->op = NULL;
@@ -201,14 +210,21 @@ struct turn {
     int64_t     monotonic_ns;
 };
 
+/* To a counter that this thread alone writes: no other can come between. */
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
 static void count(struct loop *l, const struct request *rq, int64_t now_ns)
 {
     size_t   row = operation_number(rq->op);
     uint64_t us = (uint64_t)(now_ns - rq->ex->received_ns) / 1000;
 
     assert(row < OPERATIONS_MAX);
-    atomic_fetch_add_explicit(&l->requests[row][rq->status], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&l->microseconds[row], us, memory_order_relaxed);
+    add(&l->requests[row][rq->status], 1);
+    add(&l->microseconds[row], us);
 }
 
 static void answer(struct request *rq, const struct turn *turn)
@@ -475,6 +491,7 @@ void request_finished(struct request *rq)
             buf_reset(&rq->event);
         }
     }
+    request_clear_call(rq);
     step_ends(s, rq->loop, TIMED_RECORD, 1, began);
     l->batch[l->n_batch++] = rq;
     if (l->n_batch == BATCH_MAX)

@@ -33,7 +33,7 @@ static void put_object(struct buf *out, struct bytes name, struct bytes json)
 
 static void put_identity(struct buf *out, const struct audit_event *e)
 {
-    buf_add(out, BYTES_LIT(",\"userIdentity\":{"));
+    buf_add(out, BYTES_LIT("\",\"userIdentity\":{"));
     put_text(out, BYTES_LIT(",\"type\":"), e->principal_type);
     put_text(out, BYTES_LIT(",\"principalId\":"), e->principal_id);
     put_text(out, BYTES_LIT(",\"arn\":"), e->principal_arn);
@@ -128,8 +128,8 @@ void audit_event_write(struct buf *out, const struct audit_event *e)
     assert(e->time >= 0);
     if (!buf_reserve(out, room < EVENT_TYPICAL ? room : EVENT_TYPICAL))
         return;
-    json_append_string(out, BYTES_LIT("{\"eventVersion\":\"1.11\",\"eventID\":"),
-                       bytes_of(e->event_id, UUID_TEXT));
+    buf_add(out, BYTES_LIT("{\"eventVersion\":\"1.11\",\"eventID\":\""));
+    buf_add(out, bytes_of(e->event_id, UUID_TEXT));
     put_identity(out, e);
     buf_add(out, BYTES_LIT(",\"eventTime\":\""));
     date_iso8601_add(out, e->time);

@@ -143,19 +143,24 @@ struct bytes audit_id_of(struct bytes line)
     return bytes_of(line.ptr + sizeof LINE_START - 1, UUID_TEXT);
 }
 
-/* Cuts `name` and the number after it off the end of `text`; false, changing nothing, if it is not
- * there. */
-static bool cut_number(struct bytes *text, struct bytes name, uint64_t *ret)
+/* Where the digits begin that `text` ends in. */
+static size_t last_number(struct bytes text)
 {
-    const uint8_t *start = text->ptr;
-    size_t         at = text->len;
+    size_t at = text.len;
 
-    while (at > 0 && is_digit(start[at - 1]))
+    while (at > 0 && is_digit(text.ptr[at - 1]))
         at--;
+    return at;
+}
+
+/* Cuts `name` and the number after it, which begins at `at`, off the end of `text`; false, changing
+ * nothing, if it is not there. */
+static bool cut_number(struct bytes *text, size_t at, struct bytes name, uint64_t *ret)
+{
     if (at == text->len || at < name.len ||
-        !bytes_eq(bytes_of(start + at - name.len, name.len), name))
+        !bytes_eq(bytes_of(text->ptr + at - name.len, name.len), name))
         return false;
-    struct scan s = { bytes_of(start + at, text->len - at), true };
+    struct scan s = { bytes_of(text->ptr + at, text->len - at), true };
     uint64_t    value = scan_number(&s);
     if (!s.ok)
         return false;
@@ -182,9 +187,10 @@ void audit_ending(struct bytes event, int64_t *ret_time, uint64_t *ret_commit)
 
     if (part.len > 0)
         event = part;
-    if (!cut_number(&event, BYTES_LIT(",\"commit\":"), &commit))
-        commit = 0;
-    if (!cut_number(&event, BYTES_LIT(",\"eventTimeMs\":"), &time) || time > INT64_MAX)
+    size_t at = last_number(event);
+    if (cut_number(&event, at, BYTES_LIT(",\"commit\":"), &commit))
+        at = last_number(event);
+    if (!cut_number(&event, at, BYTES_LIT(",\"eventTimeMs\":"), &time) || time > INT64_MAX)
         time = 0;
     *ret_time = (int64_t)time;
     *ret_commit = commit;
