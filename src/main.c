@@ -568,6 +568,8 @@ static void stop(struct daemon *d)
     vault_stop(d->vault); /* a key that becomes ready must not call into a stopped pool */
     pool_stop(d->pool);
     committer_stop(d->committer);
+    if (d->audit != NULL)
+        audit_forget_waiters(d->audit); /* those of requests that nobody will answer any more */
     listener_free(d->listener);
     server_free(d->server);
     throttle_free(d->throttle);

@@ -127,6 +127,8 @@ struct strange_regions {
     char    names[REGIONS_TOLD][REGION_MAX + 1];
 };
 
+struct waiting;
+
 struct loop {
     int             reader; /* epoch reader */
     struct request *free;
@@ -135,6 +137,8 @@ struct loop {
     struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn */
     size_t          n_batch;
     struct bytes    events[BATCH_MAX + 1]; /* their records, for one append */
+    struct waiting *waiting_free;          /* groups that wait for the disk: server_waiting.c */
+    struct waiting *waiting_all;
     char            date[29];
     int64_t         date_second;
     struct noise    noise[NOISE_SOURCES];
@@ -178,6 +182,21 @@ static inline void step_ends(struct server *s, unsigned loop, unsigned step, siz
     if (s->step_times)
         step_add(&s->loops[loop], step, n, began_ns);
 }
+
+/* server.c: what comes before an answer, and the answers of finished requests; on their loop. */
+void server_answer(struct server *s, struct loop *l, struct request *const *list, size_t n);
+/* Turns the answers of requests that are not on record into an error. */
+void server_refuse(struct request *const *list, size_t n, const struct kms_error *why);
+
+/* server_waiting.c: a group for at most `n` requests; NULL when out of memory. */
+struct waiting *waiting_take(struct server *s, unsigned loop, size_t n);
+void waiting_add(struct waiting *g, struct request *rq);
+/* What the audit is to tell: the requests of the group, which must be complete when this turn of the loop
+ * ends, are answered after that. */
+struct audit_waiter *waiting_waiter(struct waiting *g);
+/* Gives back one that will not be told; NULL is fine. */
+void waiting_put(struct waiting *g);
+void waiting_free_all(struct loop *l);
 
 /* request.c: takes it from where it stands; ends in request_finished or comes back later. */
 void request_run(struct request *rq);

@@ -367,10 +367,10 @@ void step_add(struct loop *l, unsigned step, size_t n, int64_t began_ns)
 
 /* --- the end of a turn ------------------------------------------------------------------------ */
 
-static void batch_fails(struct loop *l, const struct kms_error *why)
+void server_refuse(struct request *const *list, size_t n, const struct kms_error *why)
 {
-    for (size_t i = 0; i < l->n_batch; i++) {
-        struct request *rq = l->batch[i];
+    for (size_t i = 0; i < n; i++) {
+        struct request *rq = list[i];
         if (rq->committed || rq->event.len == 0)
             continue; /* its record is there already, or it is noise that needs none */
         rq->status = why->status;
@@ -385,12 +385,34 @@ static bool needs_sync(const struct request *rq)
     return rq->op != NULL && (rq->op->flags & OP_READ_ONLY) == 0 && rq->status != KMS_E_THROTTLED;
 }
 
+/* Has its record to be on disk before the answer leaves? */
+static bool waits(const struct server *s, const struct request *rq)
+{
+    return rq->event.len > 0 &&
+           (s->parts.config->audit_sync == AUDIT_SYNC_ALWAYS || needs_sync(rq));
+}
+
+/* Those of the batch that wait become a group; the others stay. */
+static void hand_over(const struct server *s, struct loop *l, struct waiting *g)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->n_batch; i++) {
+        if (waits(s, l->batch[i]))
+            waiting_add(g, l->batch[i]);
+        else
+            l->batch[n++] = l->batch[i];
+    }
+    l->n_batch = n;
+}
+
+/* Leaves in the batch what can be answered now. */
 static void settle(struct server *s, struct loop *l, int64_t wall_ms)
 {
     CLEANUP(buf_release) struct buf summary = BUF_INIT(4096);
     struct bytes                   *events = l->events;
     size_t                          n = 0;
-    bool                            sync = false;
+    size_t                          n_waiting = 0;
     UNINITIALIZED struct kms_error  err;
 
     noise_summary(s, l, wall_ms, &summary);
@@ -402,16 +424,26 @@ static void settle(struct server *s, struct loop *l, int64_t wall_ms)
         if (rq->event.len == 0)
             continue;
         events[n++] = buf_bytes(&rq->event);
-        sync = sync || needs_sync(rq);
+        n_waiting += waits(s, rq);
         reserve = reserve && rq->op != NULL && (rq->op->flags & OP_TAKES_AWAY) != 0;
     }
-    if (n > 0 && audit_append(s->parts.audit, events, n, sync, reserve, &err) != KMS_OK) {
+    if (n == 0)
+        return;
+    struct waiting *g = n_waiting == 0 ? NULL
+                                       : waiting_take(s, (unsigned)(l - s->loops), n_waiting);
+    enum kms_status status =
+        g != NULL ? audit_append_later(s->parts.audit, events, n, reserve, waiting_waiter(g), &err)
+                  : audit_append(s->parts.audit, events, n, n_waiting > 0, reserve, &err);
+    if (status != KMS_OK) {
         log_error("audit: %zu records could not be written, their requests are refused: %s", n,
                   err.detail);
-        batch_fails(l, &err);
-    } else if (summary.len > 0) {
-        l->noise_due = 0;
+        server_refuse(l->batch, l->n_batch, &err);
+        waiting_put(g);
+        return;
     }
+    l->noise_due = summary.len > 0 ? 0 : l->noise_due;
+    if (g != NULL)
+        hand_over(s, l, g);
 }
 
 /* Every request with a good signature counts as use of its access key (GetAccessKeyLastUsed). */
@@ -432,11 +464,11 @@ static void mark_access_key(struct server *s, const struct request *rq)
 
 /* What succeeded and is on record counts as use of its keys (GetKeyLastUsage), before the answer says
  * so. */
-static void mark_used(struct server *s, struct loop *l, size_t n)
+static void mark_used(struct server *s, const struct loop *l, struct request *const *list, size_t n)
 {
     epoch_enter(s->parts.epoch, l->reader);
     for (size_t i = 0; i < n; i++) {
-        const struct request *rq = l->batch[i];
+        const struct request *rq = list[i];
         mark_access_key(s, rq);
         struct key_usage_mark mark = {
             .operation = s->tracked[operation_number(rq->op)],
@@ -452,26 +484,42 @@ static void mark_used(struct server *s, struct loop *l, size_t n)
     epoch_leave(s->parts.epoch, l->reader);
 }
 
+static void answer_all(struct server *s, struct loop *l, struct request *const *list, size_t n,
+                       int64_t wall_ms)
+{
+    unsigned loop = (unsigned)(l - s->loops);
+    int64_t  began = step_begins(s);
+
+    if (n == 0)
+        return; /* all of them wait for the disk */
+    mark_used(s, l, list, n);
+    step_ends(s, loop, TIMED_USE, n, began);
+    struct turn turn = { date_of(l, wall_ms), (int64_t)clock_monotonic_ns() };
+    for (size_t i = 0; i < n; i++)
+        answer(list[i], &turn);
+    step_ends(s, loop, TIMED_ANSWER, n, turn.monotonic_ns);
+}
+
+void server_answer(struct server *s, struct loop *l, struct request *const *list, size_t n)
+{
+    answer_all(s, l, list, n, clock_wall_ms());
+}
+
 static void on_turn(void *ctx, unsigned loop)
 {
     struct server *s = ctx;
     struct loop   *l = &s->loops[loop];
-    size_t         n = l->n_batch;
 
-    if (n == 0)
+    if (l->n_batch == 0)
         return;
     int64_t wall_ms = clock_wall_ms();
     int64_t began = step_begins(s);
+    size_t  n = l->n_batch;
     settle(s, l, wall_ms);
     step_ends(s, loop, TIMED_AUDIT, n, began);
-    began = step_begins(s);
-    mark_used(s, l, n);
-    step_ends(s, loop, TIMED_USE, n, began);
-    struct turn turn = { date_of(l, wall_ms), (int64_t)clock_monotonic_ns() };
+    n = l->n_batch;
     l->n_batch = 0;
-    for (size_t i = 0; i < n; i++)
-        answer(l->batch[i], &turn);
-    step_ends(s, loop, TIMED_ANSWER, n, turn.monotonic_ns);
+    answer_all(s, l, l->batch, n, wall_ms);
 }
 
 void request_finished(struct request *rq)
@@ -703,6 +751,7 @@ void server_free(struct server *s)
     for (unsigned i = 0; s->loops != NULL && i < s->n_loops; i++) {
         free_list(s->loops[i].free);
         free_list(s->loops[i].busy); /* those that waited for something that will not come */
+        waiting_free_all(&s->loops[i]);
     }
     free(s->loops);
     free(s->pool_readers);

@@ -407,6 +407,33 @@ enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t
     return status;
 }
 
+enum kms_status audit_append_later(struct audit *a, const struct bytes *events, size_t n,
+                                   bool reserve, struct audit_waiter *w, struct kms_error *reterr)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    enum kms_status status = audit_append_locked(a, events, n, reserve, reterr);
+    if (status == KMS_OK) {
+        w->next = NULL;
+        w->seq = a->chain.seq;
+        if (a->first_waiter == NULL) {
+            a->first_waiter = w;
+            (void)pthread_cond_signal(&a->wake); /* else the keeper is at it */
+        } else {
+            a->last_waiter->next = w;
+        }
+        a->last_waiter = w;
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    return status;
+}
+
+void audit_forget_waiters(struct audit *a)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    a->first_waiter = a->last_waiter = NULL;
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
 enum kms_status audit_sync(struct audit *a, struct kms_error *reterr)
 {
     (void)pthread_mutex_lock(&a->lock);

@@ -95,6 +95,21 @@ void audit_close(struct audit *a); /* writes a last checkpoint, syncs; NULL is f
  * refuses everything until it is opened again (audit_failed). Thread-safe. */
 KMS_MUST_CHECK enum kms_status audit_append(struct audit *a, const struct bytes *events, size_t n,
                                             bool sync, bool reserve, struct kms_error *reterr);
+/* Somebody who is told when records are on disk. */
+struct audit_waiter {
+    struct audit_waiter *next; /* this and `seq` are the audit's */
+    uint64_t             seq;
+    /* On the audit's thread, which holds its lock: must not call the audit. KMS_OK, or KMS_E_INTERNAL: the
+     * audit is broken, and nobody knows what the disk has */
+    void (*told)(struct audit_waiter *w, enum kms_status status);
+};
+/* Like audit_append, but does not wait for the disk: `w`, which stays the audit's until then, is told when it
+ * has the records. On failure it is not told. Many callers, few syncs: one serves all that wait. */
+KMS_MUST_CHECK enum kms_status audit_append_later(struct audit *a, const struct bytes *events,
+                                                  size_t n, bool reserve, struct audit_waiter *w,
+                                                  struct kms_error *reterr);
+/* Nobody who waits will be told any more. */
+void audit_forget_waiters(struct audit *a);
 /* Returns when everything that was appended before is on disk. Fails as audit_append does when a sync
  * fails. Thread-safe. */
 KMS_MUST_CHECK enum kms_status audit_sync(struct audit *a, struct kms_error *reterr);

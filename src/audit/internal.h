@@ -56,8 +56,10 @@ struct audit {
     struct audit_chain chain;
     uint64_t           synced; /* sequence number up to which all is on disk */
     bool               syncing;
-    int64_t            last_sync;      /* monotonic ms */
-    int64_t            unsigned_since; /* monotonic ms of the first record after the checkpoint */
+    /* in the order of their records */
+    struct audit_waiter *first_waiter, *last_waiter;
+    int64_t              last_sync;      /* monotonic ms */
+    int64_t              unsigned_since; /* monotonic ms of the first record after the checkpoint */
 
     bool                broken;  /* for good; the alarm has been rung */
     bool                failing; /* the last write did not go in */

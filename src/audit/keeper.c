@@ -101,16 +101,38 @@ static void turn(struct audit *a)
         audit_tried(audit_rotate_locked(a, NULL));
 }
 
+static void tell_waiters(struct audit *a)
+{
+    while (a->first_waiter != NULL && (a->broken || a->first_waiter->seq <= a->synced)) {
+        struct audit_waiter *w = a->first_waiter;
+        a->first_waiter = w->next;
+        w->told(w, w->seq <= a->synced ? KMS_OK : KMS_E_INTERNAL);
+    }
+}
+
+static bool look_now(const struct audit *a, int64_t last_ms)
+{
+    return clock_monotonic_ms() - last_ms >= a->limits.tick_ms ||
+           a->chain.since >= a->limits.checkpoint_records || a->size >= a->limits.rotate_bytes;
+}
+
 void *audit_keeper_main(void *audit)
 {
     struct audit *a = audit;
+    int64_t       last_ms = clock_monotonic_ms();
 
     (void)pthread_setname_np(pthread_self(), "audit");
     (void)pthread_mutex_lock(&a->lock);
     while (!a->stopping) {
-        clock_cond_wait(&a->wake, &a->lock, a->limits.tick_ms);
-        if (!a->broken && !a->stopping)
-            turn(a);
+        if (a->first_waiter == NULL)
+            clock_cond_wait(&a->wake, &a->lock, a->limits.tick_ms);
+        else
+            audit_tried(audit_sync_locked(a, a->first_waiter->seq, NULL)); /* they are told */
+        tell_waiters(a);
+        if (a->broken || a->stopping || !look_now(a, last_ms))
+            continue;
+        turn(a);
+        last_ms = clock_monotonic_ms();
     }
     (void)pthread_mutex_unlock(&a->lock);
     return NULL;

@@ -24,10 +24,10 @@ def library(tmp_path_factory):
 
 
 class Watched:
-    def __init__(self, folder, library, **more):
+    def __init__(self, folder, library, *flags, **more):
         self.log = folder / "syncs"
         env = shim.preloaded(library, TRENT_TEST_SYNCS=self.log, **more)
-        self.server = Server(folder / "data", "--ready-keys-2048=1", env=env).start()
+        self.server = Server(folder / "data", "--ready-keys-2048=1", *flags, env=env).start()
         self.kms = self.server.client()
         self.kms.create_key()  # the first also makes a domain key, and a new WAL's header is synced by itself
         self.seen = 0
@@ -147,5 +147,38 @@ def test_changes_that_wait_together_share_their_syncs(tmp_path, library):
         for name in ("durable.slots", "wal", "audit"):
             assert counted[name] <= clients * each / 2, counted
         assert len(watched.kms.list_keys()["Keys"]) == clients * each + 1
+    finally:
+        watched.server.stop()
+
+
+def test_always_waits_for_the_disk_together(tmp_path, library):
+    """audit-sync=always: no answer before the record is on disk, but the loop goes on with other requests meanwhile,
+    and one sync serves all that wait. Requests that need no sync are not held up."""
+    slow = 0.3
+    watched = Watched(tmp_path, library, "--audit-sync=always", "--loops=1", TRENT_TEST_SYNC_MS=int(slow * 1000))
+    took, clients = [], 6
+    key = watched.kms.create_key()["KeyMetadata"]["KeyId"]
+
+    def encrypt(wires):
+        with wires as wire:
+            start = time.monotonic()
+            wire.call("Encrypt", KeyId=key, Plaintext="eA==")
+            took.append(time.monotonic() - start)
+
+    try:
+        time.sleep(QUIET + 2 * slow)
+        watched.calls()
+        threads = [threading.Thread(target=encrypt, args=(Wire(watched.server),)) for _ in range(clients)]
+        for t in threads:
+            t.start()
+        time.sleep(slow / 3)
+        start = time.monotonic()
+        assert watched.server.health() == 200
+        assert time.monotonic() - start < slow / 2, "the loop waits for the disk"
+        for t in threads:
+            t.join()
+        assert len(took) == clients and min(took) >= slow
+        assert max(took) < 2.9 * slow, took
+        assert synced(watched.calls()).get("audit", 0) <= 3
     finally:
         watched.server.stop()
