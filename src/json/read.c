@@ -284,13 +284,16 @@ enum json_type json_type(struct json v)
     }
 }
 
-struct json json_member_named(struct json v, struct bytes name)
+/* Asked for every member that a request may have, most of which it has not: the first letter says so
+ * before anything is counted. yyjson ends strings with a NUL, so that an empty one has a first letter. */
+struct json json_member(struct json v, const char *name)
 {
     if (!yyjson_is_obj(node(v)))
         return (struct json){ NULL };
     yyjson_val *at = node(v) + 1;
     for (size_t left = unsafe_yyjson_get_len(node(v)); left > 0; left--, at = next_name(at)) {
-        if (bytes_eq(text_of(at), name))
+        struct bytes text = text_of(at);
+        if (text.ptr[0] == (uint8_t)name[0] && bytes_eq_str(text, name))
             return (struct json){ at + 1 };
     }
     return (struct json){ NULL };

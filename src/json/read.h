@@ -37,11 +37,7 @@ const uint8_t *json_near(struct json v);
 
 enum json_type json_type(struct json v);
 /* Member of an object by name; node NULL if absent or v is not an object. */
-struct json json_member_named(struct json v, struct bytes name);
-static inline struct json json_member(struct json v, const char *name)
-{
-    return json_member_named(v, bytes_str(name));
-}
+struct json json_member(struct json v, const char *name);
 size_t json_count(struct json v); /* elements of an array, members of an object */
 
 /* Iterating arrays and objects: names are set for objects only, {NULL, 0} for arrays; ret_name may be

@@ -121,6 +121,19 @@ static bool plain_word(const uint8_t *at)
     return ((v | control | quote | backslash) & each * 0x80) == 0;
 }
 
+/* Sixteen bytes in the vectors of GNU C, where a comparison gives 0 or all bits: which are not plain?
+ * They are signed, so those from 0x80 on are below ' '. */
+typedef int8_t   chars __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+static halves not_plain(const uint8_t *at)
+{
+    chars c;
+
+    memcpy(&c, at, sizeof c);
+    return (halves)((c < ' ') | (c == '"') | (c == '\\'));
+}
+
 static bool all_plain(struct bytes in)
 {
     size_t at = 0;
@@ -130,9 +143,12 @@ static bool all_plain(struct bytes in)
             at++;
         return at == in.len;
     }
-    while (at + WORD < in.len && plain_word(in.ptr + at))
-        at += WORD;
-    return at + WORD >= in.len && plain_word(in.ptr + in.len - WORD);
+    if (in.len < sizeof(chars)) /* the second word begins inside the first */
+        return plain_word(in.ptr) && plain_word(in.ptr + in.len - WORD);
+    halves other = not_plain(in.ptr + in.len - sizeof(chars));
+    for (; at + sizeof(chars) < in.len; at += sizeof(chars))
+        other |= not_plain(in.ptr + at);
+    return (other[0] | other[1]) == 0;
 }
 
 static void add_escape(struct buf *out, uint8_t c)

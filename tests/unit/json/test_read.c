@@ -263,6 +263,29 @@ static void members_come_out_as_they_were(void **state)
     assert_null(json_member(json_member(root, "a"), "s").node);
 }
 
+/* The names that begin alike, those that are the beginning of another, and the empty one. */
+static void members_are_found_by_all_of_their_name(void **state)
+{
+    static const char *const names[] = { "", "a", "ab", "abc", "b", "ba", "\xc3\xa9" };
+    struct json              root = must(*state, "{\"abc\":3,\"ab\":2,\"\\u00e9\":6,\"a\":1,\"\":0,"
+                                                              "\"b\":4,\"ba\":{\"c\":0}}");
+    int64_t                  i = 0;
+
+    for (int64_t k = 0; k < 7; k++) {
+        struct json v = json_member(root, names[k]);
+        if (k == 5) {
+            assert_int_equal(json_count(v), 1);
+            assert_null(json_member(v, "").node);
+            continue;
+        }
+        assert_true(json_int(v, &i));
+        assert_true(i == k);
+    }
+    assert_null(json_member(root, "abcd").node);
+    assert_null(json_member(root, "c").node); /* of a member's value */
+    assert_null(json_member(must(*state, "{}"), "").node);
+}
+
 /* Asking a value for what it is not is answered with nothing, never with a crash. */
 static void wrong_types_give_nothing(void **state)
 {
@@ -386,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(depth_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(number_of_values_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(members_come_out_as_they_were, setup, teardown),
+        cmocka_unit_test_setup_teardown(members_are_found_by_all_of_their_name, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_types_give_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(objects_iterate_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(integers_are_exact_or_refused, setup, teardown),
