@@ -105,7 +105,7 @@ static struct realm *find_realm(const struct directory *d, struct bytes account,
 static struct key_entry *find_key(const struct directory *d, struct bytes account,
                                   struct bytes region, struct bytes key_id)
 {
-    struct lookup l;
+    UNINITIALIZED struct lookup l;
 
     if (key_id.len == 0)
         return NULL;
@@ -116,7 +116,7 @@ static struct key_entry *find_key(const struct directory *d, struct bytes accoun
 static struct alias_entry *find_alias(const struct directory *d, struct bytes account,
                                       struct bytes region, struct bytes alias)
 {
-    struct lookup l;
+    UNINITIALIZED struct lookup l;
 
     if (alias.len == 0)
         return NULL;
@@ -186,8 +186,8 @@ const struct alias_record *directory_alias(const struct directory *d, struct byt
 const struct key_record *directory_key_by_material(const struct directory *d, struct bytes region,
                                                    const struct material_id *id)
 {
-    const struct key_record *key;
-    struct lookup            l;
+    const struct key_record    *key;
+    UNINITIALIZED struct lookup l;
 
     lookup_set_material(&l, id, region);
     do {
