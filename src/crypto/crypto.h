@@ -114,6 +114,16 @@ KMS_MUST_CHECK enum kms_status crypto_rsa_oaep_decrypt(enum key_spec spec, struc
 KMS_MUST_CHECK enum kms_status crypto_ed25519_generate(struct secret **ret_seed,
                                                        uint8_t         ret_public[ED25519_PUB_LEN],
                                                        struct kms_error *reterr);
+/* A key that is kept to sign more than once: deriving its public half takes longer than a signature. The
+ * caller frees it (crypto_key_free); any number of threads may sign with it. */
+struct crypto_key;
+KMS_MUST_CHECK enum kms_status crypto_ed25519_open(struct bytes seed, struct crypto_key **ret,
+                                                   struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status crypto_ed25519_sign_with(const struct crypto_key *key,
+                                                        struct bytes             message,
+                                                        uint8_t           ret[ED25519_SIG_LEN],
+                                                        struct kms_error *reterr);
+/* Both at once. */
 KMS_MUST_CHECK enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
                                                    uint8_t           ret[ED25519_SIG_LEN],
                                                    struct kms_error *reterr);

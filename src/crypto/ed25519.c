@@ -29,18 +29,33 @@ enum kms_status crypto_ed25519_generate(struct secret   **ret_seed,
     return KMS_OK;
 }
 
-enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
-                                    uint8_t ret[ED25519_SIG_LEN], struct kms_error *reterr)
+enum kms_status crypto_ed25519_open(struct bytes seed, struct crypto_key **ret,
+                                    struct kms_error *reterr)
 {
     CLEANUP(key_pkey_freep) EVP_PKEY *key = private_key(seed);
-    CLEANUP(buf_release) struct buf   signature = BUF_INIT(ED25519_SIG_LEN);
-    struct crypto_key                 k = { SPEC_ECC_NIST_EDWARDS25519, key };
 
     if (key == NULL)
         return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot use an Ed25519 key");
-    TRY(crypto_key_sign(&k, ALGORITHM_ED25519_SHA_512, MESSAGE_RAW, message, &signature, reterr));
+    return key_handle(SPEC_ECC_NIST_EDWARDS25519, &key, ret, reterr);
+}
+
+enum kms_status crypto_ed25519_sign_with(const struct crypto_key *key, struct bytes message,
+                                         uint8_t ret[ED25519_SIG_LEN], struct kms_error *reterr)
+{
+    CLEANUP(buf_release) struct buf signature = BUF_INIT(ED25519_SIG_LEN);
+
+    TRY(crypto_key_sign(key, ALGORITHM_ED25519_SHA_512, MESSAGE_RAW, message, &signature, reterr));
     memcpy(ret, signature.ptr, ED25519_SIG_LEN);
     return KMS_OK;
+}
+
+enum kms_status crypto_ed25519_sign(struct bytes seed, struct bytes message,
+                                    uint8_t ret[ED25519_SIG_LEN], struct kms_error *reterr)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *key = NULL;
+
+    TRY(crypto_ed25519_open(seed, &key, reterr));
+    return crypto_ed25519_sign_with(key, message, ret, reterr);
 }
 
 bool crypto_ed25519_verify(struct bytes public_key, struct bytes message, struct bytes signature)

@@ -130,6 +130,7 @@ enum kms_status vault_open(const struct vault_config *config, const uint64_t min
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for the vault");
     TRY(cache_init(&v->cache, reterr));
     TRY(instance_open(config, &v->in, reterr));
+    TRY(crypto_ed25519_open(secret_view(v->in.audit_seed), &v->audit_key, reterr));
     TRY(open_slots(v, config, min_generation, reterr));
     TRY(signing_init(v, reterr));
     *ret = TAKE(v);
@@ -146,6 +147,7 @@ void vault_close(struct vault *v)
     domains_free(v);
     for (int i = 0; i < 2; i++)
         slot_file_close(v->slots[i]);
+    crypto_key_free(v->audit_key);
     instance_close(&v->in);
     (void)pthread_mutex_destroy(&v->domain_lock);
     (void)pthread_mutex_destroy(&v->ready_lock);
@@ -291,7 +293,7 @@ enum kms_status vault_audit_sign(void *vault, struct bytes message, uint8_t ret[
 {
     struct vault *v = vault;
 
-    return crypto_ed25519_sign(secret_view(v->in.audit_seed), message, ret, reterr);
+    return crypto_ed25519_sign_with(v->audit_key, message, ret, reterr);
 }
 
 void vault_audit_public_key(struct vault *v, uint8_t ret[32])

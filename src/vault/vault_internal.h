@@ -79,13 +79,14 @@ struct cache {
 struct signing_cache;
 
 struct vault {
-    struct instance   in;
-    struct slot_file *slots[2]; /* by enum slot_class */
-    struct grade      grade;
-    struct clock     *clock;
-    struct epoch     *epoch;
-    int64_t           cache_idle_ms;
-    struct cache      cache;
+    struct instance    in;
+    struct crypto_key *audit_key; /* of its seed, ready to sign */
+    struct slot_file  *slots[2];  /* by enum slot_class */
+    struct grade       grade;
+    struct clock      *clock;
+    struct epoch      *epoch;
+    int64_t            cache_idle_ms;
+    struct cache       cache;
 
     struct index   *domains; /* by account and Region; nothing is ever removed */
     pthread_mutex_t domain_lock;
