@@ -89,7 +89,7 @@ struct request {
     struct listener_task wake;
 };
 
-/* The steps of a request (request.c), and what is measured beside them (setting step-times). */
+/* The steps of a request: request.c. */
 enum step {
     STEP_SIGV4,
     STEP_OPERATION,
@@ -101,7 +101,10 @@ enum step {
     STEP_RUN,
     STEP_COMMIT,
     STEP_COMMITTED,
-    STEPS,
+    STEPS
+};
+/* What is measured beside them (setting step-times), numbered after them. */
+enum timed {
     TIMED_HTTP = STEPS, /* from its first byte until it is complete and has its place */
     TIMED_RECORD,       /* its audit record is written */
     TIMED_AUDIT,        /* ... and appended, with those of its turn */
