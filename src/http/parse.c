@@ -1,9 +1,8 @@
 /* http/parse.c - one request out of bytes; see http.h. The only user of llhttp.
  *
- * llhttp reads the head, unless it is so plain that plain.c can; the body is a length and needs no
- * parser. llhttp is strict about most of what makes two parsers disagree (RFC 9112 section 11), and
- * what it tolerates is refused here: several spaces in the request line, HTTP/0.9, other protocols,
- * bare line ends before the request.
+ * llhttp reads the head; the body is a length and needs no parser. llhttp is strict about most of
+ * what makes two parsers disagree (RFC 9112 section 11), and what it tolerates is refused here:
+ * several spaces in the request line, HTTP/0.9, other protocols, bare line ends before the request.
  *
  * Invariants:
  *   P1  The outcome depends on the bytes alone, never on the pieces they came in. llhttp reports a
@@ -14,7 +13,7 @@
  *       when the request is complete.
  *   P3  A length is decided once, by Content-Length; a request with any Transfer-Encoding is refused.
  */
-#include "http/inside.h"
+#include "http/http.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -32,19 +31,29 @@
 
 #include "json/read.h"
 
+struct span {
+    uint32_t at;
+    uint32_t len;
+};
+
 struct http_parser {
     llhttp_t       ll;
-    const uint8_t *base;     /* the input buffer while a head is read                    */
+    const uint8_t *base;     /* the input buffer during one call of llhttp               */
     size_t         fed;      /* bytes of it that llhttp has seen, or that were skipped   */
     size_t         head_len; /* 0 until the head is complete                             */
     size_t         body_len;
+    struct span    method;
+    struct span    target;
+    struct span    version;
+    size_t         n_headers;
     bool           version_ok;
     bool           in_header; /* a name has begun whose value is not complete             */
     bool           keep_alive;
     bool           wants_continue;
     int            refusal; /* status to answer with, once something was wrong          */
-
-    struct http_head head;
+    struct {
+        struct span name, value;
+    } headers[LIMIT_HEADERS + 1]; /* the name of one too many is read and then refused       */
 };
 
 /* --- what llhttp reports ---------------------------------------------------------------------- */
@@ -68,11 +77,16 @@ static bool span_is(const struct http_parser *p, struct span s, const char *want
     return bytes_eq_str(bytes_of(p->base + s.at, s.len), want);
 }
 
+static size_t span_end(struct span s)
+{
+    return (size_t)s.at + s.len;
+}
+
 static int on_method(llhttp_t *ll, const char *at, size_t len)
 {
     struct http_parser *p = ll->data;
 
-    span_add(p, &p->head.method, at, len);
+    span_add(p, &p->method, at, len);
     return 0;
 }
 
@@ -80,9 +94,9 @@ static int on_method_complete(llhttp_t *ll)
 {
     struct http_parser *p = ll->data;
 
-    if (span_is(p, p->head.method, "PRI")) /* the preface of HTTP/2 */
+    if (span_is(p, p->method, "PRI")) /* the preface of HTTP/2 */
         return refuse(p, 505);
-    if (span_is(p, p->head.method, "CONNECT"))
+    if (span_is(p, p->method, "CONNECT"))
         return refuse(p, 405);
     return 0;
 }
@@ -91,8 +105,8 @@ static int on_target(llhttp_t *ll, const char *at, size_t len)
 {
     struct http_parser *p = ll->data;
 
-    span_add(p, &p->head.target, at, len);
-    if (p->head.target.at != span_end(p->head.method) + 1) /* one space, no more */
+    span_add(p, &p->target, at, len);
+    if (p->target.at != span_end(p->method) + 1) /* one space, no more */
         return refuse(p, 400);
     return 0;
 }
@@ -101,7 +115,7 @@ static int on_version(llhttp_t *ll, const char *at, size_t len)
 {
     struct http_parser *p = ll->data;
 
-    span_add(p, &p->head.version, at, len);
+    span_add(p, &p->version, at, len);
     return 0;
 }
 
@@ -111,17 +125,17 @@ static bool before_version_ok(const struct http_parser *p, size_t version)
     static const char want[] = " HTTP/";
     const size_t      n = sizeof want - 1;
 
-    return version == span_end(p->head.target) + n &&
-           memcmp(p->base + span_end(p->head.target), want, n) == 0;
+    return version == span_end(p->target) + n &&
+           memcmp(p->base + span_end(p->target), want, n) == 0;
 }
 
 static int on_version_complete(llhttp_t *ll)
 {
     struct http_parser *p = ll->data;
 
-    if (!before_version_ok(p, p->head.version.at))
+    if (!before_version_ok(p, p->version.at))
         return refuse(p, 400);
-    if (!span_is(p, p->head.version, "1.1") && !span_is(p, p->head.version, "1.0"))
+    if (!span_is(p, p->version, "1.1") && !span_is(p, p->version, "1.0"))
         return refuse(p, 505);
     p->version_ok = true;
     return 0;
@@ -131,14 +145,14 @@ static int on_header_field(llhttp_t *ll, const char *at, size_t len)
 {
     struct http_parser *p = ll->data;
 
-    if (p->head.version.len == 0) /* HTTP/0.9 has none */
+    if (p->version.len == 0) /* HTTP/0.9 has none */
         return refuse(p, 400);
     if (!p->in_header) {
         p->in_header = true;
-        p->head.headers[p->head.n_headers].name = (struct span){ 0 };
-        p->head.headers[p->head.n_headers].value = (struct span){ 0 };
+        p->headers[p->n_headers].name = (struct span){ 0 };
+        p->headers[p->n_headers].value = (struct span){ 0 };
     }
-    span_add(p, &p->head.headers[p->head.n_headers].name, at, len);
+    span_add(p, &p->headers[p->n_headers].name, at, len);
     return 0;
 }
 
@@ -146,14 +160,14 @@ static int on_header_field_complete(llhttp_t *ll)
 {
     struct http_parser *p = ll->data;
 
-    return p->head.n_headers == LIMIT_HEADERS ? refuse(p, 431) : 0;
+    return p->n_headers == LIMIT_HEADERS ? refuse(p, 431) : 0;
 }
 
 static int on_header_value(llhttp_t *ll, const char *at, size_t len)
 {
     struct http_parser *p = ll->data;
 
-    span_add(p, &p->head.headers[p->head.n_headers].value, at, len);
+    span_add(p, &p->headers[p->n_headers].value, at, len);
     return 0;
 }
 
@@ -161,7 +175,7 @@ static int on_header_value_complete(llhttp_t *ll)
 {
     struct http_parser *p = ll->data;
 
-    p->head.n_headers++;
+    p->n_headers++;
     p->in_header = false;
     return 0;
 }
@@ -170,7 +184,7 @@ static int on_headers_complete(llhttp_t *ll)
 {
     struct http_parser *p = ll->data;
 
-    if (p->head.version.len == 0)
+    if (p->version.len == 0)
         return refuse(p, 400);
     return HPE_PAUSED; /* the body is ours */
 }
@@ -212,11 +226,11 @@ void http_parser_reset(struct http_parser *p)
     p->fed = 0;
     p->head_len = 0;
     p->body_len = 0;
-    p->head.method = (struct span){ 0 };
-    p->head.target = (struct span){ 0 };
-    p->head.version = (struct span){ 0 };
+    p->method = (struct span){ 0 };
+    p->target = (struct span){ 0 };
+    p->version = (struct span){ 0 };
     p->version_ok = false;
-    p->head.n_headers = 0;
+    p->n_headers = 0;
     p->in_header = false;
     p->refusal = 0;
 }
@@ -252,10 +266,10 @@ static size_t headers_named(const struct http_parser *p, struct bytes name, stru
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < p->head.n_headers; i++) {
-        struct span s = p->head.headers[i].name;
+    for (size_t i = 0; i < p->n_headers; i++) {
+        struct span s = p->headers[i].name;
         if (http_name_equals(bytes_of(p->base + s.at, s.len), name)) {
-            *ret_value = trimmed(p->base, p->head.headers[i].value);
+            *ret_value = trimmed(p->base, p->headers[i].value);
             n++;
         }
     }
@@ -300,28 +314,28 @@ static int check_length(struct http_parser *p)
     if (lengths > 1)
         return 400;
     if (lengths == 0)
-        return span_is(p, p->head.method, "POST") ? 411 : 0;
-    if (p->head.content_length > LIMIT_BODY_BYTES)
+        return span_is(p, p->method, "POST") ? 411 : 0;
+    if (p->ll.content_length > LIMIT_BODY_BYTES)
         return 413;
-    p->body_len = (size_t)p->head.content_length;
+    p->body_len = (size_t)p->ll.content_length;
     return 0;
 }
 
 static int check_head(struct http_parser *p)
 {
     struct bytes value = { NULL, 0 };
-    bool         http11 = span_is(p, p->head.version, "1.1");
+    bool         http11 = span_is(p, p->version, "1.1");
     size_t       hosts = headers_named(p, BYTES_LIT("host"), &value);
 
     if (hosts > 1 || (hosts == 0 && http11) || !host_ok(value))
         return 400;
-    if (!target_ok(bytes_of(p->base + p->head.target.at, p->head.target.len)))
+    if (!target_ok(bytes_of(p->base + p->target.at, p->target.len)))
         return 400;
     int status = check_length(p);
     if (status != 0)
         return status;
 
-    p->keep_alive = http11 && p->head.keep_alive;
+    p->keep_alive = http11 && llhttp_should_keep_alive(&p->ll) != 0;
     p->wants_continue = false;
     if (http11 && headers_named(p, BYTES_LIT("expect"), &value) > 0) {
         if (!http_name_is(value, "100-continue"))
@@ -350,7 +364,7 @@ static int status_of_error(const struct http_parser *p, enum llhttp_errno err, s
     if (err == HPE_INVALID_METHOD && bad < end && token_char(p->base[bad]))
         return 501;
     if (err == HPE_INVALID_VERSION && !p->version_ok && before >= '0' && before <= '9' &&
-        before_version_ok(p, span_end(p->head.target) + strlen(" HTTP/")))
+        before_version_ok(p, span_end(p->target) + strlen(" HTTP/")))
         return 505;
     return 400;
 }
@@ -381,43 +395,26 @@ static enum http_progress skip_empty_line(struct http_parser *p, const struct bu
 /* llhttp has seen in[0..end) and wants more: is there a reason not to wait for it? */
 static enum http_progress head_goes_on(struct http_parser *p, const struct buf *in, size_t end)
 {
-    size_t after = span_end(p->head.target);
+    size_t after = span_end(p->target);
 
     p->fed = end;
-    if (p->head.target.len > 0 && after < end && in->ptr[after] != ' ')
+    if (p->target.len > 0 && after < end && in->ptr[after] != ' ')
         p->refusal = 400; /* HTTP/0.9: the line ends after the target */
     else if (end == LIMIT_HEAD_BYTES)
-        p->refusal = p->head.version.len == 0 ? 414 : 431;
+        p->refusal = p->version.len == 0 ? 414 : 431;
     return p->refusal == 0 ? HTTP_MORE : HTTP_REFUSED;
-}
-
-/* The head ends before in[end]; is it good? */
-static enum http_progress head_ends(struct http_parser *p, size_t end)
-{
-    if (p->refusal == 0)
-        p->refusal = check_head(p);
-    if (p->refusal != 0)
-        return HTTP_REFUSED;
-    p->head_len = end;
-    p->fed = end;
-    assert(end >= 4 && memcmp(p->base + end - 4, "\r\n\r\n", 4) == 0);
-    return HTTP_COMPLETE;
 }
 
 /* Reads on in the head: HTTP_COMPLETE when it is complete and good. */
 static enum http_progress read_head(struct http_parser *p, const struct buf *in)
 {
-    size_t end = in->len < LIMIT_HEAD_BYTES ? in->len : LIMIT_HEAD_BYTES; /* P1 */
-
-    p->base = in->ptr;
     if (p->fed == 0) {
         enum http_progress progress = skip_empty_line(p, in);
         if (progress != HTTP_COMPLETE)
             return progress;
-        size_t plain = http_plain_head(in->ptr, p->fed, end, &p->head);
-        if (plain > 0)
-            return head_ends(p, plain);
     }
+    size_t end = in->len < LIMIT_HEAD_BYTES ? in->len : LIMIT_HEAD_BYTES; /* P1 */
+    p->base = in->ptr;
     enum llhttp_errno err = llhttp_execute(&p->ll, (const char *)in->ptr + p->fed, end - p->fed);
     if (err == HPE_OK)
         return head_goes_on(p, in, end);
@@ -425,9 +422,14 @@ static enum http_progress read_head(struct http_parser *p, const struct buf *in)
     const uint8_t *stop = (const uint8_t *)llhttp_get_error_pos(&p->ll);
     if (p->refusal == 0 && err != HPE_PAUSED)
         p->refusal = status_of_error(p, err, (size_t)(stop - in->ptr), end);
-    p->head.content_length = p->ll.content_length;
-    p->head.keep_alive = llhttp_should_keep_alive(&p->ll) != 0;
-    return head_ends(p, (size_t)(stop - in->ptr));
+    if (p->refusal == 0)
+        p->refusal = check_head(p);
+    if (p->refusal != 0)
+        return HTTP_REFUSED;
+    p->head_len = (size_t)(stop - in->ptr);
+    p->fed = p->head_len;
+    assert(p->head_len >= 4 && memcmp(stop - 4, "\r\n\r\n", 4) == 0);
+    return HTTP_COMPLETE;
 }
 
 static enum http_method method_of(struct bytes name)
@@ -451,19 +453,19 @@ static enum http_method method_of(struct bytes name)
 
 static void fill(const struct http_parser *p, const struct buf *in, struct http_request *rq)
 {
-    rq->method_text = bytes_of(in->ptr + p->head.method.at, p->head.method.len);
+    rq->method_text = bytes_of(in->ptr + p->method.at, p->method.len);
     rq->method = method_of(rq->method_text);
-    rq->target = bytes_of(in->ptr + p->head.target.at, p->head.target.len);
+    rq->target = bytes_of(in->ptr + p->target.at, p->target.len);
     rq->query = rq->target;
     if (!bytes_cut(&rq->query, '?', &rq->path)) {
         rq->path = rq->target;
         rq->query = (struct bytes){ NULL, 0 };
     }
-    rq->n_headers = p->head.n_headers;
-    for (size_t i = 0; i < p->head.n_headers; i++) {
-        struct span name = p->head.headers[i].name;
+    rq->n_headers = p->n_headers;
+    for (size_t i = 0; i < p->n_headers; i++) {
+        struct span name = p->headers[i].name;
         rq->headers[i].name = bytes_of(in->ptr + name.at, name.len);
-        rq->headers[i].value = trimmed(in->ptr, p->head.headers[i].value);
+        rq->headers[i].value = trimmed(in->ptr, p->headers[i].value);
     }
     rq->body = in->ptr + p->head_len;
     rq->body_len = p->body_len;
