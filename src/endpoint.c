@@ -31,11 +31,16 @@ static void give(struct exchange *ex, int status, const char *type, struct buf *
 static void health(struct server *s, struct exchange *ex, const char date[29])
 {
     CLEANUP(buf_release) struct buf body = BUF_INIT(PAGE_BYTES);
-    bool                            well = audit_healthy(s->parts.audit);
+    const char                     *status = "ok";
+    struct commit_counts            c;
 
-    buf_add_str(&body,
-                well ? "{\"status\":\"ok\"}\n" : "{\"status\":\"audit cannot be written\"}\n");
-    give(ex, well ? 200 : 503, "application/json", &body, date);
+    commit_counts(s->parts.committer, &c);
+    if (!audit_healthy(s->parts.audit))
+        status = "audit cannot be written";
+    else if (c.load_failures > 0)
+        status = "a key cannot be read from the database";
+    buf_addf(&body, "{\"status\":\"%s\"}\n", status);
+    give(ex, strcmp(status, "ok") == 0 ? 200 : 503, "application/json", &body, date);
 }
 
 static void readiness(struct server *s, struct exchange *ex, const char date[29])
@@ -267,6 +272,12 @@ static void metric_parts(struct server *s, struct buf *out)
     listener_counts(s->listener, &l);
     vault_status(s->parts.vault, &v);
     metric(out, "trent_keys", "gauge", "Keys, all accounts and Regions.", d.keys);
+    metric(out, "trent_keys_in_memory", "gauge", "Keys in memory (cached-keys).", d.keys - d.cold);
+    metric(out, "trent_key_loads_total", "counter", "Keys loaded when they were used.", c.loads);
+    metric(out, "trent_key_evictions_total", "counter", "Keys that have left memory again.",
+           c.evictions);
+    metric(out, "trent_key_load_failures_total", "counter",
+           "Keys that could not be read: damaged, or changed by others.", c.load_failures);
     metric(out, "trent_aliases", "gauge", "Aliases.", d.aliases);
     metric(out, "trent_import_tokens", "gauge", "Unexpired import tokens.", d.import_keys);
     metric(out, "trent_throttled_requests_total", "counter",

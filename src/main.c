@@ -337,7 +337,8 @@ static enum kms_status start_work(struct daemon *d, const struct audit_head *hea
                                      .directory = d->directory,
                                      .identities = d->identities,
                                      .epoch = d->epoch,
-                                     .clock = d->clock };
+                                     .clock = d->clock,
+                                     .cached_keys = (size_t)d->config.cached_keys };
     struct commit_recovery recovery;
     size_t                 done = 0;
 

@@ -1,7 +1,9 @@
 /* request.c - the path of a request. Read the list `steps` first: it is the whole program.
  *
  * A step says DONE, or PENDING (the request is taken up at the next step when what it waits for has
- * come), or REFUSED (rq->error says why: straight to the answer). The first part runs on the loop
+ * come), or REFUSED (rq->error says why: straight to the answer). Whatever a step says that has looked for a
+ * key which only the store may have, it does not count: the key is loaded, and the request goes on at `key`
+ * (COLD). The first part runs on the loop
  * thread of the connection. At `key`, requests of the slow lane move to a pool thread; keys, rights
  * and states are looked at where the operation runs, in one epoch section, so what was checked is
  * what is used.
@@ -9,6 +11,7 @@
 #include "request_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -17,7 +20,7 @@
 #include "key/resolve.h"
 #include "key/state.h"
 
-enum step_result { DONE, PENDING, REFUSED };
+enum step_result { DONE, PENDING, REFUSED, COLD };
 
 // clang-format off
 static enum step_result step_sigv4(struct request *rq);     /* who signed this, and is it fresh?    */
@@ -89,6 +92,8 @@ static enum step_result run_stretch(struct request *rq)
         int64_t  began = step_begins(rq->server);
         result = steps[at].run(rq);
         step_ends(rq->server, rq->loop, at, 1, began);
+        if (rq->wants.next.kind != WANT_NOTHING)
+            result = COLD;
         if (result == REFUSED)
             log_failure(rq, steps[at].name);
         if (result != DONE)
@@ -103,6 +108,42 @@ static void key_ready(void *arg)
     request_to_pool(arg);
 }
 
+/* --- keys that only the store has --------------------------------------------------------------- */
+
+/* On the committer thread. */
+static void load_done(struct commit_job *job)
+{
+    struct request *rq = job->arg;
+
+    if (rq->on_pool)
+        request_to_pool(rq);
+    else
+        request_to_loop(rq);
+}
+
+/* What the step has done is undone. False if that is the end of the request: rq->error says why. */
+static bool begin_load(struct request *rq)
+{
+    bool page = rq->wants.next.kind == WANT_PAGE;
+
+    op_spares_give_back(&rq->call);
+    kms_error_clear(&rq->error);
+    if (page && rq->page == NULL)
+        rq->page = malloc(sizeof *rq->page);
+    rq->status = KMS_OK;
+    if (page && rq->page == NULL)
+        rq->status = KMS_FAIL(&rq->error, KMS_E_INTERNAL, "no memory for a page of keys");
+    else if (++rq->loads > LOADS_MAX)
+        rq->status = KMS_FAIL(&rq->error, KMS_E_INTERNAL, "its keys do not stay in memory");
+    if (rq->status != KMS_OK) {
+        log_failure(rq, "load");
+        return false;
+    }
+    rq->load = (struct key_load){ .want = rq->wants.next, .page = rq->page };
+    rq->job = (struct commit_job){ .load = &rq->load, .done = load_done, .arg = rq };
+    return true;
+}
+
 /* A pending request may be running on another thread before these lines are left: what is needed
  * here is read first, and handing over is the last thing done. */
 void request_run(struct request *rq)
@@ -110,6 +151,10 @@ void request_run(struct request *rq)
     struct server   *s = rq->server;
     enum step_result result = run_stretch(rq);
 
+    if (result == COLD && begin_load(rq)) {
+        commit_submit(s->parts.committer, &rq->job);
+        return;
+    }
     if (result == PENDING) {
         if (rq->call.retry_when_ready)
             vault_when_ready(s->parts.vault, rq->call.ready_spec, rq->ready_until_ms, key_ready,
@@ -120,8 +165,27 @@ void request_run(struct request *rq)
             commit_submit(s->parts.committer, &rq->job);
         return;
     }
-    if (result == REFUSED)
+    if (result != DONE)
         op_spares_give_back(&rq->call);
+    if (rq->on_pool)
+        request_to_loop(rq);
+    else
+        request_finished(rq);
+}
+
+void request_loaded(struct request *rq)
+{
+    enum kms_status status = rq->job.status;
+
+    rq->error = rq->job.error;
+    rq->call.page = rq->page;
+    rq->job = (struct commit_job){ .done = NULL };
+    key_wants_served(&rq->wants, rq->load.found);
+    if (outcome(rq, status) == DONE) {
+        rq->step = STEP_KEY;
+        request_run(rq);
+        return;
+    }
     if (rq->on_pool)
         request_to_loop(rq);
     else
@@ -190,6 +254,7 @@ static void fill_call(struct request *rq)
 
     buf_reset(&rq->scratch);
     call->env = &rq->server->env;
+    call->wants = &rq->wants;
     call->op = rq->op;
     have_time(rq);
     if (call->caller != NULL) {
@@ -237,6 +302,7 @@ static struct resolve_from resolve_from(const struct request *rq, bool aliases)
         .region = rq->region,
         .now = rq->call.now,
         .aliases = aliases,
+        .wants = rq->call.wants,
     };
 }
 

@@ -148,8 +148,7 @@ static const struct key_record *key_of_alias(const struct request *rq)
 
     if (alias == NULL || strcmp(rq->op->name, "CreateAlias") == 0) /* which takes none away */
         return NULL;
-    return directory_key(rq->server->parts.directory, alias->name.account, alias->name.region,
-                         bytes_str(alias->key_id));
+    return op_key(&rq->call, alias->name.account, alias->name.region, bytes_str(alias->key_id));
 }
 
 /* Aliases are resources of their own, beside the keys that they name or named. */

@@ -18,6 +18,7 @@
 enum {
     ANSWER_BYTES   = 256 * 1024, /* longest answer body: a page of 1,000 materials               */
     EVENT_BYTES    = 256 * 1024, /* longest audit event: it may quote a whole request              */
+    LOADS_MAX      = 100,        /* keys that are loaded for one request: those it names, and again if they go */
     CHANGED_TRIES  = 1000,       /* against others that change the same key: one of them wins each time */
     BATCH_MAX      = 1024,       /* finished requests of one loop turn                             */
     REQUESTS_KEPT  = 128,        /* of one loop, for reuse                                          */
@@ -45,6 +46,7 @@ struct request {
     int              reader;     /* epoch reader of the thread that runs it now */
     uint64_t         generation; /* commit_generation when its records were looked up */
     unsigned         tries;
+    unsigned         loads;          /* keys that it has waited for */
     int64_t          ready_until_ms; /* how long it waits for an RSA key, monotonic; 0: not yet  */
     bool             on_pool;
     bool             committed; /* its audit event went with its change */
@@ -71,11 +73,14 @@ struct request {
     struct buf              body;       /* the answer */
     struct buf              parameters; /* requestParameters for the audit */
     struct buf              event;      /* the audit record */
-    struct buf    explanation; /* of a denial, JSON                                       */
-    bool          tells_why;   /* ... and its header goes to the client                    */
-    struct form   form;        /* Query protocol */
-    struct xml    xml;
-    struct change change;
+    struct buf       explanation; /* of a denial, JSON                                       */
+    bool             tells_why;   /* ... and its header goes to the client                    */
+    struct form      form;        /* Query protocol */
+    struct xml       xml;
+    struct change    change;
+    struct key_wants wants; /* keys that have to be loaded first */
+    struct key_load  load;  /* of `job`, while one is being loaded */
+    struct key_page *page;  /* of a listing; its own, NULL as a rule */
     struct key_name
          keys[2]; /* for what comes after the step `run`: copies, the snapshot may be gone */
     char arn_text[2][KEY_ARN_MAX + 1];
@@ -203,6 +208,8 @@ void waiting_free_all(struct loop *l);
 
 /* request.c: takes it from where it stands; ends in request_finished or comes back later. */
 void request_run(struct request *rq);
+/* The same for one whose key has been loaded (rq->job.load). */
+void request_loaded(struct request *rq);
 /* The value of a header that is there once; empty otherwise. */
 struct bytes request_header(const struct http_request *in, const char *name);
 

@@ -33,6 +33,7 @@ static void request_free(struct request *rq)
     buf_release(&rq->explanation);
     form_release(&rq->form);
     change_release(&rq->change);
+    free(rq->page);
     free(rq);
 }
 
@@ -130,7 +131,13 @@ static void request_put(struct request *rq)
     kms_error_clear(&rq->error);
     rq->status = KMS_OK;
     rq->op = NULL;
-    rq->step = rq->tries = 0;
+    rq->step = rq->tries = rq->loads = 0;
+    rq->wants.next.kind = WANT_NOTHING;
+    rq->wants.n_absent = 0;
+    if (rq->page != NULL) {
+        free(rq->page);
+        rq->page = NULL;
+    }
     rq->ready_until_ms = 0;
     rq->pool_task.takes_long = false;
     rq->on_pool = rq->committed = rq->authenticated = false;
@@ -554,7 +561,9 @@ static void resume_on_loop(void *arg)
 
     rq->on_pool = false;
     rq->reader = rq->server->loops[rq->loop].reader;
-    if (rq->status != KMS_OK || rq->job.done == NULL)
+    if (rq->job.load != NULL)
+        request_loaded(rq);
+    else if (rq->status != KMS_OK || rq->job.done == NULL)
         request_finished(rq);
     else
         request_run(rq);
@@ -572,7 +581,10 @@ static void resume_on_pool(struct pool_task *task, unsigned worker)
 
     rq->on_pool = true;
     rq->reader = rq->server->pool_readers[worker];
-    request_run(rq);
+    if (rq->job.load != NULL)
+        request_loaded(rq);
+    else
+        request_run(rq);
 }
 
 void request_to_pool(struct request *rq)

@@ -72,7 +72,7 @@ enum kms_status commit_apply(struct committer *c, struct change **changes, enum 
     return KMS_OK;
 }
 
-static enum kms_status store_usage(struct committer *c, struct kms_error *reterr)
+enum kms_status commit_flush_usage(struct committer *c, struct kms_error *reterr)
 {
     CLEANUP(freep) struct key_usage_record *list = NULL;
     struct directory                       *d = c->parts.directory;
@@ -84,6 +84,8 @@ static enum kms_status store_usage(struct committer *c, struct kms_error *reterr
     enum kms_status status = c->parts.store->ops->put_usage(c->parts.store, list, n, reterr);
     if (status != KMS_OK)
         directory_give_back_used(d, list, n);
+    else
+        directory_stored_used(d, list, n);
     return status;
 }
 
@@ -108,7 +110,7 @@ void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (!jobs[i]->stores_usage)
             continue;
-        jobs[i]->status = store_usage(c, &jobs[i]->error);
+        jobs[i]->status = commit_flush_usage(c, &jobs[i]->error);
         if (jobs[i]->status == KMS_OK)
             jobs[i]->status = store_access_key_uses(c, &jobs[i]->error);
     }

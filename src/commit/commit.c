@@ -258,6 +258,7 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
     if (c->outbox_stuck)
         commit_drain_outbox(c);
     for (size_t i = 0; i < n; i++) {
+        commit_bring(c, jobs[i]);
         commit_complete(c, &jobs[i]->change);
         any_erasure = any_erasure || erases(jobs[i]);
     }
@@ -310,6 +311,12 @@ static void wait_for_jobs(struct committer *c)
     }
 }
 
+/* With the lock held. What is only read costs no sync, and waits for none. */
+static bool reads_first(const struct committer *c)
+{
+    return c->head != NULL && (c->head->load != NULL || c->head->due != NULL);
+}
+
 /* With the lock held; gives it up. Clients that have just been answered come back in a moment. Waiting for as
  * many as there were last time makes one batch of what would be two, each with all the syncs. */
 static void gather(struct committer *c)
@@ -317,7 +324,7 @@ static void gather(struct committer *c)
     uint64_t now = clock_monotonic_ns();
     uint64_t until = now + c->gather_ns;
 
-    while (c->n_queued < c->last_batch && now < until && !c->stopping) {
+    while (c->n_queued < c->last_batch && now < until && !c->stopping && !reads_first(c)) {
         clock_cond_wait_ns(&c->wake, &c->lock, (int64_t)(until - now));
         now = clock_monotonic_ns();
     }
@@ -341,7 +348,6 @@ static size_t take_batch(struct committer *c, struct commit_job **jobs)
         c->tail = NULL;
     c->n_queued -= n;
     pthread_mutex_unlock(&c->lock);
-    c->last_batch = n;
     return n;
 }
 
@@ -361,13 +367,20 @@ static void *committer_main(void *arg)
     for (size_t n = take_batch(c, jobs); n > 0; n = take_batch(c, jobs)) {
         if (jobs[0]->fill != NULL) { /* alone */
             commit_run_filled(c, jobs[0], run_batch);
+            commit_evict(c);
+            c->last_batch = 1;
             continue;
         }
         uint64_t began = clock_monotonic_ns();
-        run_batch(c, jobs, n);
-        for (size_t i = 0; i < n; i++)
-            jobs[i]->done(jobs[i]);
-        note_duration(c, began);
+        size_t   m = commit_serve_reads(c, jobs, n);
+        if (m > 0) {
+            run_batch(c, jobs, m);
+            for (size_t i = 0; i < m; i++)
+                jobs[i]->done(jobs[i]);
+            c->last_batch = m;
+            note_duration(c, began);
+        }
+        commit_evict(c);
     }
     commit_mark_erased(c);
     crypto_thread_cleanup();
@@ -502,6 +515,38 @@ enum kms_status commit_read_deliveries(struct committer *c, struct delivery_page
     return wait_for(c, &job, reterr);
 }
 
+enum kms_status commit_load_all(struct committer *c, struct key_load *list, size_t n,
+                                struct kms_error *reterr)
+{
+    struct commit_job  *jobs = calloc(n, sizeof *jobs);
+    struct commit_job **each = calloc(n, sizeof *each);
+    enum kms_status     status = KMS_OK;
+
+    if (n > 0 && (jobs == NULL || each == NULL))
+        status = KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to load %zu keys", n);
+    for (size_t i = 0; status == KMS_OK && i < n; i++) {
+        jobs[i].load = &list[i];
+        each[i] = &jobs[i];
+    }
+    if (status == KMS_OK)
+        commit_wait_all(c, each, n);
+    for (size_t i = 0; status == KMS_OK && i < n; i++) {
+        status = jobs[i].status;
+        if (status != KMS_OK)
+            *reterr = jobs[i].error;
+    }
+    free(jobs);
+    free(each);
+    return status;
+}
+
+enum kms_status commit_read_due(struct committer *c, struct due_load *due, struct kms_error *reterr)
+{
+    struct commit_job job = { .due = due };
+
+    return wait_for(c, &job, reterr);
+}
+
 void commit_counts(struct committer *c, struct commit_counts *ret)
 {
     *ret = (struct commit_counts){
@@ -512,5 +557,8 @@ void commit_counts(struct committer *c, struct commit_counts *ret)
         .failures = atomic_load(&c->counts.failures),
         .rotated_on_demand = atomic_load(&c->counts.rotated_on_demand),
         .rotated_automatic = atomic_load(&c->counts.rotated_automatic),
+        .loads = atomic_load(&c->counts.loads),
+        .load_failures = atomic_load(&c->counts.load_failures),
+        .evictions = atomic_load(&c->counts.evictions),
     };
 }

@@ -46,7 +46,23 @@ struct committer_parts {
     void (*deliveries_added)(void *ctx, size_t n);
     /* there is none any more: a reset. NULL if there is no webhook */
     void (*deliveries_cleared)(void *ctx);
-    void *deliveries_ctx;
+    void  *deliveries_ctx;
+    size_t cached_keys; /* at most so many are in the directory; 0: all */
+};
+
+/* A key that is wanted in memory, or a page. Of WANT_CHECK want.serial moves on, to 0 behind the last key. */
+struct key_load {
+    struct key_want  want;
+    struct key_page *page; /* of WANT_PAGE: to be filled; the asker's */
+    bool found; /* out: there is such a key. It and its relatives were in the directory then */
+    enum kms_status status; /* out: KMS_E_INTERNAL if it cannot be read */
+};
+
+/* Times at which something may be due, of keys in the store (store_ops.each_due). */
+struct due_load {
+    struct due_range range;
+    void (*visit)(void *ctx, const struct due_key *key); /* on the committer's thread */
+    void *ctx;
 };
 
 /* Some of what the webhook is to be told, in order. */
@@ -66,6 +82,9 @@ struct commit_job {
     enum kms_status status;        /* result; KMS_E_CHANGED: run the request again */
     bool            stores_usage;  /* no change: what keys were last used for goes to the store */
     struct delivery_page *reads;   /* no change: to be filled from the store; NULL otherwise */
+    /* no change, likewise; they do not wait for the changes of their batch */
+    struct key_load *load;
+    struct due_load *due;
     bool             durable;   /* the change is in the store, even if a later step (audit, erase)
                                          failed */
     bool             untouched; /* the store certainly does not have it. Neither of both: a failed
@@ -116,6 +135,13 @@ KMS_MUST_CHECK enum kms_status commit_usage(struct committer *c, struct kms_erro
 KMS_MUST_CHECK enum kms_status commit_read_deliveries(struct committer     *c,
                                                       struct delivery_page *page,
                                                       struct kms_error     *reterr);
+/* Loads what `n` members of the list want, each with its relatives, and waits. KMS_E_INTERNAL if one cannot be
+ * read; the others are loaded all the same. */
+KMS_MUST_CHECK enum kms_status commit_load_all(struct committer *c, struct key_load *list, size_t n,
+                                               struct kms_error *reterr);
+/* Visits what falls due, and waits. */
+KMS_MUST_CHECK enum kms_status commit_read_due(struct committer *c, struct due_load *due,
+                                               struct kms_error *reterr);
 /* Finishes what is queued and ends the thread. */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c);
@@ -123,6 +149,7 @@ void committer_free(struct committer *c);
 struct commit_counts {
     uint64_t batches, changes, conflicts, erasures, failures; /* failures: of erasing */
     uint64_t rotated_on_demand, rotated_automatic;            /* keys, each family once */
+    uint64_t loads, load_failures, evictions;                 /* of keys */
 };
 /* Any thread. */
 void commit_counts(struct committer *c, struct commit_counts *ret);

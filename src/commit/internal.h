@@ -37,6 +37,7 @@ struct committer {
     struct {
         _Atomic uint64_t batches, changes, conflicts, erasures, failures;
         _Atomic uint64_t rotated_on_demand, rotated_automatic;
+        _Atomic uint64_t loads, load_failures, evictions;
     } counts; /* as struct commit_counts, which other threads ask for */
 };
 
@@ -68,6 +69,22 @@ KMS_MUST_CHECK bool commit_room_for_events(struct committer *c, size_t n);
 void commit_publish(struct committer *c, struct change *change);
 /* One transaction with all last uses that the store does not have; for the jobs that ask for it. */
 void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n);
+/* Likewise, now. */
+KMS_MUST_CHECK enum kms_status commit_flush_usage(struct committer *c, struct kms_error *reterr);
+/* load.c: brings a key that is not in the directory, with its relatives. */
+KMS_MUST_CHECK enum kms_status commit_load(struct committer *c, struct key_load *load,
+                                           struct kms_error *reterr);
+/* Brings all keys, for a reset and a seed: their development server has few. */
+KMS_MUST_CHECK enum kms_status commit_load_everything(struct committer *c,
+                                                      struct kms_error *reterr);
+/* At start: brings the keys that wait for their deletion, which are never cold. */
+KMS_MUST_CHECK enum kms_status commit_load_deleting(struct committer *c, struct kms_error *reterr);
+/* Brings the keys that a change is about; a job whose keys cannot be read fails. */
+void commit_bring(struct committer *c, struct commit_job *job);
+/* Serves the jobs that only read, and says so to who waits for them. Returns how many are left, in front. */
+size_t commit_serve_reads(struct committer *c, struct commit_job **jobs, size_t n);
+/* Keeps the directory in its bounds. */
+void commit_evict(struct committer *c);
 /* Appends what waits in the outbox to the audit files; clears outbox_stuck when all of it went. */
 void commit_drain_outbox(struct committer *c);
 

@@ -33,6 +33,10 @@ struct loading {
     size_t                  n_grants, cap_grants;
     struct named_slot      *slots;
     size_t                  n_slots, cap_slots;
+    bool              cold;  /* there are more keys than are kept in memory: they are not loaded */
+    struct used_slot *empty; /* named by materials, but not alive; only if `cold` */
+    size_t            n_empty, cap_empty;
+    bool              any_orphan;
 };
 
 static void loading_release(struct loading *l)
@@ -44,6 +48,7 @@ static void loading_release(struct loading *l)
         grant_record_free(l->grants[i]);
     free(l->grants);
     free(l->slots);
+    free(l->empty);
 }
 
 /* Room for one more element; aborts when out of memory: nothing is served yet. */
@@ -225,6 +230,56 @@ static enum kms_status load_outbox(void *ctx, uint64_t serial, struct bytes even
     return KMS_OK;
 }
 
+/* --- when not all keys are loaded ------------------------------------------------------------- */
+
+static void look_at_slot(void *ctx, const struct used_slot *used)
+{
+    struct loading *l = ctx;
+
+    if (used->at.slot_class == SLOT_ERASABLE) {
+        l->slots = grow(l->slots, l->n_slots, &l->cap_slots, sizeof *l->slots);
+        l->slots[l->n_slots++] = (struct named_slot){ used->at.slot, used->at.slot_generation };
+    }
+    if (vault_slot_alive(l->c->parts.vault, &used->at))
+        return;
+    l->empty = grow(l->empty, l->n_empty, &l->cap_empty, sizeof *l->empty);
+    l->empty[l->n_empty++] = *used;
+}
+
+/* What repair_lost has to see is brought into memory. */
+static enum kms_status load_empty(struct loading *l, struct kms_error *reterr)
+{
+    struct store *store = l->c->parts.store;
+
+    TRY(store->ops->each_slot(store, look_at_slot, l, reterr));
+    for (size_t i = 0; i < l->n_empty; i++) {
+        struct key_load load = { .want = { .kind = WANT_SERIAL, .serial = l->empty[i].key } };
+        TRY(commit_load(l->c, &load, reterr));
+    }
+    return KMS_OK;
+}
+
+/* Counts the keys. If there are more than are kept in memory, they stay in the store, and `visitor` does not
+ * ask for them. */
+static enum kms_status choose_keys(struct loading *l, struct store_visitor *visitor,
+                                   struct kms_error *reterr)
+{
+    struct committer *c = l->c;
+    size_t            n = 0;
+
+    if (c->parts.cached_keys == 0)
+        return KMS_OK;
+    TRY(c->parts.store->ops->count_keys(c->parts.store, &n, reterr));
+    l->cold = n > c->parts.cached_keys;
+    directory_keep(c->parts.directory, c->parts.cached_keys, l->cold ? n : 0);
+    if (l->cold) {
+        l->found->keys = n;
+        visitor->key = NULL;
+        visitor->usage = NULL;
+    }
+    return KMS_OK;
+}
+
 /* --- repairs ---------------------------------------------------------------------------------- */
 
 struct lost {
@@ -348,6 +403,15 @@ static bool slot_named(uint32_t slot, uint64_t generation, void *ctx)
            bsearch(&want, l->slots, l->n_slots, sizeof want, slot_order) != NULL;
 }
 
+/* Says that a row names it, and remembers if not. */
+static bool look_for_orphan(uint32_t slot, uint64_t generation, void *ctx)
+{
+    struct loading *l = ctx;
+
+    l->any_orphan = l->any_orphan || !slot_named(slot, generation, ctx);
+    return true;
+}
+
 static void slot_swept(uint32_t slot, uint64_t generation, void *ctx)
 {
     struct loading *l = ctx;
@@ -357,6 +421,38 @@ static void slot_swept(uint32_t slot, uint64_t generation, void *ctx)
     l->found->orphans++;
 }
 
+static void sort_slots(struct loading *l)
+{
+    if (l->n_slots > 0)
+        qsort(l->slots, l->n_slots, sizeof *l->slots, slot_order);
+}
+
+static enum kms_status name_slots(void *ctx, struct key_record *key, struct kms_error *reterr)
+{
+    (void)reterr;
+    for (size_t i = 0; i < key->n_materials; i++)
+        name_slot(ctx, &key->materials[i].sealed);
+    key_record_free(key);
+    return KMS_OK;
+}
+
+/* The slots were named by an index, which has no MAC. Before one is erased that it does not name, all rows are
+ * read: after a crash in the middle of an import, as a rule. Damaged slots go at the first look already. */
+static enum kms_status make_sure(struct loading *l, struct kms_error *reterr)
+{
+    const struct store_visitor visitor = { .ctx = l, .key = name_slots };
+    struct store              *store = l->c->parts.store;
+    size_t                     count = 0;
+
+    TRY(vault_sweep(l->c->parts.vault, SLOT_ERASABLE, look_for_orphan, slot_swept, l, &count,
+                    reterr));
+    if (!l->any_orphan)
+        return KMS_OK;
+    TRY(store->ops->load(store, &visitor, reterr));
+    sort_slots(l);
+    return KMS_OK;
+}
+
 /* Erasable slots only. A durable one that no row names may belong to a key that a newer database
  * knows, with an older one in its place just now; one that a crash left protects nothing and costs
  * 128 bytes. */
@@ -364,8 +460,9 @@ static enum kms_status sweep(struct loading *l, struct kms_error *reterr)
 {
     size_t count = 0;
 
-    if (l->n_slots > 0)
-        qsort(l->slots, l->n_slots, sizeof *l->slots, slot_order);
+    sort_slots(l);
+    if (l->cold)
+        TRY(make_sure(l, reterr));
     return vault_sweep(l->c->parts.vault, SLOT_ERASABLE, slot_named, slot_swept, l, &count, reterr);
 }
 
@@ -399,7 +496,7 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
     *ret = (struct commit_recovery){ 0 };
     CLEANUP(loading_release) struct loading l = { .c = c, .found = ret };
 
-    const struct store_visitor visitor = {
+    struct store_visitor visitor = {
         .ctx = &l,
         .key = load_key,
         .usage = load_usage,
@@ -417,7 +514,10 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
     };
     uint64_t stored = c->parts.store->meta.commit;
 
+    TRY(choose_keys(&l, &visitor, reterr));
     TRY(c->parts.store->ops->load(c->parts.store, &visitor, reterr));
+    if (l.cold)
+        TRY(commit_load_deleting(c, reterr));
     grants_put(directory_grants(c->parts.directory), l.grants, l.n_grants);
     l.n_grants = 0; /* they are the directory's now */
     CRASH_POINT("recover-loaded");
@@ -427,6 +527,8 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
         ret->erased = l.n_stones;
         commit_mark_erased(c);
     }
+    if (l.cold)
+        TRY(load_empty(&l, reterr));
     TRY(repair_lost(&l, reterr));
     if (head->commit > stored)
         log_warning("the database is older than the audit log (commit %llu, log has %llu): was a "

@@ -136,7 +136,9 @@ void commit_run_filled(struct committer *c, struct commit_job *job,
     struct list gone = { .slots = NULL };
     bool        clears = false;
 
-    job->status = job->fill(job, &job->error);
+    job->status = commit_load_everything(c, &job->error);
+    if (job->status == KMS_OK)
+        job->status = job->fill(job, &job->error);
     if (job->status == KMS_OK && job->change.n_rows > 0) {
         clears = commit_clears(&job->change);
         if (clears) {

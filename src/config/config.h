@@ -38,6 +38,7 @@ struct config {
     int64_t region_delay_s;      /* Creating and Updating of multi-Region keys last that long */
     int64_t ready_keys_2048, ready_keys_3072, ready_keys_4096, ready_keys_per_minute;
     int64_t cache_idle_s;
+    int64_t cached_keys;   /* 0: all */
     int64_t usage_flush_s; /* last uses of keys are stored that often */
     int64_t max_connections, max_per_address, max_unauthenticated;
     /* requests per second; 0: no limit; RATE_BY_MODE: the default, none in development mode */

@@ -9,6 +9,7 @@
 enum {
     SESSION_KEPT_MS = 15 * 60 * 1000, /* after its end */
     HEAP_SLACK = 256, /* entries beyond twice the needed ones, before the heap is tidied */
+    WINDOW_MS = 10 * 60 * 1000, /* so far ahead the heap knows of keys that are cold */
 };
 
 static void heap_swap(struct due *a, struct due *b)
@@ -190,6 +191,43 @@ void jobs_load(struct jobs *j)
     pthread_mutex_unlock(&j->lock);
 }
 
+static void add_due(void *ctx, const struct due_key *key)
+{
+    struct due d = { .when = key->when };
+
+    name_copy(d.account, sizeof d.account, key->account);
+    name_copy(d.region, sizeof d.region, key->region);
+    name_copy(d.key_id, sizeof d.key_id, key->key_id);
+    due_push(ctx, &d);
+}
+
+enum kms_status due_read(struct jobs *j, struct kms_error *reterr)
+{
+    int64_t now = clock_now(j->parts.clock);
+
+    if (directory_lists_all(j->parts.directory))
+        return KMS_OK; /* no key was ever cold: the heap has them all */
+    pthread_mutex_lock(&j->lock);
+    int64_t  after = j->window_until;
+    uint64_t round = j->window_round;
+    pthread_mutex_unlock(&j->lock);
+    if (after - now > WINDOW_MS / 2)
+        return KMS_OK;
+    struct due_load due = { .range = { .after = after,
+                                       .until = now + WINDOW_MS,
+                                       .rotation_delay = j->parts.rotation_delay,
+                                       .warning_days = j->parts.warnings.days,
+                                       .n_warning_days = j->parts.warnings.n },
+                            .visit = add_due,
+                            .ctx = j };
+    TRY(commit_read_due(j->committer, &due, reterr));
+    pthread_mutex_lock(&j->lock);
+    if (round == j->window_round)
+        j->window_until = due.range.until;
+    pthread_mutex_unlock(&j->lock);
+    return KMS_OK;
+}
+
 /* Every change of a key adds an entry, and those before it stay until their time: a year, it may be. When
  * they are most of the heap it is made anew from the records. On the committer's thread, which alone may
  * walk the directory; what the jobs thread puts back meanwhile is at worst there twice. */
@@ -198,8 +236,11 @@ static void tidy(struct jobs *j)
     pthread_mutex_lock(&j->lock);
     bool many = j->n > j->tidy_at ||
                 (j->parts.expiring != NULL && expiring_crowded(j->parts.expiring));
-    if (many)
+    if (many) {
         j->n = 0;
+        j->window_until = 0;
+        j->window_round++;
+    }
     pthread_mutex_unlock(&j->lock);
     if (many && j->parts.expiring != NULL)
         expiring_clear(j->parts.expiring);

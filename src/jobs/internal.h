@@ -19,15 +19,18 @@ struct due {
 };
 
 struct jobs {
-    struct jobs_parts   parts;
-    struct committer   *committer;
-    int                 reader;
-    pthread_mutex_t     lock; /* everything below but what is said to be a thread's own */
-    pthread_cond_t      wake;
-    struct due         *heap;
-    size_t              n, cap;
-    size_t              tidy_at; /* tidied when it has more entries than this */
-    bool                stopping, started;
+    struct jobs_parts parts;
+    struct committer *committer;
+    int               reader;
+    pthread_mutex_t   lock; /* everything below but what is said to be a thread's own */
+    pthread_cond_t    wake;
+    struct due       *heap;
+    size_t            n, cap;
+    size_t            tidy_at; /* tidied when it has more entries than this */
+    bool              stopping, started;
+    int64_t
+        window_until; /* the heap has what is due until then of keys that are cold; 0: nothing of it */
+    uint64_t            window_round; /* +1 when it is to be read anew */
     pthread_t           thread;
     struct jobs_waiter *waiters;
     struct jobs_counts  counts;
@@ -44,6 +47,9 @@ void due_push(struct jobs *j, const struct due *d);
 size_t due_take(struct jobs *j, struct due *ret, size_t max);
 /* Is anything due? */
 bool due_any(struct jobs *j);
+/* While keys are cold: has the committer say what is due of them soon, if that is not known. On the thread
+ * that serves what is due. */
+KMS_MUST_CHECK enum kms_status due_read(struct jobs *j, struct kms_error *reterr);
 
 /* --- work.c: what a due time means ------------------------------------------------------------------ */
 
@@ -76,6 +82,7 @@ struct task {
     struct commit_job job;
     enum kms_status   status;
     struct kms_error  err;
+    bool              absent; /* the store has no such key any more */
 };
 
 /* Looks at the records and fills in the changes: no rows if nothing is due any more. Their status is

@@ -17,6 +17,7 @@
 
 enum {
     OVERDUE_MS = 1000,        /* how often waiting requests are looked at */
+    CHECK_MS = 1000,          /* how often some keys that are cold are looked at */
     IDLE_SWEEP_MS = 5 * 1000, /* how often opened materials are looked at for idleness */
     RETRY_MS = 10 * 1000,     /* after a failure, or while the time is in doubt */
     WAITERS_MS = 10 * 1000,   /* then whoever waits for what is due is told that there is more */
@@ -193,6 +194,7 @@ enum kms_status jobs_run_due(struct jobs *j, size_t *ret_done, struct kms_error 
     size_t          n;
 
     *ret_done = 0;
+    TRY(due_read(j, reterr));
     do {
         struct kms_error err;
         enum kms_status  status = serve(j, &n, ret_done, &err);
@@ -259,9 +261,10 @@ static void tell_waiters(struct jobs_waiter **list, bool all_done)
 /* The thread's own. */
 struct shift {
     struct jobs        *jobs;
-    struct jobs_waiter *waiters;                /* who waited before the present look at the heap */
-    int64_t             next_sweep, next_flush; /* monotonic */
-    int64_t             pause_until;            /* monotonic; 0: no pause */
+    struct jobs_waiter *waiters; /* who waited before the present look at the heap */
+    int64_t             next_sweep, next_flush, next_check; /* monotonic */
+    struct key_load     check;                              /* how far that has come */
+    int64_t             pause_until;                        /* monotonic; 0: no pause */
 };
 
 /* Milliseconds to sleep: to the next due time, at most to the next look at what does not come with a time.
@@ -300,11 +303,24 @@ static void work(struct shift *s)
     size_t           done = 0, n = 0;
     int64_t          start = clock_monotonic_ms();
 
+    if (due_read(j, &err) != KMS_OK)
+        log_debug("jobs: %s is tried again", err.detail); /* likewise */
     if (serve(j, &n, &done, &err) != KMS_OK)
         log_debug("jobs: %s is tried again", err.detail); /* logged in full where it failed */
     int64_t end = clock_monotonic_ms();
     s->pause_until = n == JOBS_AT_ONCE ? end + (end - start) / PAUSE_PART : 0;
     tell_waiters(&s->waiters, n == 0 || !due_any(j));
+}
+
+/* Rows of keys in memory were verified when they were read; the others are, all in turn. */
+static void check_cold(struct shift *s)
+{
+    struct kms_error err;
+
+    if (directory_whole(s->jobs->parts.directory))
+        return;
+    if (commit_load_all(s->jobs->committer, &s->check, 1, &err) != KMS_OK)
+        log_debug("jobs: %s", err.detail); /* logged in full where it failed */
 }
 
 static void housekeeping(struct shift *s)
@@ -320,6 +336,10 @@ static void housekeeping(struct shift *s)
         store_usage(j);
         s->next_flush = clock_monotonic_ms() + j->parts.usage_flush;
     }
+    if (clock_monotonic_ms() >= s->next_check) {
+        check_cold(s);
+        s->next_check = clock_monotonic_ms() + CHECK_MS;
+    }
 }
 
 static void *jobs_main(void *arg)
@@ -327,7 +347,9 @@ static void *jobs_main(void *arg)
     struct jobs *j = arg;
     struct shift s = { .jobs = j,
                        .next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS,
-                       .next_flush = clock_monotonic_ms() + j->parts.usage_flush };
+                       .next_flush = clock_monotonic_ms() + j->parts.usage_flush,
+                       .next_check = clock_monotonic_ms() + CHECK_MS,
+                       .check = { .want = { .kind = WANT_CHECK } } };
 
     /* of this thread only, on Linux */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + NICENESS);

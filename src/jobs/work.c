@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "jobs/internal.h"
+#include "key/resolve.h"
 
 /* What cannot be undone waits until the time is certain (trust-model 2.8). A rotation by the calendar erases
  * nothing, but it cannot be undone either: by a wrong time every key would get a new material and be
@@ -99,6 +100,8 @@ static enum kms_status look(struct jobs *j, struct task *t, struct kms_error *re
     size_t                   n = 1;
 
     t->now = clock_now(j->parts.clock);
+    if (key == NULL && !t->absent && !directory_whole(j->parts.directory))
+        return KMS_FAIL(reterr, KMS_E_CHANGED, "key %s is not in memory any more", t->due.key_id);
     if (key == NULL)
         return KMS_OK;
     t->work = work_of(j, key, t->now);
@@ -108,8 +111,12 @@ static enum kms_status look(struct jobs *j, struct task *t, struct kms_error *re
         return KMS_FAIL(reterr, KMS_E_TIMEOUT, "the time is in doubt");
     t->version = key->version;
     list[0] = key;
-    if (t->work != WORK_EXPIRE && t->work != WORK_WARN)
+    if (t->work != WORK_EXPIRE && t->work != WORK_WARN) {
         n = directory_family(j->parts.directory, key, list);
+        if (n < key_regions_count(key->regions) && !directory_whole(j->parts.directory))
+            return KMS_FAIL(reterr, KMS_E_CHANGED, "relatives of key %s are not in memory any more",
+                            t->due.key_id);
+    }
     if (!family_clone(list, n, key, t->now, &t->family))
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory for key %.*s", BYTES_FMT(key->name.arn));
     return KMS_OK;
@@ -214,10 +221,55 @@ static enum kms_status plan_import_key(struct jobs *j, struct task *t, struct km
     return KMS_OK;
 }
 
+/* --- keys that are cold ------------------------------------------------------------------------- */
+
+/* Those that have to be loaded; of_task[i] is the task that the i-th of them is for. */
+static size_t find_cold(struct jobs *j, struct task *tasks, size_t n, struct key_load *ret,
+                        struct task **of_task)
+{
+    size_t m = 0;
+
+    epoch_enter(j->parts.epoch, j->reader);
+    for (struct task *t = tasks; t < tasks + n; t++) {
+        struct key_wants wants = { .n_absent = 0 };
+        if (t->due.kind == DUE_KEY)
+            (void)resolve_name(j->parts.directory, bytes_str(t->due.account),
+                               bytes_str(t->due.region), bytes_str(t->due.key_id), &wants);
+        if (wants.next.kind == WANT_NOTHING)
+            continue;
+        ret[m].want = wants.next;
+        of_task[m++] = t;
+    }
+    epoch_leave(j->parts.epoch, j->reader);
+    return m;
+}
+
+/* Brings the keys of the tasks into memory. A task whose key cannot be read fails. */
+static void bring(struct jobs *j, struct task *tasks, size_t n)
+{
+    struct task                    *of_task[JOBS_AT_ONCE];
+    CLEANUP(freep) struct key_load *loads = calloc(n, sizeof *loads);
+    struct kms_error                err;
+
+    if (loads == NULL)
+        return; /* they come again */
+    size_t          m = find_cold(j, tasks, n, loads, of_task);
+    enum kms_status status = m == 0 ? KMS_OK : commit_load_all(j->committer, loads, m, &err);
+    for (size_t i = 0; i < m; i++) {
+        of_task[i]->absent = loads[i].status == KMS_OK && !loads[i].found;
+        of_task[i]->status = loads[i].status;
+        if (loads[i].status != KMS_OK && status != KMS_OK)
+            of_task[i]->err = err;
+    }
+}
+
 void tasks_plan(struct jobs *j, struct task *tasks, size_t n)
 {
+    bring(j, tasks, n);
     for (size_t i = 0; i < n; i++) {
         struct task *t = &tasks[i];
+        if (t->status != KMS_OK)
+            continue;
         t->status = t->due.kind == DUE_IMPORT_KEY ? plan_import_key(j, t, &t->err)
                                                   : look_at_key(j, t, &t->err);
     }

@@ -14,63 +14,9 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "base/index.h"
+#include "key/directory_internal.h"
 #include "key/grants.h"
-#include "base/retired.h"
-#include "key/gate.h"
-#include "key/last_use.h"
 #include "key/lookup.h"
-#include "key/series.h"
-
-/* Every entry begins with its index node, and ends with the text that the node's key is. */
-struct realm {
-    struct index_node node; /* "account:region" */
-    struct series    *keys;
-    struct series    *aliases;
-};
-
-struct material_entry {
-    struct index_node      node; /* material id, Region */
-    struct key_entry      *key;
-    struct material_entry *next; /* of the same key; the writer's, as is `listed` */
-    bool                   listed;
-};
-
-struct key_entry {
-    struct index_node node; /* "account:region:key-id" */
-    const struct key_record *_Atomic record;
-    struct realm *realm;
-    struct series *_Atomic aliases; /* NULL until it has one */
-    struct material_entry *materials;
-    _Atomic size_t         n_import_keys;
-    struct usage_slot     *usage; /* there as long as the entry is, whatever the record */
-};
-
-struct alias_entry {
-    struct index_node node; /* "account:region:alias/..." */
-    const struct alias_record *_Atomic record;
-    struct realm *realm;
-};
-
-struct import_key_entry {
-    struct index_node node; /* the 16 bytes of the id */
-    const struct import_key_record *_Atomic record;
-};
-
-struct directory {
-    struct epoch       *epoch;
-    struct index       *realms;
-    struct index       *keys;
-    struct index       *materials;
-    struct index       *aliases;
-    struct index       *import_keys;
-    struct retired      retired; /* the writer's, as are the next two */
-    struct series_trash trash;
-    struct usage_queue  used;
-    struct gate         gate;   /* shut while several keys change as one */
-    struct rights_book *rights; /* may be NULL */
-    struct grant_book  *grants;
-};
 
 static void *must(void *memory)
 {
@@ -102,7 +48,7 @@ static struct realm *find_realm(const struct directory *d, struct bytes account,
     return (void *)index_find(d->realms, lookup_bytes(&l));
 }
 
-static struct key_entry *find_key(const struct directory *d, struct bytes account,
+struct key_entry *directory_entry(const struct directory *d, struct bytes account,
                                   struct bytes region, struct bytes key_id)
 {
     UNINITIALIZED struct lookup l;
@@ -129,6 +75,14 @@ static const struct key_record *key_of(const struct key_entry *e)
     return atomic_load_explicit(&e->record, memory_order_acquire);
 }
 
+/* What a reader finds of it, who thereby keeps it in memory. */
+static const struct key_record *look_at(struct key_entry *e)
+{
+    if (atomic_load_explicit(&e->chances, memory_order_relaxed) == 0)
+        atomic_store_explicit(&e->chances, CHANCES_SEEN, memory_order_relaxed);
+    return key_of(e);
+}
+
 static const struct alias_record *alias_of(const struct alias_entry *e)
 {
     return atomic_load_explicit(&e->record, memory_order_acquire);
@@ -152,17 +106,17 @@ const struct key_record *directory_key(const struct directory *d, struct bytes a
     const struct key_record *key;
 
     do {
-        const struct key_entry *e = find_key(d, account, region, key_id);
-        key = e == NULL ? NULL : key_of(e);
+        struct key_entry *e = directory_entry(d, account, region, key_id);
+        key = e == NULL ? NULL : look_at(e);
     } while (concerned(key) && gate_was_shut(&d->gate));
     return key;
 }
 
 struct usage_slot *directory_usage_slot(const struct directory *d, const struct key_name *name)
 {
-    const struct key_entry *e = find_key(d, name->account, name->region, name->id);
+    const struct key_entry *e = directory_entry(d, name->account, name->region, name->id);
 
-    return e == NULL ? NULL : e->usage;
+    return e == NULL ? NULL : atomic_load_explicit(&e->usage, memory_order_acquire);
 }
 
 struct grant_book *directory_grants(const struct directory *d)
@@ -192,7 +146,7 @@ const struct key_record *directory_key_by_material(const struct directory *d, st
     lookup_set_material(&l, id, region);
     do {
         const struct material_entry *e = (void *)index_find(d->materials, lookup_bytes(&l));
-        key = e == NULL ? NULL : key_of(e->key);
+        key = e == NULL ? NULL : look_at(e->key);
     } while (concerned(key) && gate_was_shut(&d->gate));
     return key;
 }
@@ -207,7 +161,7 @@ const struct import_key_record *directory_import_key(const struct directory *d,
 
 /* --- listing ---------------------------------------------------------------------------------- */
 
-struct key_page {
+struct key_chunk {
     const struct key_record **ret;
     size_t                    n;
     size_t                    max;
@@ -215,11 +169,13 @@ struct key_page {
 
 static bool take_key(void *item, void *ctx)
 {
-    struct key_page *page = ctx;
+    struct key_chunk        *page = ctx;
+    const struct key_record *key = key_of(item);
 
     if (page->n == page->max)
         return false;
-    page->ret[page->n++] = key_of(item);
+    if (key != NULL)
+        page->ret[page->n++] = key;
     return true;
 }
 
@@ -227,7 +183,7 @@ size_t directory_list_keys(const struct directory *d, struct bytes account, stru
                            uint64_t after, const struct key_record **ret, size_t max)
 {
     const struct realm *realm = find_realm(d, account, region);
-    struct key_page     page = { .ret = ret, .max = max };
+    struct key_chunk    page = { .ret = ret, .max = max };
 
     if (realm == NULL)
         return 0;
@@ -266,7 +222,7 @@ static const struct series *find_aliases(const struct directory *d, struct bytes
         const struct realm *realm = find_realm(d, account, region);
         return realm == NULL ? NULL : realm->aliases;
     }
-    const struct key_entry *key = find_key(d, account, region, key_id);
+    const struct key_entry *key = directory_entry(d, account, region, key_id);
     return key == NULL ? NULL : aliases_of(key);
 }
 
@@ -292,7 +248,7 @@ size_t directory_alias_count(const struct directory *d, struct bytes account, st
 
 size_t directory_import_key_count(const struct directory *d, const struct key_name *key)
 {
-    const struct key_entry *e = find_key(d, key->account, key->region, key->id);
+    const struct key_entry *e = directory_entry(d, key->account, key->region, key->id);
 
     return e == NULL ? 0 : atomic_load_explicit(&e->n_import_keys, memory_order_relaxed);
 }
@@ -300,7 +256,9 @@ size_t directory_import_key_count(const struct directory *d, const struct key_na
 struct directory_counts directory_counts(const struct directory *d)
 {
     return (struct directory_counts){
-        .keys = index_count(d->keys),
+        .keys = atomic_load_explicit(&d->n_records, memory_order_relaxed) +
+                atomic_load_explicit(&d->n_cold, memory_order_relaxed),
+        .cold = atomic_load_explicit(&d->n_cold, memory_order_relaxed),
         .aliases = index_count(d->aliases),
         .import_keys = index_count(d->import_keys),
     };
@@ -399,24 +357,47 @@ static void give_rights(struct directory *d, struct key_record *key)
 
 void directory_put_key(struct directory *d, struct key_record *key)
 {
-    struct key_entry *e = find_key(d, key->name.account, key->name.region, key->name.id);
-    struct lookup     l;
+    struct key_entry *e = directory_entry(d, key->name.account, key->name.region, key->name.id);
 
-    give_rights(d, key);
-    if (e != NULL) {
-        const struct key_record *old = atomic_exchange(&e->record, key);
-        assert(old->serial == key->serial);
-        list_materials(d, e, key);
-        retire(&d->retired, old, release_key);
+    if (e == NULL || key_of(e) == NULL) {
+        directory_insert(d, key, must(usage_slot_new(key->serial)));
         return;
     }
-    lookup_set(&l, key->name.account, key->name.region, key->name.id);
+    give_rights(d, key);
+    const struct key_record *old = atomic_exchange(&e->record, key);
+    assert(old->serial == key->serial);
+    list_materials(d, e, key);
+    retire(&d->retired, old, release_key);
+}
+
+/* One without a record, for what refers to the key. */
+static struct key_entry *entry_for(struct directory *d, struct bytes account, struct bytes region,
+                                   struct bytes key_id)
+{
+    struct key_entry *e = directory_entry(d, account, region, key_id);
+    struct lookup     l;
+
+    if (e != NULL)
+        return e;
+    lookup_set(&l, account, region, key_id);
     e = entry_new(sizeof *e, lookup_bytes(&l));
-    e->realm = realm_for(d, key->name.account, key->name.region);
-    e->usage = must(usage_slot_new(key->serial));
-    atomic_init(&e->record, key);
+    e->realm = realm_for(d, account, region);
     index_insert(d->keys, &e->node, d->epoch);
-    series_add(e->realm->keys, key->serial, e, &d->trash);
+    return e;
+}
+
+void directory_insert(struct directory *d, struct key_record *key, struct usage_slot *usage)
+{
+    struct key_entry *e = entry_for(d, key->name.account, key->name.region, key->name.id);
+
+    give_rights(d, key);
+    atomic_store_explicit(&e->chances, CHANCES_NEW, memory_order_relaxed);
+    atomic_store_explicit(&e->usage, usage, memory_order_release);
+    atomic_store_explicit(&e->record, key, memory_order_release);
+    atomic_fetch_add_explicit(&d->n_records, 1, memory_order_relaxed);
+    ring_add(d, e);
+    if (!atomic_load_explicit(&d->unlisted, memory_order_relaxed))
+        series_add(e->realm->keys, key->serial, e, &d->trash);
     list_materials(d, e, key);
 }
 
@@ -448,24 +429,60 @@ static void strip_key(struct directory *d, struct key_entry *e)
     grants_remove_key(d->grants, &key_of(e)->name);
 }
 
-static void remove_key(struct directory *d, struct key_entry *e)
+/* Whatever the entry says that is the record's; it has one. */
+static const struct key_record *take_record(struct directory *d, struct key_entry *e)
 {
     const struct key_record *record = key_of(e);
 
-    strip_key(d, e);
-    index_remove(d->keys, &e->node);
-    series_remove(e->realm->keys, record->serial, &d->trash);
+    ring_remove(d, e);
+    if (series_has(e->realm->keys, record->serial))
+        series_remove(e->realm->keys, record->serial, &d->trash);
     list_materials(d, e, NULL);
+    atomic_fetch_sub_explicit(&d->n_records, 1, memory_order_relaxed);
+    return record;
+}
+
+static void drop_entry(struct directory *d, struct key_entry *e)
+{
+    index_remove(d->keys, &e->node);
     retire(&d->retired, aliases_of(e), release_series);
-    retire(&d->retired, record, release_key);
-    retire(&d->retired, e->usage, usage_slot_release);
     retire(&d->retired, e, free);
+}
+
+static void remove_key(struct directory *d, struct key_entry *e)
+{
+    if (key_of(e) == NULL) { /* only when everything goes */
+        remove_aliases_of(d, e);
+        drop_entry(d, e);
+        return;
+    }
+    strip_key(d, e);
+    retire(&d->retired, take_record(d, e), release_key);
+    retire(&d->retired, atomic_load(&e->usage), usage_slot_release);
+    drop_entry(d, e);
+}
+
+struct usage_slot *directory_evict_entry(struct directory *d, struct key_entry *e)
+{
+    const struct series *aliases = aliases_of(e);
+    struct usage_slot   *usage = atomic_load(&e->usage);
+    bool                 stays = atomic_load(&e->n_import_keys) > 0 ||
+                 (aliases != NULL && series_count(aliases) > 0);
+
+    retire(&d->retired, take_record(d, e), release_key);
+    if (stays) {
+        atomic_store_explicit(&e->record, NULL, memory_order_release);
+        atomic_store_explicit(&e->usage, NULL, memory_order_release);
+    } else {
+        drop_entry(d, e);
+    }
+    return usage;
 }
 
 void directory_remove_key(struct directory *d, struct bytes account, struct bytes region,
                           struct bytes key_id)
 {
-    struct key_entry *e = find_key(d, account, region, key_id);
+    struct key_entry *e = directory_entry(d, account, region, key_id);
 
     if (e != NULL)
         remove_key(d, e);
@@ -498,7 +515,8 @@ void directory_publish(struct directory *d, struct key_record *const *put, size_
     for (size_t i = 0; i < n_put; i++)
         give_rights(d, put[i]);
     for (size_t i = 0; i < n_removed; i++) {
-        struct key_entry *e = find_key(d, removed[i].account, removed[i].region, removed[i].id);
+        struct key_entry *e = directory_entry(d, removed[i].account, removed[i].region,
+                                              removed[i].id);
         if (e != NULL)
             strip_key(d, e);
     }
@@ -507,19 +525,32 @@ void directory_publish(struct directory *d, struct key_record *const *put, size_
         index_grow(tables[i], d->epoch);
 }
 
+/* Nothing refers to it any more (I1). */
+static void drop_if_idle(struct directory *d, struct key_entry *e)
+{
+    const struct series *aliases = aliases_of(e);
+
+    if (key_of(e) == NULL && atomic_load(&e->n_import_keys) == 0 &&
+        (aliases == NULL || series_count(aliases) == 0))
+        drop_entry(d, e);
+}
+
 /* --- aliases ---------------------------------------------------------------------------------- */
 
+/* The entry of its key, which may be one without a record. */
 static struct key_entry *target_of(const struct directory *d, const struct alias_record *alias)
 {
-    return find_key(d, alias->name.account, alias->name.region, bytes_str(alias->key_id));
+    return directory_entry(d, alias->name.account, alias->name.region, bytes_str(alias->key_id));
 }
 
 static void attach(struct directory *d, struct alias_entry *e, const struct alias_record *alias)
 {
     struct key_entry *key = target_of(d, alias);
 
-    if (key == NULL)
+    if (key == NULL && directory_whole(d))
         return;
+    if (key == NULL)
+        key = entry_for(d, alias->name.account, alias->name.region, bytes_str(alias->key_id));
     if (aliases_of(key) == NULL)
         atomic_store_explicit(&key->aliases, series_new(), memory_order_release);
     series_add(aliases_of(key), alias->serial, e, &d->trash);
@@ -532,6 +563,8 @@ static void detach(struct directory *d, const struct alias_record *alias)
 
     if (aliases != NULL && series_has(aliases, alias->serial))
         series_remove(aliases, alias->serial, &d->trash);
+    if (key != NULL)
+        drop_if_idle(d, key);
 }
 
 static void remove_alias(struct directory *d, struct alias_entry *e)
@@ -593,7 +626,7 @@ void directory_remove_alias(struct directory *d, struct bytes account, struct by
 static struct key_entry *key_of_import_key(const struct directory         *d,
                                            const struct import_key_record *k)
 {
-    return find_key(d, k->key.account, k->key.region, k->key.id);
+    return directory_entry(d, k->key.account, k->key.region, k->key.id);
 }
 
 void directory_put_import_key(struct directory *d, struct import_key_record *key)
@@ -609,6 +642,8 @@ void directory_put_import_key(struct directory *d, struct import_key_record *key
     e = entry_new(sizeof *e, id);
     atomic_init(&e->record, key);
     index_insert(d->import_keys, &e->node, d->epoch);
+    if (of == NULL && !directory_whole(d))
+        of = entry_for(d, key->key.account, key->key.region, key->key.id);
     if (of != NULL)
         atomic_fetch_add_explicit(&of->n_import_keys, 1, memory_order_relaxed);
 }
@@ -620,8 +655,10 @@ void directory_remove_import_key(struct directory *d, const uint8_t id[16])
     if (e == NULL)
         return;
     struct key_entry *of = key_of_import_key(d, atomic_load(&e->record));
-    if (of != NULL)
+    if (of != NULL) {
         atomic_fetch_sub_explicit(&of->n_import_keys, 1, memory_order_relaxed);
+        drop_if_idle(d, of);
+    }
     index_remove(d->import_keys, &e->node);
     retire(&d->retired, atomic_load(&e->record), release_import_key);
     retire(&d->retired, e, free);
@@ -636,9 +673,11 @@ struct key_visit {
 
 static void visit_key(struct index_node *node, void *ctx)
 {
-    const struct key_visit *v = ctx;
+    const struct key_visit  *v = ctx;
+    const struct key_record *key = key_of((void *)node);
 
-    v->visit(key_of((void *)node), v->ctx);
+    if (key != NULL)
+        v->visit(key, v->ctx);
 }
 
 void directory_each_key(struct directory *d, void (*visit)(const struct key_record *, void *),
@@ -692,6 +731,8 @@ void directory_clear(struct directory *d)
     index_each(d->keys, clear_key, d);
     index_each(d->aliases, clear_alias, d); /* those without a key */
     index_each(d->import_keys, clear_import_key, d);
+    atomic_store(&d->n_cold, 0);
+    atomic_store(&d->unlisted, false);
 }
 
 static void free_realm(struct index_node *node, void *ctx)

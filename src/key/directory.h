@@ -1,4 +1,8 @@
-/* key/directory.h - every key and alias of this server, in memory; readers take no locks.
+/* key/directory.h - the keys and aliases of this server, in memory; readers take no locks.
+ *
+ * Aliases, import keys and grants are all here. Of the keys those that were used lately are, when there are
+ * more than the directory may keep; the others are cold: in the store alone (decision 0010). Cold keys do
+ * not wait for their deletion, so a key that is cold is not gone.
  *
  * Readers are inside an epoch section (base/epoch.h) and get pointers to immutable records, valid
  * until they leave the section. The committer is the only writer. What is published here is what
@@ -8,7 +12,9 @@
 
 #include "base/epoch.h"
 #include "key/record.h"
+#include "key/want.h"
 
+struct key_usage_record;
 struct directory;
 struct usage_slot;
 struct usage_queue;
@@ -57,10 +63,43 @@ struct usage_slot *directory_usage_slot(const struct directory *d, const struct 
 struct grant_book *directory_grants(const struct directory *d);
 struct directory_counts {
     size_t keys, aliases, import_keys;
+    size_t cold; /* of the keys, those that are not in memory */
 };
 struct directory_counts directory_counts(const struct directory *d);
 
+/* --- readers, when keys are cold (key/cold.c) --------------------------------------------------- */
+
+/* After a lookup that has found nothing: true if the key may be cold. Then *ret is what is to be loaded
+ * before the lookup is made again. False: there is no such key. */
+bool directory_unsure(const struct directory *d, struct bytes account, struct bytes region,
+                      struct bytes key_id, struct key_want *ret);
+bool directory_unsure_material(const struct directory *d, struct bytes region,
+                               const struct material_id *id, struct key_want *ret);
+/* No key is cold. */
+bool directory_whole(const struct directory *d);
+/* True if no key has ever been cold: asked after directory_list_keys, it says that this was the whole
+ * page. */
+bool directory_lists_all(const struct directory *d);
+
 /* --- the writer: the committer, and loading at start ------------------------------------------ */
+
+/* Before the first key: so many keys are in the store and not here, and at most `limit` are to be in memory
+ * (0: all, and none is cold). */
+void directory_keep(struct directory *d, size_t limit, size_t cold);
+/* Puts cold keys, with what they were last used for (`key` 0: nothing is known). Takes over the records.
+ * Relatives come together, and are visible at once as in directory_publish. */
+void directory_load(struct directory *d, struct key_record *const *keys,
+                    const struct key_usage_record *usages, size_t n);
+/* Makes keys cold until there are no more in memory than it may keep: those that nobody has looked up for
+ * longest, roughly. Relatives go together; none that waits for its deletion or has a use that is not
+ * stored yet. Returns how many went. When any did it has waited for a barrier and reclaimed. */
+size_t directory_evict(struct directory *d);
+/* True if there are clearly too many although directory_evict was called: storing uses (directory_take_used)
+ * may help. */
+bool directory_crowded(const struct directory *d);
+/* True if uses of keys that are cold now are still to be stored (directory_take_used): before that what the
+ * store says of them is not the last. */
+bool directory_uses_of_cold(const struct directory *d);
 
 /* The writer must not be inside an epoch section: a table that grows is freed after a barrier.
  * Memory that runs out ends the process: half a change must not be visible.

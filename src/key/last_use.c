@@ -27,7 +27,8 @@ enum { SPINS = 64 };
 struct usage_slot {
     _Atomic uint32_t   sequence;
     _Atomic bool       queued;
-    bool               dead; /* the writer's: its key is gone, the queue frees it */
+    bool               dead;     /* the writer's: its key is gone, the queue frees it */
+    bool               detached; /* likewise, once it is stored: its key is cold */
     _Atomic uint64_t   words[WORDS];
     struct usage_slot *next; /* of the queue; belongs to who has set `queued` */
     /* what is set before anybody looks */
@@ -172,13 +173,34 @@ void usage_slot_release(void *memory)
         free(slot);
 }
 
+void usage_slot_detach(struct usage_queue *q, struct usage_slot *slot)
+{
+    if (!atomic_load_explicit(&slot->queued, memory_order_acquire)) {
+        free(slot);
+        return;
+    }
+    slot->detached = true;
+    q->n_detached++;
+}
+
+bool usage_slot_queued(const struct usage_slot *slot)
+{
+    return atomic_load_explicit(&slot->queued, memory_order_acquire);
+}
+
+void usage_slot_set(struct usage_slot *slot, const struct key_usage_record *record)
+{
+    slot->since = record->since;
+    slot_fill(slot, &record->last);
+}
+
 void usage_queue_release(struct usage_queue *q)
 {
     struct usage_slot *slot = atomic_exchange_explicit(&q->head, NULL, memory_order_acquire);
 
     while (slot != NULL) {
         struct usage_slot *next = slot->next;
-        if (slot->dead)
+        if (slot->dead || slot->detached)
             free(slot);
         slot = next;
     }
@@ -222,6 +244,16 @@ void directory_give_back_used(struct directory *d, const struct key_usage_record
         enqueue(directory_used(d), list[i].slot);
 }
 
+void directory_stored_used(struct directory *d, const struct key_usage_record *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!list[i].slot->detached)
+            continue;
+        directory_used(d)->n_detached--;
+        free(list[i].slot);
+    }
+}
+
 bool directory_has_used(struct directory *d)
 {
     return atomic_load_explicit(&directory_used(d)->head, memory_order_relaxed) != NULL;
@@ -256,6 +288,5 @@ void directory_load_usage(struct directory *d, const struct key_name *name,
 
     if (slot == NULL)
         return;
-    slot->since = record->since;
-    slot_fill(slot, &record->last);
+    usage_slot_set(slot, record);
 }

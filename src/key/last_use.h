@@ -72,8 +72,10 @@ void directory_load_usage(struct directory *d, const struct key_name *name,
 KMS_MUST_CHECK enum kms_status directory_take_used(struct directory         *d,
                                                    struct key_usage_record **ret, size_t *ret_n,
                                                    struct kms_error *reterr);
-/* They could not be stored: the next call takes them again. Before any key is removed. */
+/* They could not be stored: the next call takes them again. They are stored. One or the other, before any
+ * key is removed or evicted. */
 void directory_give_back_used(struct directory *d, const struct key_usage_record *list, size_t n);
+void directory_stored_used(struct directory *d, const struct key_usage_record *list, size_t n);
 
 /* --- for directory.c ---------------------------------------------------------------------------- */
 
@@ -82,6 +84,7 @@ struct usage_slot;
 /* Slots that were marked and not taken since, in no order. */
 struct usage_queue {
     struct usage_slot *_Atomic head;
+    size_t n_detached; /* the writer's: slots of cold keys that are in it, or taken from it */
 };
 
 /* The slot of a new key; NULL when out of memory. */
@@ -89,5 +92,12 @@ struct usage_slot *usage_slot_new(uint64_t key);
 /* The key is gone, and no section can hold the slot any more: frees it now or, if it is queued, when the
  * queue is taken. NULL is fine. */
 void usage_slot_release(void *slot);
+/* As usage_slot_release, but the key is only cold: what is marked is stored first, and then the slot is
+ * freed (directory_stored_used). */
+void usage_slot_detach(struct usage_queue *q, struct usage_slot *slot);
+/* What the store has of it; before anybody sees it. */
+void usage_slot_set(struct usage_slot *slot, const struct key_usage_record *record);
+/* Is something marked that was not taken? */
+bool usage_slot_queued(const struct usage_slot *slot);
 /* Frees the slots of removed keys that are still in the queue. */
 void usage_queue_release(struct usage_queue *q);

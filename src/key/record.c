@@ -244,6 +244,16 @@ bool key_regions_next(struct bytes *rest, struct bytes *ret)
     return true;
 }
 
+size_t key_regions_count(struct bytes regions)
+{
+    struct bytes one;
+    size_t       n = 0;
+
+    while (key_regions_next(&regions, &one))
+        n++;
+    return n;
+}
+
 bool key_regions_have(struct bytes regions, struct bytes region)
 {
     struct bytes one;

@@ -156,6 +156,7 @@ void key_record_set_name(struct key_record *k, struct bytes account, struct byte
 /* Takes the next name off the front of a record's `regions`; false when there is none left. */
 bool key_regions_next(struct bytes *rest, struct bytes *ret);
 bool key_regions_have(struct bytes regions, struct bytes region);
+size_t key_regions_count(struct bytes regions);
 /* Edits `regions`, keeping it sorted: adds one that is not in it, removes one that is. */
 void key_record_add_region(struct key_record *k, struct bytes region);
 void key_record_remove_region(struct key_record *k, struct bytes region);

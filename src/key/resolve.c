@@ -15,10 +15,23 @@ static enum kms_status no_such_key(struct bytes account, struct bytes region, st
                       BYTES_FMT(buf_bytes(&arn)));
 }
 
+const struct key_record *resolve_name(const struct directory *d, struct bytes account,
+                                      struct bytes region, struct bytes key_id,
+                                      struct key_wants *wants)
+{
+    const struct key_record *key = directory_key(d, account, region, key_id);
+    struct key_want          want;
+
+    if (key == NULL && wants != NULL && directory_unsure(d, account, region, key_id, &want))
+        key_wants_add(wants, &want);
+    return key;
+}
+
 static enum kms_status by_id(const struct resolve_from *from, struct bytes account, struct bytes id,
                              const struct key_record **ret, struct kms_error *reterr)
 {
-    const struct key_record *key = directory_key(from->directory, account, from->region, id);
+    const struct key_record *key = resolve_name(from->directory, account, from->region, id,
+                                                from->wants);
 
     if (key == NULL || key_gone(key, from->now))
         return no_such_key(account, from->region, id, reterr);
@@ -34,7 +47,8 @@ static enum kms_status by_alias(const struct resolve_from *from, struct bytes ac
     const struct key_record   *key = NULL;
 
     if (a != NULL)
-        key = directory_key(from->directory, account, from->region, bytes_str(a->key_id));
+        key = resolve_name(from->directory, account, from->region, bytes_str(a->key_id),
+                           from->wants);
     if (key == NULL || key_gone(key, from->now)) {
         CLEANUP(buf_release) struct buf arn = BUF_INIT(LIMIT_ARN_BYTES);
         alias_arn_add(&arn, account, from->region, alias);
@@ -81,6 +95,10 @@ const struct key_record *resolve_material(const struct resolve_from *from,
                                           const struct material_id  *id)
 {
     const struct key_record *key = directory_key_by_material(from->directory, from->region, id);
+    struct key_want          want;
 
+    if (key == NULL && from->wants != NULL &&
+        directory_unsure_material(from->directory, from->region, id, &want))
+        key_wants_add(from->wants, &want);
     return key == NULL || key_gone(key, from->now) ? NULL : key;
 }

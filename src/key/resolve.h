@@ -12,7 +12,14 @@ struct resolve_from {
     struct bytes region;  /* of the request */
     int64_t      now;     /* keys past their deletion window do not exist */
     bool         aliases; /* alias names and alias ARNs are accepted */
+    /* a key that may be cold is noted here, and then the outcome does not count; NULL: nobody asks */
+    struct key_wants *wants;
 };
+
+/* directory_key, noting a key that may be cold. */
+const struct key_record *resolve_name(const struct directory *d, struct bytes account,
+                                      struct bytes region, struct bytes key_id,
+                                      struct key_wants *wants);
 
 /* The key that `text` names. Refusals: InvalidArnException for an alias where none is taken
  * (decided on the text alone), NotFoundException in its recorded spellings. Inside an epoch

@@ -25,8 +25,7 @@ const struct alias_record *op_live_alias(const struct op_call *call)
     const struct key_record   *key = NULL;
 
     if (alias != NULL)
-        key = directory_key(call->env->directory, alias->name.account, alias->name.region,
-                            bytes_str(alias->key_id));
+        key = op_key(call, alias->name.account, alias->name.region, bytes_str(alias->key_id));
     return key == NULL || key_gone(key, call->now) ? NULL : alias;
 }
 

@@ -1,4 +1,5 @@
 /* operation/common.c - what handlers share: encryption contexts, edits, tombstones, listings. */
+#include "key/resolve.h"
 #include "operation/handlers.h"
 
 #include <stdlib.h>
@@ -134,6 +135,12 @@ enum kms_status op_context(struct op_call *call, struct json context, struct byt
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
+
+const struct key_record *op_key(const struct op_call *call, struct bytes account,
+                                struct bytes region, struct bytes key_id)
+{
+    return resolve_name(call->env->directory, account, region, key_id, call->wants);
+}
 
 struct key_record *op_edit_key(struct op_call *call)
 {

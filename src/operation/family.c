@@ -22,12 +22,26 @@ static bool as_judged(const struct op_call *call, const struct key_record *const
     return true;
 }
 
+/* Relatives are loaded and go together, but they may have gone since the key was found. */
+static bool family_is_cold(const struct op_call *call)
+{
+    const struct key_name *name = &call->key->name;
+    struct bytes           rest = call->key->regions;
+    struct bytes           region;
+
+    while (key_regions_next(&rest, &region))
+        (void)op_key(call, name->account, region, name->id);
+    return call->wants != NULL && call->wants->next.kind != WANT_NOTHING;
+}
+
 enum kms_status op_edit_family(struct op_call *call, struct key_family *ret,
                                struct kms_error *reterr)
 {
     const struct key_record *list[FAMILY_MAX];
     size_t                   n = directory_family(call->env->directory, call->key, list);
 
+    if (family_is_cold(call))
+        return KMS_FAIL(reterr, KMS_E_CHANGED, "a relative is not in memory any more");
     if (!as_judged(call, list, n))
         return KMS_FAIL(reterr, KMS_E_CHANGED, "a relative has changed since it was judged");
     if (!family_clone(list, n, call->key, call->now, ret))

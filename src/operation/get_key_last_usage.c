@@ -39,9 +39,13 @@ enum kms_status op_get_key_last_usage_finish(struct op_call *call, struct kms_er
     const struct key_record *key = call->key;
     struct key_usage_record  usage;
 
-    if (!directory_last_usage(call->env->directory, &key->name, &usage))
+    if (!directory_last_usage(call->env->directory, &key->name, &usage)) {
+        /* gone or cold since the request found it */
+        if (op_key(call, key->name.account, key->name.region, key->name.id) != NULL)
+            return KMS_FAIL(reterr, KMS_E_CHANGED, "the key was loaded again");
         return KMS_REFUSE(reterr, KMS_E_NOT_FOUND, "Key '%.*s' does not exist",
-                          BYTES_FMT(key->name.arn)); /* gone since the request found it */
+                          BYTES_FMT(key->name.arn));
+    }
     json_put_string(call->answer, "KeyId", key->name.arn);
     put_use(call->answer, &usage.last);
     json_put_time(call->answer, "TrackingStartDate",

@@ -29,13 +29,17 @@ static void put_alias(struct json_writer *w, const struct alias_record *alias)
     json_close_object(w);
 }
 
-/* The aliases of a key end with its window, although the job may not have removed them yet. */
+/* The aliases of a key end with its window, although the job may not have removed them yet. One that is
+ * cold has not come to its end. */
 static bool is_live(const struct op_call *call, const struct alias_record *alias)
 {
-    const struct key_record *key = directory_key(call->env->directory, call->account, call->region,
-                                                 bytes_str(alias->key_id));
+    const struct directory  *d = call->env->directory;
+    struct bytes             id = bytes_str(alias->key_id);
+    const struct key_record *key = directory_key(d, call->account, call->region, id);
+    struct key_want          cold;
 
-    return key != NULL && !key_gone(key, call->now);
+    return key != NULL ? !key_gone(key, call->now)
+                       : directory_unsure(d, call->account, call->region, id, &cold);
 }
 
 /* Writes up to `limit` aliases after `*position` and moves it to the last one; true if there are

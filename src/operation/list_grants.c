@@ -107,13 +107,16 @@ static size_t chunk_after(const struct op_call *call, struct bytes identity, uin
     return grants_list_retirable(book, call->region, identity, after, ret, CHUNK);
 }
 
-/* Grants end with their key's window, although the job may not have removed them yet. */
+/* Grants end with their key's window, although the job may not have removed them yet. A key that is cold
+ * has not come to its end. */
 static bool is_live(const struct op_call *call, const struct grant_record *g)
 {
-    const struct key_record *key = directory_key(call->env->directory, g->key.account,
-                                                 g->key.region, g->key.id);
+    const struct directory  *d = call->env->directory;
+    const struct key_record *key = directory_key(d, g->key.account, g->key.region, g->key.id);
+    struct key_want          cold;
 
-    return key != NULL && !key_gone(key, call->now);
+    return key != NULL ? !key_gone(key, call->now)
+                       : directory_unsure(d, g->key.account, g->key.region, g->key.id, &cold);
 }
 
 /* Writes up to `limit` grants after `*position` and moves it to the last one; true if there are

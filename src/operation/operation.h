@@ -148,6 +148,11 @@ struct op_call {
     const struct key_record   *key2;  /* ReEncrypt: destination */
     const struct alias_record *alias; /* operations on AliasName: the alias, NULL if absent */
 
+    /* keys that are looked for and may be cold (op_key): then what the step says does not count, and the
+     * request runs again from `key` when they are loaded. NULL: there are none */
+    struct key_wants      *wants;
+    const struct key_page *page; /* of WANT_PAGE; NULL: none was wanted yet */
+
     struct attestation attestation; /* requests with a Recipient: whom to answer to */
 
     struct blob_header blob;           /* OP_KEY_BLOB...: read by prepare; names the key */
@@ -316,6 +321,9 @@ KMS_MUST_CHECK enum kms_status op_edit_family(struct op_call *call, struct key_f
  * operation, for a replica (recorded-authz-multiregion 6.3, 6.8 rule 9). */
 KMS_MUST_CHECK enum kms_status op_refuse_replica(const struct op_call *call,
                                                  struct kms_error     *reterr);
+/* directory_key, for a key that may be cold: NULL if there is none, or it has to be loaded first. */
+const struct key_record *op_key(const struct op_call *call, struct bytes account,
+                                struct bytes region, struct bytes key_id);
 /* Notes a slot that was made for the change. */
 void op_spare(struct op_call *call, const struct sealed *sealed);
 /* The change has failed: gives back the slots that were noted. */

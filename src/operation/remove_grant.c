@@ -57,7 +57,7 @@ static enum kms_status resolve_token(struct op_call *call, struct kms_error *ret
 
     TRY(vault_grant_token_open(call->env->vault, call->in.grant_token, &t, reterr));
     if (bytes_eq_str(call->region, t.region))
-        call->key = directory_key(d, bytes_str(t.account), call->region, bytes_str(t.key_id));
+        call->key = op_key(call, bytes_str(t.account), call->region, bytes_str(t.key_id));
     if (call->key == NULL || key_gone(call->key, call->now))
         return KMS_FAIL(reterr, KMS_E_GRANT_TOKEN, "its key is gone, or in another Region");
     call->retiring = grants_find(directory_grants(d), &call->key->name, bytes_str(t.grant_id));
@@ -71,7 +71,8 @@ enum kms_status op_retire_grant_resolve(struct op_call *call, struct kms_error *
     struct resolve_from from = { .directory = call->env->directory,
                                  .account = call->account,
                                  .region = call->region,
-                                 .now = call->now };
+                                 .now = call->now,
+                                 .wants = call->wants };
 
     call->retiring = NULL;
     if (call->in.grant_token.ptr != NULL)

@@ -62,16 +62,6 @@ static enum kms_status check_region(const struct op_call *call, struct kms_error
     return KMS_OK;
 }
 
-static size_t count_regions(struct bytes regions)
-{
-    struct bytes region;
-    size_t       n = 0;
-
-    while (key_regions_next(&regions, &region))
-        n++;
-    return n;
-}
-
 /* One that is pending deletion is there, until its end has been carried out. */
 enum kms_status op_replicate_key_begin(struct op_call *call, struct kms_error *reterr)
 {
@@ -80,11 +70,11 @@ enum kms_status op_replicate_key_begin(struct op_call *call, struct kms_error *r
 
     TRY(check_region(call, reterr));
     if (key_regions_have(key->regions, to) ||
-        directory_key(call->env->directory, key->name.account, to, key->name.id) != NULL)
+        op_key(call, key->name.account, to, key->name.id) != NULL)
         return KMS_REFUSE(
             reterr, KMS_E_ALREADY_EXISTS,
             "You can create only one replica of each primary key in each AWS Region.");
-    if (count_regions(key->regions) >= FAMILY_MAX)
+    if (key_regions_count(key->regions) >= FAMILY_MAX)
         return KMS_REFUSE(reterr, KMS_E_LIMIT, "A multi-Region key has at most %d related keys.",
                           FAMILY_MAX);
     return KMS_OK;

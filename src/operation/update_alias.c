@@ -41,10 +41,11 @@ enum kms_status op_update_alias_begin(struct op_call *call, struct kms_error *re
 
     if (alias == NULL)
         return op_alias_not_found(call, reterr);
-    /* there is one: the alias is live */
-    const struct key_record *current = directory_key(call->env->directory, call->account,
-                                                     call->region, bytes_str(alias->key_id));
+    const struct key_record *current = op_key(call, call->account, call->region,
+                                              bytes_str(alias->key_id));
 
+    if (current == NULL) /* it has just become cold: the alias is live */
+        return KMS_FAIL(reterr, KMS_E_CHANGED, "the key of the alias is not in memory any more");
     TRY(check_same(call->in.alias_name, "key type", class_of(current->spec),
                    class_of(call->key->spec), reterr));
     TRY(check_same(call->in.alias_name, "key usage", key_usage_name(current->usage),

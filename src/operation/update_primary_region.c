@@ -38,7 +38,7 @@ enum kms_status op_update_primary_region_resolve(struct op_call *call, struct km
     (void)reterr;
     if (stays(call) || !key_regions_have(call->key->regions, call->in.primary_region))
         return KMS_OK;
-    to = directory_key(call->env->directory, name->account, call->in.primary_region, name->id);
+    to = op_key(call, name->account, call->in.primary_region, name->id);
     if (to != NULL && !key_gone(to, call->now))
         call->key2 = to;
     return KMS_OK;

@@ -3,8 +3,8 @@
  * A change is a list of rows and one audit event that commit as one, or not at all. Rows that
  * update repeat the version they expect; if it has moved on, the change is refused with
  * KMS_E_CHANGED and the request runs again. Only the committer (commit/) and start-up call the
- * store: one connection, one writer, no reads while requests run (the directory has everything), so
- * no lock is held for long and a truncating checkpoint never meets a reader (trust-model 2.7.1).
+ * store: one connection, one thread, and what is read while requests run is read between two
+ * batches, so a truncating checkpoint never meets a reader (trust-model 2.7.1).
  *
  * Rows that decide rights carry a MAC over all their columns and their version (trust-model 2.4),
  * made by the function handed in and checked when rows are loaded.
@@ -18,6 +18,7 @@
 #include "key/grant.h"
 #include "key/last_use.h"
 #include "key/record.h"
+#include "key/want.h"
 
 enum row_kind {
     ROW_KEY_INSERT,        /* key                                                        */
@@ -161,6 +162,40 @@ struct store_visitor {
     enum kms_status (*delivery)(void *ctx, const struct delivery *d, struct kms_error *reterr);
 };
 
+/* A key as the store has it. */
+struct stored_key {
+    struct key_record      *key;   /* with materials and tags; NULL: there is none */
+    struct key_usage_record usage; /* what it was last used for; `key` 0: nothing is noted */
+};
+
+/* What a listing of keys says. Its row's MAC has not been checked. */
+struct listed_key {
+    uint64_t     serial;
+    struct bytes key_id; /* a view, during the call */
+    bool         deleting;
+    int64_t      deletion_date; /* if it is */
+};
+
+/* A slot that a material names, by an index: neither its key's MAC nor the rest of its row was looked
+ * at. */
+struct used_slot {
+    uint64_t      key; /* serial */
+    struct sealed at;  /* slot, slot_generation, slot_class; the rest is 0 */
+};
+
+/* A time at which something may have to be done for a key: a hint, as its MAC has not been checked. */
+struct due_key {
+    int64_t      when;
+    struct bytes account, region, key_id; /* views, during the call */
+};
+/* Which times: those after `after` (0 or more), up to `until`. */
+struct due_range {
+    int64_t         after, until;
+    int64_t         rotation_delay; /* ms, as for key_next_event */
+    const uint16_t *warning_days;
+    size_t          n_warning_days;
+};
+
 typedef void (*store_mac_fn)(void *ctx, struct bytes row, uint8_t ret[32]);
 
 struct store_ops {
@@ -191,6 +226,31 @@ struct store_ops {
      * webhook, which does not keep them all. */
     enum kms_status (*read_deliveries)(struct store *s, uint64_t after, size_t max,
                                        const struct store_visitor *v, struct kms_error *reterr);
+    /* The key that is wanted (by name, material or serial), MAC checked; ret->key, the caller's, is NULL if there is
+     * none. KMS_E_INTERNAL: the row is not as we wrote it, or cannot be read. */
+    enum kms_status (*find_key)(struct store *s, const struct key_want *want,
+                                struct stored_key *ret, struct kms_error *reterr);
+    enum kms_status (*count_keys)(struct store *s, size_t *ret, struct kms_error *reterr);
+    /* Up to `max` keys of a WANT_PAGE. */
+    enum kms_status (*list_keys)(struct store *s, const struct key_want *want, size_t max,
+                                 void (*visit)(void *ctx, const struct listed_key *key), void *ctx,
+                                 struct kms_error *reterr);
+    /* The serials of up to `max` keys above `after`, in order. The visitor must not call the store, nor must
+     * those of the next ones. */
+    enum kms_status (*next_keys)(struct store *s, uint64_t after, size_t max,
+                                 void (*visit)(void *ctx, uint64_t serial), void *ctx,
+                                 struct kms_error *reterr);
+    /* The serials of the keys that wait for their deletion. */
+    enum kms_status (*each_deleting)(struct store *s, void (*visit)(void *ctx, uint64_t serial),
+                                     void *ctx, struct kms_error *reterr);
+    enum kms_status (*each_slot)(struct store *s,
+                                 void (*visit)(void *ctx, const struct used_slot *slot), void *ctx,
+                                 struct kms_error *reterr);
+    /* Expiries, warnings of them and rotations, in no order, a key perhaps several times. Deletions are
+     * not among them: each_deleting. */
+    enum kms_status (*each_due)(struct store *s, const struct due_range                   *range,
+                                void (*visit)(void *ctx, const struct due_key *key), void *ctx,
+                                struct kms_error *reterr);
     /* Overwrites what deleted rows left behind: SQLite's TRUNCATE checkpoint. *ret_clean false if
      * it could not be completed now (busy). A write or sync that fails ends the store as in apply. */
     enum kms_status (*scrub)(struct store *s, bool *ret_clean, struct kms_error *reterr);

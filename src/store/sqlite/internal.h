@@ -5,9 +5,11 @@
  *   schema.c      the schema and its steps from version to version
  *   schema_3.c    one of these steps: identities
  *   schema_4.c    another: relatives in other Regions
+ *   schema_5.c    another: indexes, by which keys are found one by one
  *   statements.c  every statement there is, and running one
  *   row.c         records <-> columns <-> MAC input, one list of columns for all three
  *   load.c        all rows out, MACs checked
+ *   find.c        single keys out, and what the indexes say about them
  *   apply.c       a batch in
  *   upkeep.c      scrub, clock floor, full check
  *   page.c        unused bytes of pages are zero in the file
@@ -47,6 +49,20 @@ enum statement {
     STMT_KEY_INSERT,
     STMT_KEY_UPDATE,
     STMT_KEY_DELETE,
+    STMT_KEY_COUNT,
+    STMT_KEY_BY_NAME,
+    STMT_KEY_BY_MATERIAL,
+    STMT_KEY_OF,
+    STMT_KEY_PAGE,
+    STMT_KEYS_NEXT,
+    STMT_KEYS_DELETING,
+    STMT_KEYS_ROTATING,
+    STMT_KEYS_ON_DEMAND,
+    STMT_KEYS_EXPIRING,
+    STMT_MATERIALS_OF,
+    STMT_TAGS_OF,
+    STMT_USAGE_OF,
+    STMT_SLOTS,
     STMT_MATERIALS,
     STMT_MATERIAL_PUT,
     STMT_MATERIALS_TRIM,
@@ -196,6 +212,9 @@ KMS_MUST_CHECK enum kms_status schema_3_convert(struct sqlite_store *s, struct k
 extern const char schema_4[];
 KMS_MUST_CHECK enum kms_status schema_4_convert(struct sqlite_store *s, struct kms_error *reterr);
 
+/* schema_5.c: indexes. Nothing that a MAC covers changes. */
+extern const char schema_5[];
+
 /* Step i leads from version i to i + 1; the first makes today's schema out of an empty file. */
 extern const struct schema_step schema_steps[];
 extern const unsigned           schema_newest;
@@ -323,6 +342,27 @@ KMS_MUST_CHECK enum kms_status sqlite_read_keys(
     struct sqlite_store *s, const struct key_tables *from,
     enum kms_status (*visit)(void *ctx, struct key_record *key, struct kms_error *reterr),
     void *ctx, struct kms_error *reterr);
+/* find.c */
+KMS_MUST_CHECK enum kms_status sqlite_find_key(struct store *store, const struct key_want *want,
+                                               struct stored_key *ret, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_count_keys(struct store *store, size_t *ret,
+                                                 struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_list_keys(
+    struct store *store, const struct key_want *want, size_t max,
+    void (*visit)(void *ctx, const struct listed_key *key), void *ctx, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_next_keys(struct store *store, uint64_t after, size_t max,
+                                                void (*visit)(void *ctx, uint64_t serial),
+                                                void *ctx, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_each_deleting(struct store *store,
+                                                    void (*visit)(void *ctx, uint64_t serial),
+                                                    void *ctx, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_each_slot(struct store *store,
+                                                void (*visit)(void                   *ctx,
+                                                              const struct used_slot *slot),
+                                                void *ctx, struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status sqlite_each_due(struct store *store, const struct due_range *range,
+                                               void (*visit)(void *ctx, const struct due_key *key),
+                                               void *ctx, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_load(struct store *store, const struct store_visitor *v,
                                            struct kms_error *reterr);
 /* Checks the MAC of every row of every table, old tombstones included. */

@@ -222,6 +222,7 @@ const struct schema_step schema_steps[] = {
     { schema_2, track_from_now },
     { schema_3, schema_3_convert },
     { schema_4, schema_4_convert },
+    { schema_5, NULL },
 };
 const unsigned schema_newest = ARRAY_LEN(schema_steps);
 

@@ -92,6 +92,35 @@ const char *const statement_sql[STMT_COUNT] = {
     [STMT_KEY_DELETE] = "DELETE FROM keys WHERE account = ?1 AND region = ?2 AND key_id = ?3"
                         " AND version = ?4",
 
+    [STMT_KEY_COUNT] = "SELECT count(*) FROM keys",
+    [STMT_KEY_BY_NAME] = "SELECT serial FROM keys WHERE account = ?1 AND region = ?2"
+                         " AND key_id = ?3",
+    [STMT_KEY_BY_MATERIAL] = "SELECT serial FROM materials JOIN keys ON serial = key"
+                             " WHERE id = ?1 AND region = ?2",
+    [STMT_KEY_OF] = "SELECT " KEY_COLUMNS " FROM keys WHERE serial = ?1",
+    [STMT_KEY_PAGE] = "SELECT serial, key_id, state, deletion_date FROM keys"
+                      " WHERE account = ?1 AND region = ?2 AND serial > ?3"
+                      " ORDER BY serial LIMIT ?4",
+    [STMT_KEYS_NEXT] = "SELECT serial FROM keys WHERE serial > ?1 ORDER BY serial LIMIT ?2",
+    /* the conditions repeat those of the partial indexes of schema_5.c */
+    [STMT_KEYS_DELETING] = "SELECT serial FROM keys WHERE state = 3",
+    [STMT_KEYS_ROTATING] = "SELECT account, region, key_id, next_rotation FROM keys"
+                           " WHERE rotation_enabled = 1 AND next_rotation > ?1"
+                           " AND next_rotation <= ?2",
+    [STMT_KEYS_ON_DEMAND] = "SELECT account, region, key_id, on_demand_start FROM keys"
+                            " WHERE on_demand_start <> 0 AND on_demand_start > ?1"
+                            " AND on_demand_start <= ?2",
+    [STMT_KEYS_EXPIRING] = "SELECT account, region, key_id, valid_to FROM materials"
+                           " JOIN keys ON serial = key WHERE expiration = 1 AND valid_to > ?1"
+                           " AND valid_to <= ?2 AND (warned_days = 0 OR warned_days > ?3)",
+    [STMT_MATERIALS_OF] = "SELECT key, position, " MATERIAL_BODY " FROM materials"
+                          " WHERE key = ?1 ORDER BY position",
+    [STMT_TAGS_OF] = "SELECT key, position, name, value FROM tags WHERE key = ?1"
+                     " ORDER BY position",
+    [STMT_USAGE_OF] = "SELECT key, " USAGE_BODY " FROM key_usage WHERE key = ?1",
+    [STMT_SLOTS] = "SELECT key, slot_class, slot, slot_generation FROM materials"
+                   " WHERE slot_generation <> 0",
+
     [STMT_MATERIALS] = "SELECT key, position, " MATERIAL_BODY " FROM materials"
                        " ORDER BY key, position",
     /* rows that are as they should be are not written */

@@ -108,7 +108,7 @@ static void test_newer(void **state)
 
     fixture_close(f);
     fixture_sql(f, "PRAGMA user_version=99");
-    assert_refused(f, "has schema version 99, this program knows up to 4: run the newer", true);
+    assert_refused(f, "has schema version 99, this program knows up to 5: run the newer", true);
     fixture_sql(f, "PRAGMA user_version=-1");
     assert_refused(f, "has schema version -1", true);
 }
@@ -174,7 +174,7 @@ static void test_settings(void **state)
         { "trusted_schema", "0" },
         { "cell_size_check", "1" },
         { "foreign_keys", "1" },
-        { "user_version", "4" },
+        { "user_version", "5" },
         { "application_id", "1414680148" },
         { "max_page_count", "33554431" },
     };

@@ -1,0 +1,90 @@
+/* key/directory_internal.h - shared by directory.c and cold.c.
+ *
+ * Invariants:
+ *   I1  A key that is not in memory has an entry only if something in memory refers to it by that entry: an
+ *       alias or an import key.
+ *   I2  n_cold and evictions rise before a record goes, and n_cold falls after it has come. So who finds
+ *       nothing, and finds n_cold 0 before and evictions unchanged after, knows that there is no such key.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/index.h"
+#include "base/retired.h"
+#include "key/directory.h"
+#include "key/gate.h"
+#include "key/last_use.h"
+#include "key/series.h"
+
+/* Every entry begins with its index node, and ends with the text that the node's key is. */
+struct realm {
+    struct index_node node; /* "account:region" */
+    struct series    *keys;
+    struct series    *aliases;
+};
+
+struct material_entry {
+    struct index_node      node; /* material id, Region */
+    struct key_entry      *key;
+    struct material_entry *next; /* of the same key; the writer's, as is `listed` */
+    bool                   listed;
+};
+
+struct key_entry {
+    struct index_node node;                  /* "account:region:key-id" */
+    const struct key_record *_Atomic record; /* NULL: only the store has it (I1) */
+    struct realm *realm;
+    struct series *_Atomic aliases; /* NULL until it has one */
+    struct material_entry *materials;
+    _Atomic size_t         n_import_keys;
+    struct usage_slot *_Atomic usage;  /* there as long as a record is, whichever it is */
+    struct key_entry *before, *behind; /* in the ring; the writer's */
+    _Atomic uint8_t   chances;         /* so often the hand passes it by; 0: it goes */
+};
+
+struct alias_entry {
+    struct index_node node; /* "account:region:alias/..." */
+    const struct alias_record *_Atomic record;
+    struct realm *realm;
+};
+
+struct import_key_entry {
+    struct index_node node; /* the 16 bytes of the id */
+    const struct import_key_record *_Atomic record;
+};
+
+struct directory {
+    struct epoch       *epoch;
+    struct index       *realms;
+    struct index       *keys;
+    struct index       *materials;
+    struct index       *aliases;
+    struct index       *import_keys;
+    struct retired      retired; /* the writer's, as are the next two */
+    struct series_trash trash;
+    struct usage_queue  used;
+    struct gate         gate;   /* shut while several keys change as one */
+    struct rights_book *rights; /* may be NULL */
+    struct grant_book  *grants;
+    /* cold.c */
+    size_t            limit; /* records in memory; 0: as many as there are */
+    _Atomic size_t    n_records, n_cold;
+    _Atomic uint64_t  evictions; /* entries whose record went; before it goes (I2) */
+    _Atomic bool      unlisted;  /* series of keys do not have all: from the first cold key on */
+    struct key_entry *hand;      /* in the ring of those with a record; NULL: there are none */
+};
+
+enum { CHANCES_NEW = 4, CHANCES_SEEN = 1 }; /* who has it loaded needs time to look */
+
+/* directory.c; NULL if there is none. */
+struct key_entry *directory_entry(const struct directory *d, struct bytes account,
+                                  struct bytes region, struct bytes key_id);
+/* The writer's. Puts a record that is not there yet, with its slot, which the directory takes over. */
+void directory_insert(struct directory *d, struct key_record *key, struct usage_slot *usage);
+/* Takes the record out again, and its slot, which is the caller's to detach after a barrier. The entry stays
+ * where it has to (I1). */
+struct usage_slot *directory_evict_entry(struct directory *d, struct key_entry *e);
+/* cold.c: into the ring, at the place where the hand comes last; and out of it. */
+void ring_add(struct directory *d, struct key_entry *e);
+void ring_remove(struct directory *d, struct key_entry *e);

@@ -1,0 +1,17 @@
+/* store/sqlite/schema_5.c - the step from version 4 to 5: indexes, so that keys can be found one by one
+ * (docs/decisions/0010-keys-are-loaded-when-they-are-used.md).
+ *
+ * A material without a sealed form names slot 0 of generation 0, which no slot has. What is most often not so is left out of an index: a key that neither rotates, expires nor waits for
+ * its deletion is in the first three only.
+ */
+#include "store/sqlite/internal.h"
+
+const char schema_5[] =
+    "CREATE INDEX keys_in_order ON keys (account, region, serial);"
+    "CREATE INDEX materials_by_id ON materials (id);"
+    "CREATE INDEX materials_slots ON materials (slot_class, slot, slot_generation)"
+    " WHERE slot_generation <> 0;"
+    "CREATE INDEX materials_expiring ON materials (valid_to, warned_days) WHERE expiration = 1;"
+    "CREATE INDEX keys_rotating ON keys (next_rotation) WHERE rotation_enabled = 1;"
+    "CREATE INDEX keys_on_demand ON keys (on_demand_start) WHERE on_demand_start <> 0;"
+    "CREATE INDEX keys_deleting ON keys (state) WHERE state = 3;";
