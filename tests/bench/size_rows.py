@@ -40,7 +40,7 @@ def filled(bench, keys):
     kept = rig.OUT / "keys" / ("%d-%s" % (keys, _form()))
     if not kept.exists():
         for old in kept.parent.glob("%d-*" % keys):
-            shutil.rmtree(old)
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
         started = time.monotonic()
         new = kept.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
