@@ -47,7 +47,7 @@ def commit():
 
 def verdict(j):
     number = "%%.%df" % j.decimals
-    return "%-28s %9s  bar %s %-6s %s" % (j.what, number % j.reached, ">=" if j.at_least else "<=", number % j.bar,
+    return "%-26s %9s  bar %s %-6s %s" % (j.what, number % j.reached, ">=" if j.at_least else "<=", number % j.bar,
                                           "reached" if j.passed else "MISSED")
 
 
