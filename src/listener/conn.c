@@ -424,6 +424,7 @@ static void conn_event_pending(struct conn *c, int events)
 static void conn_event(uv_poll_t *poll, int status, int events)
 {
     struct conn *c = poll->data;
+    struct loop *loop = c->loop;
 
     if (status < 0) { /* reset by the client */
         conn_drop(c);
@@ -443,6 +444,7 @@ static void conn_event(uv_poll_t *poll, int status, int events)
     case CONN_LINGER:  conn_linger(c); break;
     case CONN_DEAD:    break;
     }
+    loop_turn_early(loop);
 }
 
 /* The first of the two deadlines of an idle connection with TLS. */

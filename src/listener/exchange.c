@@ -171,6 +171,7 @@ static void hand_out(struct conn *c)
     c->pending = true;
     loop->n_pending++;
     loop->dirty = true;
+    loop->handed++;
     conn_deadline(c);
     loop->listener->config.hooks.request(loop->listener->config.hooks.ctx, ex);
 }

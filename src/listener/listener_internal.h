@@ -31,6 +31,7 @@ enum {
     WORK_KEPT = 256,      /* pooled work of a loop: as many requests in one turn need no malloc */
     READ_ROUNDS = 8,      /* reads of one connection in one turn: others want to be read too   */
     ACCEPT_ROUNDS = 64,   /* likewise                                                          */
+    TURN_REQUESTS = 16,   /* handed out, and a turn ends: what they used is still in the cache */
     TURN_ROUNDS = 4,      /* pipelined requests answered before other events are looked at     */
     TRIM_MS = 1000,       /* an idle connection with TLS gives its buffers back */
     TICK_MIN_MS = 5,
@@ -127,7 +128,8 @@ struct loop {
     size_t           n_pending;
     struct work     *pool;
     unsigned         n_pool;
-    bool             dirty; /* the handler's turn is due */
+    bool             dirty;  /* the handler's turn is due */
+    unsigned         handed; /* requests handed out since the last one */
     bool             stopping;
     _Atomic(struct listener_task *) tasks; /* newest first */
     struct loop_counts              counts;
@@ -176,7 +178,9 @@ void loop_run(
     struct loop *loop); /* on its thread, until stopped                                  */
 void loop_done(struct loop *loop);
 void loop_ready(struct loop *loop,
-                struct conn *c);        /* conn_turn(c) will be called in this turn     */
+                struct conn *c); /* conn_turn(c) will be called in this turn     */
+/* Between two events: a turn, if requests enough have been handed out for one. */
+void loop_turn_early(struct loop *loop);
 void loop_conn_gone(struct loop *loop); /* after n_conns or n_pending went down         */
 void loop_date(char out[29]);
 

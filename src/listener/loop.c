@@ -1,7 +1,8 @@
 /* listener/loop.c - one thread with its libuv loop: accepting, deadlines, turns, tasks, stopping.
  *
  * A turn: libuv reports events, connections read and hand out requests, tasks run; then, in the check
- * phase, the handler's `turn` settles them, and every connection with output writes it.
+ * phase or as soon as TURN_REQUESTS were handed out, the handler's `turn` settles them, and every
+ * connection with output writes it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -38,6 +39,7 @@ static void loop_turn(struct loop *loop)
 
     if (loop->dirty) {
         loop->dirty = false;
+        loop->handed = 0;
         if (hooks->turn != NULL)
             hooks->turn(hooks->ctx, loop->number);
     }
@@ -47,6 +49,12 @@ static void loop_turn(struct loop *loop)
         link_remove(&c->ready);
         conn_turn(c);
     }
+}
+
+void loop_turn_early(struct loop *loop)
+{
+    if (loop->handed >= TURN_REQUESTS)
+        loop_turn(loop);
 }
 
 /* Pipelined requests are answered at once for some rounds; then others get their turn first. */
