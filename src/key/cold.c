@@ -1,4 +1,4 @@
-/* key/cold.c - the directory as a cache: keys that only the store has come and go (decision 0010).
+/* key/cold.c - the directory as a cache: keys that only the store has come and go (decision 0011).
  *
  * The entries that have a record are in a ring. A hand goes round it: a key that was looked up since the hand
  * came by stays for another round, any other goes. Readers give it the chance to stay, and do nothing else.

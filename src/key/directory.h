@@ -1,7 +1,7 @@
 /* key/directory.h - the keys and aliases of this server, in memory; readers take no locks.
  *
  * Aliases, import keys and grants are all here. Of the keys those that were used lately are, when there are
- * more than the directory may keep; the others are cold: in the store alone (decision 0010). Cold keys do
+ * more than the directory may keep; the others are cold: in the store alone (decision 0011). Cold keys do
  * not wait for their deletion, so a key that is cold is not gone.
  *
  * Readers are inside an epoch section (base/epoch.h) and get pointers to immutable records, valid

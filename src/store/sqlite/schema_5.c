@@ -1,5 +1,5 @@
 /* store/sqlite/schema_5.c - the step from version 4 to 5: indexes, so that keys can be found one by one
- * (docs/decisions/0010-keys-are-loaded-when-they-are-used.md).
+ * (docs/decisions/0011-keys-are-loaded-when-they-are-used.md).
  *
  * A material without a sealed form names slot 0 of generation 0, which no slot has. What is most often not so is left out of an index: a key that neither rotates, expires nor waits for
  * its deletion is in the first three only.
