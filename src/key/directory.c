@@ -452,6 +452,7 @@ static void drop_entry(struct directory *d, struct key_entry *e)
 static void remove_key(struct directory *d, struct key_entry *e)
 {
     if (key_of(e) == NULL) { /* only when everything goes */
+        atomic_fetch_add(&e->n_import_keys, 1); /* else it would go with its last alias */
         remove_aliases_of(d, e);
         drop_entry(d, e);
         return;

@@ -265,6 +265,13 @@ def test_rows_that_nobody_asks_for_are_looked_at_too(tmp_path):
         server.client().encrypt(KeyId=keys[0], Plaintext=b"x")
 
 
+def test_stops_with_aliases_of_cold_keys(filled):
+    server = Server(filled[0], SMALL).start()
+    assert metric(server, "trent_keys_in_memory") < KEYS
+    assert server.stop() == 0
+    assert "Assertion" not in server.log()
+
+
 def test_all_in_memory(filled):
     """0: as ever."""
     with Server(filled[0], "--cached-keys=0") as server:

@@ -351,7 +351,7 @@ static enum kms_status close_checkpoints(sqlite3 *db, const char *path, struct k
 }
 
 /* Looks at the structure of every page, which takes about a second for 500 MiB: so only of a small database.
- * A large one is looked at where it is read, page by page, and by 'trent check'. */
+ * A large one is looked at where it is read, page by page. */
 static enum kms_status check_pages(const struct sqlite_store *s, struct kms_error *reterr)
 {
     char pages[32];
