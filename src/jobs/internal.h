@@ -28,8 +28,8 @@ struct jobs {
     size_t            n, cap;
     size_t            tidy_at; /* tidied when it has more entries than this */
     bool              stopping, started;
-    int64_t
-        window_until; /* the heap has what is due until then of keys that are cold; 0: nothing of it */
+    /* of keys that are cold: what is due until then is in the heap; 0: nothing of it */
+    int64_t             window_until;
     uint64_t            window_round; /* +1 when it is to be read anew */
     pthread_t           thread;
     struct jobs_waiter *waiters;

@@ -122,20 +122,13 @@ static struct usage_slot *slot_for(const struct key_record *key, const struct ke
 void directory_load(struct directory *d, struct key_record *const *keys,
                     const struct key_usage_record *usages, size_t n)
 {
-    struct epoch *epoch = d->epoch;
+    struct epoch *epoch = n > 1 ? directory_shut(d) : NULL;
 
-    if (n > 1) { /* as publish_behind_gate in directory.c */
-        d->epoch = d->trash.epoch = NULL;
-        gate_shut(&d->gate);
-    }
     for (size_t i = 0; i < n; i++)
         directory_insert(d, keys[i], slot_for(keys[i], &usages[i]));
     if (n > 1) {
-        gate_open(&d->gate);
-        d->epoch = d->trash.epoch = epoch;
-        index_grow(d->keys, epoch);
-        index_grow(d->materials, epoch);
-        index_grow(d->realms, epoch);
+        directory_open(d, epoch);
+        directory_grow(d);
     }
     assert(atomic_load(&d->n_cold) >= n);
     atomic_fetch_sub(&d->n_cold, n);
@@ -189,17 +182,14 @@ static size_t family_of(struct directory *d, struct key_entry *e, struct key_ent
 static void evict_family(struct stroke *s, struct key_entry *const *list, size_t n)
 {
     struct directory *d = s->d;
-    struct epoch     *epoch = d->epoch;
 
     atomic_store(&d->unlisted, true);
     atomic_fetch_add(&d->n_cold, n);
     atomic_fetch_add(&d->evictions, n);
-    d->epoch = d->trash.epoch = NULL; /* readers wait at the gate inside their sections */
-    gate_shut(&d->gate);
+    struct epoch *epoch = directory_shut(d);
     for (size_t i = 0; i < n; i++)
         s->slots[s->n++] = directory_evict_entry(d, list[i]);
-    gate_open(&d->gate);
-    d->epoch = d->trash.epoch = epoch;
+    directory_open(d, epoch);
 }
 
 /* Looks at the key under the hand and moves the hand on. */

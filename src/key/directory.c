@@ -451,7 +451,7 @@ static void drop_entry(struct directory *d, struct key_entry *e)
 
 static void remove_key(struct directory *d, struct key_entry *e)
 {
-    if (key_of(e) == NULL) { /* only when everything goes */
+    if (key_of(e) == NULL) {                    /* only when everything goes */
         atomic_fetch_add(&e->n_import_keys, 1); /* else it would go with its last alias */
         remove_aliases_of(d, e);
         drop_entry(d, e);
@@ -491,28 +491,17 @@ void directory_remove_key(struct directory *d, struct bytes account, struct byte
 
 /* --- several keys as one ---------------------------------------------------------------------- */
 
-/* Readers wait at the gate inside their sections. Whatever would wait for them (a table that grows, a
- * trash that is full) waits until it is open again, and what takes long is done before. */
-static void publish_behind_gate(struct directory *d, struct key_record *const *put, size_t n_put,
-                                const struct key_name *removed, size_t n_removed)
+void directory_grow(struct directory *d)
 {
-    struct epoch *epoch = d->epoch;
+    struct index *tables[] = { d->realms, d->keys, d->materials };
 
-    d->epoch = d->trash.epoch = NULL;
-    gate_shut(&d->gate);
-    for (size_t i = 0; i < n_put; i++)
-        directory_put_key(d, put[i]);
-    for (size_t i = 0; i < n_removed; i++)
-        directory_remove_key(d, removed[i].account, removed[i].region, removed[i].id);
-    gate_open(&d->gate);
-    d->epoch = d->trash.epoch = epoch;
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+        index_grow(tables[i], d->epoch);
 }
 
 void directory_publish(struct directory *d, struct key_record *const *put, size_t n_put,
                        const struct key_name *removed, size_t n_removed)
 {
-    struct index *tables[] = { d->realms, d->keys, d->materials };
-
     for (size_t i = 0; i < n_put; i++)
         give_rights(d, put[i]);
     for (size_t i = 0; i < n_removed; i++) {
@@ -521,9 +510,13 @@ void directory_publish(struct directory *d, struct key_record *const *put, size_
         if (e != NULL)
             strip_key(d, e);
     }
-    publish_behind_gate(d, put, n_put, removed, n_removed);
-    for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-        index_grow(tables[i], d->epoch);
+    struct epoch *epoch = directory_shut(d);
+    for (size_t i = 0; i < n_put; i++)
+        directory_put_key(d, put[i]);
+    for (size_t i = 0; i < n_removed; i++)
+        directory_remove_key(d, removed[i].account, removed[i].region, removed[i].id);
+    directory_open(d, epoch);
+    directory_grow(d);
 }
 
 /* Nothing refers to it any more (I1). */

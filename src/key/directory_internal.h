@@ -77,6 +77,24 @@ struct directory {
 
 enum { CHANCES_NEW = 4, CHANCES_SEEN = 1 }; /* who has it loaded needs time to look */
 
+/* Between the two, readers wait at the gate inside their sections, so that nothing may wait for readers: a table
+ * that is to grow does so afterwards (directory_grow), and what takes long is done before. directory_shut returns
+ * what directory_open takes. */
+static inline struct epoch *directory_shut(struct directory *d)
+{
+    struct epoch *epoch = d->epoch;
+
+    d->epoch = d->trash.epoch = NULL;
+    gate_shut(&d->gate);
+    return epoch;
+}
+static inline void directory_open(struct directory *d, struct epoch *epoch)
+{
+    gate_open(&d->gate);
+    d->epoch = d->trash.epoch = epoch;
+}
+void directory_grow(struct directory *d);
+
 /* directory.c; NULL if there is none. */
 struct key_entry *directory_entry(const struct directory *d, struct bytes account,
                                   struct bytes region, struct bytes key_id);
