@@ -37,7 +37,7 @@ static void health(struct server *s, struct exchange *ex, const char date[29])
     commit_counts(s->parts.committer, &c);
     if (!audit_healthy(s->parts.audit))
         status = "audit cannot be written";
-    else if (c.load_failures > 0)
+    else if (c.unreadable > 0)
         status = "a key cannot be read from the database";
     buf_addf(&body, "{\"status\":\"%s\"}\n", status);
     give(ex, strcmp(status, "ok") == 0 ? 200 : 503, "application/json", &body, date);
@@ -276,8 +276,12 @@ static void metric_parts(struct server *s, struct buf *out)
     metric(out, "trent_key_loads_total", "counter", "Keys loaded when they were used.", c.loads);
     metric(out, "trent_key_evictions_total", "counter", "Keys that have left memory again.",
            c.evictions);
-    metric(out, "trent_key_load_failures_total", "counter",
-           "Keys that could not be read: damaged, or changed by others.", c.load_failures);
+    metric(out, "trent_key_load_failures_total", "counter", "Times that a key could not be read.",
+           c.load_failures);
+    metric(
+        out, "trent_keys_unreadable", "gauge",
+        "Keys that cannot be read, damaged or changed by others, as far as is known; the first 64.",
+        c.unreadable);
     metric(out, "trent_aliases", "gauge", "Aliases.", d.aliases);
     metric(out, "trent_import_tokens", "gauge", "Unexpired import tokens.", d.import_keys);
     metric(out, "trent_throttled_requests_total", "counter",

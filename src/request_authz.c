@@ -90,7 +90,7 @@ static bool may_be_told(struct asked *asked)
 {
     struct request *rq = asked->rq;
 
-    if (asked->key == NULL || request_header(&rq->ex->in, EXPLAIN_HEADER).len == 0)
+    if (asked->key == NULL || request_header(&rq->ex->in, BYTES_LIT(EXPLAIN_HEADER)).len == 0)
         return false;
     struct authz_request a = question(asked, "GetKeyPolicy", (struct bytes){ NULL, 0 });
     a.cross_account = false;

@@ -76,7 +76,7 @@ static enum kms_status check_signature(struct request *rq)
 
     request_time(rq, wall_ms);
     /* until the credential scope has told: forms are of the Query protocol */
-    if (form_content_type(request_header(&rq->ex->in, "content-type")))
+    if (form_content_type(request_header(&rq->ex->in, BYTES_LIT("content-type"))))
         rq->service = query_service(BYTES_LIT("sts"));
     enum kms_status status = sigv4_verify(&rq->ex->in, services, wall_ms, &hooks, &rq->scratch,
                                           &signer, &rq->error);
@@ -86,6 +86,7 @@ static enum kms_status check_signature(struct request *rq)
     }
     TRY(status);
     rq->region = signer.region;
+    rq->target = signer.target;
     rq->authenticated = true;
     rq->ex->authenticated = true;
     rq->caller_fresh = true;

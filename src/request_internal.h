@@ -1,6 +1,7 @@
 /* request_internal.h - shared by request.c, server.c (loops, batches) and endpoint.c. */
 #pragma once
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #include "accounts.h"
@@ -21,6 +22,7 @@ enum {
     LOADS_MAX      = 100,        /* keys that are loaded for one request: those it names, and again if they go */
     CHANGED_TRIES  = 1000,       /* against others that change the same key: one of them wins each time */
     BATCH_MAX      = 1024,       /* finished requests of one loop turn                             */
+    GROUP_MAX      = 64,         /* requests that take their steps side by side                    */
     REQUESTS_KEPT  = 128,        /* of one loop, for reuse                                          */
     KEPT_BYTES     = OP_SCRATCH_BYTES, /* ... if their buffers have not grown beyond this           */
     KEPT_BODY      = 8 * 1024,   /* ... and nothing larger was parsed: a value takes 16 bytes       */
@@ -28,6 +30,7 @@ enum {
     EXPLANATION_HEADER_BYTES = 20 * 1024,
     NOISE_SOURCES  = 64,         /* sources with failed authentication that are told apart          */
     REGIONS_TOLD   = 8,          /* not answered for: logged once a minute, no more of them          */
+    CACHE_LINE     = 64,
     NOISE_RECORDED = 20,         /* per source and minute; then they are only counted (TM 5.5)       */
 };
 // clang-format on
@@ -36,62 +39,69 @@ enum {
 #define EXPLAIN_HEADER     "x-trent-explain"
 #define EXPLANATION_HEADER "x-trent-explanation"
 
+/* What a step says: see request.c. */
+enum step_result { DONE, PENDING, REFUSED, COLD };
+
+/* Laid out for the processor's cache, through which the requests of a turn pass side by side at every step: what
+ * all steps look at comes first and fills two lines, then what comes before and after the steps, and what is large
+ * and seldom used stands last. */
 struct request {
-    struct request  *next; /* free or busy list of its loop */
-    struct request  *prev; /* busy list */
-    struct server   *server;
-    struct exchange *ex;
+    alignas(CACHE_LINE) struct request *next; /* free or busy list of its loop */
+    struct request             *prev;         /* busy list */
+    struct server              *server;
+    struct exchange            *ex;
+    const struct operation     *op;
+    const struct query_service *service; /* NULL: kms, in JSON */
+    struct bytes                region;
+
     unsigned         loop;
-    unsigned         step;       /* index into the list of steps: where it goes on */
-    int              reader;     /* epoch reader of the thread that runs it now */
-    uint64_t         generation; /* commit_generation when its records were looked up */
+    unsigned         step;   /* index into the list of steps: where it goes on */
+    enum step_result result; /* of the last step */
+    int              reader; /* epoch reader of the thread that runs it now */
+    enum kms_status  status;
     unsigned         tries;
-    unsigned         loads;          /* keys that it has waited for */
-    int64_t          ready_until_ms; /* how long it waits for an RSA key, monotonic; 0: not yet  */
+    unsigned         loads; /* keys that it has waited for */
     bool             on_pool;
     bool             committed; /* its audit event went with its change */
     bool             authenticated;
+    bool             caller_fresh; /* the caller was looked up in this epoch section */
+    bool             has_policies; /* and its documents, too */
+    bool             has_time;     /* call.now was read in this epoch section */
+    bool             tells_why;    /* `explanation` goes to the client, as a header */
+    struct key_wants wants;        /* keys that have to be loaded first */
 
-    /* who */
-    char          id[UUID_TEXT + 1];
-    uint8_t       id_bytes[16]; /* the same */
-    uint8_t       event_id[16]; /* eventID of its audit record, the last that was written */
-    struct caller caller;      /* valid if call.caller is set: the request was signed             */
-    bool         caller_fresh; /* looked up in this epoch section                                 */
-    bool         has_policies; /* and its documents, too                                          */
-    bool         has_time;     /* call.now was read in this epoch section                         */
-    struct bytes region;
-    const struct query_service
-        *service; /* NULL: kms, in JSON                                       */
-
-    /* what */
-    const struct operation *op;
-    struct json_doc        *doc;
-    struct op_call          call;
-    struct json_writer      writer;
-    struct buf              scratch;    /* of sigv4, then of the call */
-    struct buf              body;       /* the answer */
-    struct buf              parameters; /* requestParameters for the audit */
-    struct buf              event;      /* the audit record */
-    struct buf       explanation; /* of a denial, JSON                                       */
-    bool             tells_why;   /* ... and its header goes to the client                    */
-    struct form      form;        /* Query protocol */
-    struct xml       xml;
-    struct change    change;
-    struct key_wants wants; /* keys that have to be loaded first */
-    struct key_load  load;  /* of `job`, while one is being loaded */
-    struct key_page *page;  /* of a listing; its own, NULL as a rule */
+    struct bytes target;     /* X-Amz-Target, as it was signed */
+    int64_t      time;       /* call.now, when the call is over */
+    struct buf   body;       /* the answer */
+    struct buf   event;      /* the audit record */
+    struct buf   parameters; /* requestParameters for the audit */
+    struct buf   scratch;    /* of sigv4, then of the call */
+    char         id[UUID_TEXT + 1];
+    uint8_t      id_bytes[16]; /* the same */
+    uint8_t      event_id[16]; /* eventID of its audit record, the last that was written */
     struct key_name
          keys[2]; /* for what comes after the step `run`: copies, the snapshot may be gone */
     char arn_text[2][KEY_ARN_MAX + 1];
 
-    enum kms_status  status;
-    struct kms_error error;
+    /* what few requests have */
+    struct change    change;
+    struct buf       explanation; /* of a denial, JSON */
+    struct form      form;        /* Query protocol */
+    struct key_page *page;        /* of a listing; its own, NULL as a rule */
+    struct pool_task pool_task;
+    int64_t          ready_until_ms; /* how long it waits for an RSA key, monotonic; 0: not yet */
+    uint64_t         generation;     /* commit_generation when its records were looked up */
 
-    /* ways to wait */
-    struct pool_task     pool_task;
-    struct commit_job    job;
+    struct json_doc   *doc;
+    struct json_writer writer;
+    struct op_call     call;
+    struct caller      caller; /* valid if call.caller is set: the request was signed */
+
+    struct xml           xml;
+    struct key_load      load; /* of `job`, while one is being loaded */
     struct listener_task wake;
+    struct commit_job    job;
+    struct kms_error     error;
 };
 
 /* The steps of a request: request.c. */
@@ -142,6 +152,9 @@ struct loop {
     struct request *free;
     struct request *busy; /* not answered yet: a stop may leave some behind */
     size_t          n_free;
+    struct request
+          *group[GROUP_MAX]; /* have come in this turn, and take their first steps at its end */
+    size_t n_group;
     struct request *batch[BATCH_MAX]; /* finished, waiting for the audit at the end of the turn */
     size_t          n_batch;
     struct bytes    events[BATCH_MAX + 1]; /* their records, for one append */
@@ -206,12 +219,14 @@ struct audit_waiter *waiting_waiter(struct waiting *g);
 void waiting_put(struct waiting *g);
 void waiting_free_all(struct loop *l);
 
-/* request.c: takes it from where it stands; ends in request_finished or comes back later. */
-void request_run(struct request *rq);
+/* request.c: takes each from where it stands; it ends in request_finished or comes back later. All of a group
+ * are of one thread, and take a step before any takes the next. The list is read before the first is handed
+ * over: 1 <= n <= GROUP_MAX. */
+void request_run(struct request *const *list, size_t n);
 /* The same for one whose key has been loaded (rq->job.load). */
 void request_loaded(struct request *rq);
 /* The value of a header that is there once; empty otherwise. */
-struct bytes request_header(const struct http_request *in, const char *name);
+struct bytes request_header(const struct http_request *in, struct bytes name);
 
 /* call.now, read once in an epoch section: what falls due within it is due for the next. */
 void request_time(struct request *rq, int64_t wall_ms);
@@ -285,7 +300,7 @@ enum condition_answer request_condition(void *ctx, const struct condition_key *k
                                         char room[CONDITION_ROOM], struct bytes *ret);
 /* server.c: on the request's loop: into the batch that the end of the turn settles. */
 void request_finished(struct request *rq);
-/* server.c: from any thread: request_run on the loop, or on the pool. */
+/* server.c: from any thread: request_run of this one on the loop, or on the pool. */
 void request_to_loop(struct request *rq);
 void request_to_pool(struct request *rq);
 /* server.c: appends the audit event of a request: as it stands now, refused if rq->status says

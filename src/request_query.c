@@ -20,7 +20,7 @@ enum kms_status request_query_read(struct request *rq)
 {
     struct exchange *ex = rq->ex;
 
-    if (!form_content_type(request_header(&ex->in, "content-type")))
+    if (!form_content_type(request_header(&ex->in, BYTES_LIT("content-type"))))
         return query_unknown_action((struct bytes){ NULL, 0 }, (struct bytes){ NULL, 0 },
                                     &rq->error);
     form_release(&rq->form);

@@ -39,10 +39,11 @@ static void request_free(struct request *rq)
 
 static struct request *request_new(struct server *s, unsigned loop)
 {
-    struct request *rq = calloc(1, sizeof *rq);
+    struct request *rq = aligned_alloc(alignof(struct request), sizeof *rq);
 
     if (rq == NULL)
         return NULL;
+    memset(rq, 0, sizeof *rq);
     rq->server = s;
     rq->loop = loop;
     rq->doc = json_doc_new();
@@ -96,14 +97,10 @@ static bool keeps(const struct loop *l, const struct request *rq)
  * it; in the meantime until its turn ends it sees many others. */
 static void request_clear_call(struct request *rq)
 {
-    struct vault_result result = rq->call.result;
-    int64_t             now = rq->call.now; /* mark_used wants it */
-
+    rq->time = rq->call.now;
     buf_wipe(&rq->scratch);
     buf_reset(&rq->parameters);
-    vault_result_wipe(&result);
-    op_spares_forget(&rq->call);
-    rq->call = (struct op_call){ .result = result, .now = now };
+    op_call_clear(&rq->call);
 }
 
 /* Wipes what may hold plaintext and puts the request back. */
@@ -127,8 +124,8 @@ static void request_put(struct request *rq)
         change_release(&rq->change);
         rq->change = (struct change){ .event = BUF_INIT(EVENT_BYTES) };
     }
-    rq->call.now = 0;
-    kms_error_clear(&rq->error);
+    if (rq->status != KMS_OK) /* it has one */
+        kms_error_clear(&rq->error);
     rq->status = KMS_OK;
     rq->op = NULL;
     rq->step = rq->tries = rq->loads = 0;
@@ -146,7 +143,7 @@ static void request_put(struct request *rq)
     buf_release(&rq->explanation);
     rq->tells_why = false;
     rq->service = NULL;
-    rq->region = (struct bytes){ NULL, 0 };
+    rq->region = rq->target = (struct bytes){ NULL, 0 };
     rq->keys[0] = rq->keys[1] = (struct key_name){ 0 };
     rq->ex = NULL;
     rq->next = l->free;
@@ -460,7 +457,7 @@ static void mark_access_key(struct server *s, const struct request *rq)
 
     if (!rq->authenticated)
         return;
-    use.at = rq->call.now != 0 ? rq->call.now : clock_now(s->parts.clock);
+    use.at = rq->time != 0 ? rq->time : clock_now(s->parts.clock);
     if (rq->service != NULL)
         use.service = strcmp(rq->service->name, "sts") == 0 ? USED_STS : USED_IAM;
     size_t n = rq->region.len < sizeof use.region ? rq->region.len : 0;
@@ -479,7 +476,7 @@ static void mark_used(struct server *s, const struct loop *l, struct request *co
         mark_access_key(s, rq);
         struct key_usage_mark mark = {
             .operation = s->tracked[operation_number(rq->op)],
-            .at = rq->call.now,
+            .at = rq->time,
         };
         if (rq->status != KMS_OK || mark.operation == TRACKED_NONE)
             continue;
@@ -512,21 +509,36 @@ void server_answer(struct server *s, struct loop *l, struct request *const *list
     answer_all(s, l, list, n, clock_wall_ms());
 }
 
-static void on_turn(void *ctx, unsigned loop)
+static void settle_batch(struct server *s, struct loop *l)
 {
-    struct server *s = ctx;
-    struct loop   *l = &s->loops[loop];
+    size_t n = l->n_batch;
 
-    if (l->n_batch == 0)
+    if (n == 0)
         return;
     int64_t wall_ms = clock_wall_ms();
     int64_t began = step_begins(s);
-    size_t  n = l->n_batch;
     settle(s, l, wall_ms);
-    step_ends(s, loop, TIMED_AUDIT, n, began);
+    step_ends(s, (unsigned)(l - s->loops), TIMED_AUDIT, n, began);
     n = l->n_batch;
     l->n_batch = 0;
     answer_all(s, l, l->batch, n, wall_ms);
+}
+
+static void run_group(struct loop *l)
+{
+    size_t n = l->n_group;
+
+    l->n_group = 0;
+    if (n > 0)
+        request_run(l->group, n);
+}
+
+static void on_turn(void *ctx, unsigned loop)
+{
+    struct server *s = ctx;
+
+    run_group(&s->loops[loop]);
+    settle_batch(s, &s->loops[loop]);
 }
 
 void request_finished(struct request *rq)
@@ -535,8 +547,6 @@ void request_finished(struct request *rq)
     struct loop   *l = &s->loops[rq->loop];
     int64_t        began = step_begins(s);
 
-    if (!rq->authenticated && rq->status != KMS_OK && rq->status != KMS_E_THROTTLED)
-        throttle_failure(rq->server->parts.throttle, rq->ex->network, rq->ex->received_ns);
     if (!rq->committed) {
         bool noise = !rq->authenticated && !noise_recorded(l, rq->ex, clock_wall_ms() / 60000);
         if (!noise)
@@ -550,7 +560,7 @@ void request_finished(struct request *rq)
     step_ends(s, rq->loop, TIMED_RECORD, 1, began);
     l->batch[l->n_batch++] = rq;
     if (l->n_batch == BATCH_MAX)
-        on_turn(s, rq->loop);
+        settle_batch(s, l);
 }
 
 /* --- moving between threads ------------------------------------------------------------------- */
@@ -566,7 +576,7 @@ static void resume_on_loop(void *arg)
     else if (rq->status != KMS_OK || rq->job.done == NULL)
         request_finished(rq);
     else
-        request_run(rq);
+        request_run(&rq, 1);
 }
 
 void request_to_loop(struct request *rq)
@@ -584,7 +594,7 @@ static void resume_on_pool(struct pool_task *task, unsigned worker)
     if (rq->job.load != NULL)
         request_loaded(rq);
     else
-        request_run(rq);
+        request_run(&rq, 1);
 }
 
 void request_to_pool(struct request *rq)
@@ -638,8 +648,11 @@ static void on_request(void *ctx, struct exchange *ex)
         refuse(s, ex, 503);
         return;
     }
+    struct loop *l = &s->loops[ex->loop];
     step_ends(s, ex->loop, TIMED_HTTP, 1, ex->received_ns);
-    request_run(rq);
+    l->group[l->n_group++] = rq;
+    if (l->n_group == GROUP_MAX)
+        run_group(l);
 }
 
 /* What was only counted so far would be lost otherwise. */

@@ -32,6 +32,7 @@ static struct audit_limits with_defaults(struct audit_limits l)
         .checkpoint_records = 1000,
         .checkpoint_ms = 60 * 1000,
         .sync_ms = 400,
+        .gather_ms = 1,
         .rotate_bytes = 256ull * 1024 * 1024,
         .rotate_ms = 3600 * 1000,
         .tick_ms = 500,
@@ -43,6 +44,7 @@ static struct audit_limits with_defaults(struct audit_limits l)
                                                    : standard.checkpoint_records,
         .checkpoint_ms = l.checkpoint_ms ? l.checkpoint_ms : standard.checkpoint_ms,
         .sync_ms = l.sync_ms ? l.sync_ms : standard.sync_ms,
+        .gather_ms = l.gather_ms ? l.gather_ms : standard.gather_ms,
         .rotate_bytes = l.rotate_bytes ? l.rotate_bytes : standard.rotate_bytes,
         .rotate_ms = l.rotate_ms ? l.rotate_ms : standard.rotate_ms,
         .tick_ms = l.tick_ms ? l.tick_ms : standard.tick_ms,
@@ -356,15 +358,18 @@ enum kms_status audit_append_locked(struct audit *a, const struct bytes *events,
     return KMS_OK;
 }
 
-/* Nobody reads the log soon, and it would push what is read out of the page cache, and take a new page for every few
- * records. What is on disk is let go; the page that the next record begins in stays. */
-static void forget_cached(int fd, uint64_t size)
+/* Without the lock. Nobody reads the log soon, and it would push what is read out of the page cache, and take a
+ * new page for every few records. What is on disk is let go, so much at a time that it costs nothing; the page that
+ * the next record begins in stays. Returns how much is gone. */
+static uint64_t forget_cached(int fd, uint64_t forgotten, uint64_t size)
 {
-    enum { PAGE = 4096 };
+    enum { PAGE = 4096, AT_A_TIME = 64 * PAGE };
     uint64_t whole = size / PAGE * PAGE;
 
-    if (whole > 0) /* 0 would mean all, up to the end */
-        (void)posix_fadvise(fd, 0, (off_t)whole, POSIX_FADV_DONTNEED);
+    if (whole < forgotten + AT_A_TIME)
+        return forgotten;
+    (void)posix_fadvise(fd, (off_t)forgotten, (off_t)(whole - forgotten), POSIX_FADV_DONTNEED);
+    return whole;
 }
 
 enum kms_status audit_sync_locked(struct audit *a, uint64_t seq, struct kms_error *reterr)
@@ -378,14 +383,16 @@ enum kms_status audit_sync_locked(struct audit *a, uint64_t seq, struct kms_erro
         }
         uint64_t upto = a->chain.seq;
         uint64_t size = a->size;
+        uint64_t forgotten = a->forgotten;
         int      fd = a->fd;
         a->syncing = true;
         (void)pthread_mutex_unlock(&a->lock);
         int failed = a->io->fdatasync(fd) != 0 ? errno : 0;
         if (failed == 0)
-            forget_cached(fd, size);
+            forgotten = forget_cached(fd, forgotten, size);
         (void)pthread_mutex_lock(&a->lock);
         a->syncing = false;
+        a->forgotten = forgotten;
         (void)pthread_cond_broadcast(&a->synced_now);
         if (failed != 0)
             return audit_lost(a, "sync", failed, reterr);
@@ -415,13 +422,13 @@ enum kms_status audit_append_later(struct audit *a, const struct bytes *events, 
     if (status == KMS_OK) {
         w->next = NULL;
         w->seq = a->chain.seq;
-        if (a->first_waiter == NULL) {
+        if (a->first_waiter == NULL)
             a->first_waiter = w;
-            (void)pthread_cond_signal(&a->wake); /* else the keeper is at it */
-        } else {
+        else
             a->last_waiter->next = w;
-        }
         a->last_waiter = w;
+        if (a->first_waiter == w || (a->gather.waiting && a->chain.seq >= a->gather.expected))
+            (void)pthread_cond_signal(&a->wake); /* else the keeper is at it */
     }
     (void)pthread_mutex_unlock(&a->lock);
     return status;
@@ -490,7 +497,8 @@ enum kms_status audit_rotate_locked(struct audit *a, struct kms_error *reterr)
     (void)close(a->fd);
     a->fd = TAKE_FD(fd);
     a->file = next;
-    a->size = 0;
+    a->size = a->forgotten = 0;
+    a->writing = (struct audit_writing){ 0 };
     return KMS_OK;
 }
 

@@ -26,6 +26,7 @@ struct audit_limits {
     uint64_t checkpoint_records; /* records without a checkpoint [1,000] */
     int64_t  checkpoint_ms;      /* age of the oldest such record [60,000] */
     int64_t  sync_ms;            /* longest time between a write and its sync, about [400] */
+    int64_t  gather_ms;          /* longest time that a sync waits for more records [1] */
     uint64_t rotate_bytes;       /* a new file from this size on [256 MiB] */
     int64_t  rotate_ms;          /* or from this age on [3,600,000] */
     int64_t  tick_ms;            /* how often the housekeeping thread looks [500] */

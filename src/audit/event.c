@@ -15,14 +15,23 @@ enum { USER_AGENT_MAX = 256, EVENT_TYPICAL = 1536 };
 
 #define SERVICE_NAME "AWS Internal" /* as CloudTrail names the service acting for itself */
 
-/* A member that is there if it has a value. `name` has its comma, which the first of an object leaves
- * out. */
-static void put_text(struct buf *out, struct bytes name, struct bytes value)
+/* A member that is there if it has a value; `name` has its comma. Inline, so that a literal is copied without a
+ * call. */
+__attribute__((always_inline)) static inline void put_text(struct buf *out, struct bytes name,
+                                                           struct bytes value)
 {
-    if (value.len == 0)
-        return;
-    bool first = out->len > 0 && out->ptr[out->len - 1] == '{';
-    json_append_string(out, first ? bytes_of(name.ptr + 1, name.len - 1) : name, value);
+    if (value.len > 0)
+        json_append_string(out, name, value);
+}
+
+/* What was written from `at` on are the members of an object: the comma of the first becomes its brace. */
+static void end_object(struct buf *out, size_t at)
+{
+    if (out->len > at)
+        out->ptr[at] = '{';
+    else
+        buf_add_byte(out, '{');
+    buf_add_byte(out, '}');
 }
 
 static void put_object(struct buf *out, struct bytes name, struct bytes json)
@@ -33,7 +42,8 @@ static void put_object(struct buf *out, struct bytes name, struct bytes json)
 
 static void put_identity(struct buf *out, const struct audit_event *e)
 {
-    buf_add(out, BYTES_LIT("\",\"userIdentity\":{"));
+    buf_add(out, BYTES_LIT("\",\"userIdentity\":"));
+    size_t at = out->len;
     put_text(out, BYTES_LIT(",\"type\":"), e->principal_type);
     put_text(out, BYTES_LIT(",\"principalId\":"), e->principal_id);
     put_text(out, BYTES_LIT(",\"arn\":"), e->principal_arn);
@@ -41,7 +51,7 @@ static void put_identity(struct buf *out, const struct audit_event *e)
     put_text(out, BYTES_LIT(",\"accessKeyId\":"), e->access_key_id);
     if (e->principal_type.len == 0)
         put_text(out, BYTES_LIT(",\"invokedBy\":"), BYTES_LIT(SERVICE_NAME));
-    buf_add_byte(out, '}');
+    end_object(out, at);
 }
 
 /* The account field of an ARN; empty if there is none. */
@@ -58,17 +68,18 @@ static struct bytes arn_account(struct bytes arn)
 
 static void put_resources(struct buf *out, const struct audit_event *e)
 {
-    struct bytes before = BYTES_LIT(",\"resources\":[{");
+    struct bytes before = BYTES_LIT(",\"resources\":[");
 
     for (size_t i = 0; i < 2; i++) {
         if (e->key_arns[i].len == 0)
             continue;
         buf_add(out, before);
+        size_t at = out->len;
         put_text(out, BYTES_LIT(",\"accountId\":"), arn_account(e->key_arns[i]));
         put_text(out, BYTES_LIT(",\"type\":"), BYTES_LIT("AWS::KMS::Key"));
         json_append_string(out, BYTES_LIT(",\"ARN\":"), e->key_arns[i]);
-        buf_add_byte(out, '}');
-        before = BYTES_LIT(",{");
+        end_object(out, at);
+        before = BYTES_LIT(",");
     }
     if (e->key_arns[0].len > 0 || e->key_arns[1].len > 0)
         buf_add_byte(out, ']');

@@ -34,11 +34,14 @@ static bool is_digit(uint8_t c)
 
 static uint64_t scan_number(struct scan *s)
 {
+    enum { FIT = 19 }; /* so many digits of any kind are no more than UINT64_MAX */
     struct bytes at = s->at;
     uint64_t     value = 0;
     size_t       n = 0;
     bool         ok = s->ok;
 
+    for (; n < at.len && n < FIT && is_digit(at.ptr[n]); n++)
+        value = value * 10 + (uint64_t)(at.ptr[n] - '0');
     for (; ok && n < at.len && is_digit(at.ptr[n]); n++)
         ok = !__builtin_mul_overflow(value, 10, &value) &&
              !__builtin_add_overflow(value, (uint64_t)(at.ptr[n] - '0'), &value);

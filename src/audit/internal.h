@@ -36,6 +36,24 @@ struct audit_tail {
     uint64_t           dropped; /* bytes that are torn */
 };
 
+/* How the keeper's next sync takes along what comes in a moment (keeper.c). */
+struct audit_gather {
+    uint64_t expected;    /* sequence number: nothing more is waited for */
+    uint64_t wait_ns;     /* at most so long */
+    unsigned syncs_alone; /* so many more wait for nobody */
+    bool     waiting;
+};
+
+enum { PIECES_UNDER_WAY = 8 };
+
+/* How far the keeper has the kernel write the file between syncs, in bytes. */
+struct audit_writing {
+    uint64_t begun;                     /* it was asked to write so much */
+    uint64_t earlier[PIECES_UNDER_WAY]; /* what `begun` was, in turn */
+    unsigned oldest;                    /* of these */
+    uint64_t forgotten;                 /* it was asked to drop so much from its cache */
+};
+
 struct audit {
     struct audit_config    config; /* dir and node point into here */
     struct audit_limits    limits; /* defaults filled in */
@@ -56,8 +74,11 @@ struct audit {
     struct audit_chain chain;
     uint64_t           synced; /* sequence number up to which all is on disk */
     bool               syncing;
+    uint64_t forgotten; /* bytes of the file that the page cache was told to let go, synced */
+    struct audit_writing writing;
     /* in the order of their records */
     struct audit_waiter *first_waiter, *last_waiter;
+    struct audit_gather  gather;
     int64_t              last_sync;      /* monotonic ms */
     int64_t              unsigned_since; /* monotonic ms of the first record after the checkpoint */
 

@@ -9,8 +9,14 @@
 #include "audit/internal.h"
 #include "base/cleanup.h"
 
-/* Beside the reserve: room for what is written between two looks. */
-enum { SPACE_SLACK = 256 * 1024 };
+enum {
+    SPACE_SLACK = 256 * 1024, /* beside the reserve: room for what is written between two looks */
+    SYNCS_ALONE = 16,         /* that wait for nobody, after one that has waited in vain */
+    PIECE_MS = 10,            /* between two pieces of what is written out */
+    PIECE_LEAST = 256 * 1024, /* bytes; less is left to the next sync */
+    PIECE_MOST = 1024 * 1024,
+    PAGE = 4096,
+};
 
 /* --- emergency space ----------------------------------------------------------------------------------------- */
 
@@ -110,10 +116,84 @@ static void tell_waiters(struct audit *a)
     }
 }
 
+/* Whoever has just been told asks again in a moment. On a slow disk one sync for all is better than two that take
+ * turns, so the next one waits for those who were told, beside those who have come meanwhile, as long as the last
+ * one took: on a fast one, too, it costs the processor more than twenty requests do. */
+static void gather(struct audit *a)
+{
+    struct audit_gather *g = &a->gather;
+    uint64_t             began = a->chain.seq;
+    uint64_t             now = clock_monotonic_ns();
+    uint64_t             until = now + g->wait_ns;
+
+    if (g->syncs_alone > 0 || began >= g->expected) {
+        g->syncs_alone -= g->syncs_alone > 0;
+        return;
+    }
+    g->waiting = true;
+    while (a->chain.seq < g->expected && a->first_waiter != NULL && now < until && !a->stopping) {
+        clock_cond_wait_ns(&a->wake, &a->lock, (int64_t)(until - now));
+        now = clock_monotonic_ns();
+    }
+    g->waiting = false;
+    if ((a->chain.seq - began) * 2 < g->expected - began) /* these do not come back */
+        g->syncs_alone = SYNCS_ALONE;
+}
+
+static void sync_for_waiters(struct audit *a)
+{
+    gather(a);
+    uint64_t before = a->synced;
+    uint64_t began = clock_monotonic_ns();
+    if (a->first_waiter != NULL)
+        audit_tried(audit_sync_locked(a, a->first_waiter->seq, NULL)); /* they are told */
+    uint64_t took = clock_monotonic_ns() - began;
+    uint64_t most = (uint64_t)a->limits.gather_ms * 1000 * 1000;
+    a->gather.wait_ns = took < most ? took : most;
+    a->gather.expected = a->chain.seq + (a->synced - before);
+}
+
 static bool look_now(const struct audit *a, int64_t last_ms)
 {
     return clock_monotonic_ms() - last_ms >= a->limits.tick_ms ||
            a->chain.since >= a->limits.checkpoint_records || a->size >= a->limits.rotate_bytes;
+}
+
+/* Has the kernel begin to write what was appended, and forget what it began with some pieces ago: that is written
+ * by now, and for what is not all processors would be interrupted. A sync of all that half a second brings would keep
+ * a processor for ten milliseconds and more, and the loops' answers wait as long; in pieces it is work of a moment.
+ * Only begins: whether it succeeds is for the next sync to say. False if there is not enough for a piece. */
+static bool write_piece(struct audit *a)
+{
+    struct audit_writing *w = &a->writing;
+    uint64_t upto = a->size / PAGE * PAGE; /* the page that the next record begins in stays */
+    uint64_t written = w->earlier[w->oldest];
+    int      fd = a->fd;
+
+    if (upto < w->begun + PIECE_LEAST)
+        return false;
+    if (upto > w->begun + PIECE_MOST)
+        upto = w->begun + PIECE_MOST;
+    (void)pthread_mutex_unlock(&a->lock); /* nobody but this thread replaces the file */
+    (void)sync_file_range(fd, (off_t)w->begun, (off_t)(upto - w->begun), SYNC_FILE_RANGE_WRITE);
+    if (written > w->forgotten)
+        (void)posix_fadvise(fd, (off_t)w->forgotten, (off_t)(written - w->forgotten),
+                            POSIX_FADV_DONTNEED);
+    (void)pthread_mutex_lock(&a->lock);
+    w->forgotten = written;
+    w->earlier[w->oldest] = w->begun;
+    w->oldest = (w->oldest + 1) % PIECES_UNDER_WAY;
+    w->begun = upto;
+    return true;
+}
+
+/* Until somebody waits for a sync, or for a tick. */
+static void rest(struct audit *a)
+{
+    int64_t ms = write_piece(a) ? PIECE_MS : a->limits.tick_ms;
+
+    if (a->first_waiter == NULL && !a->stopping) /* the lock was given up */
+        clock_cond_wait(&a->wake, &a->lock, ms);
 }
 
 void *audit_keeper_main(void *audit)
@@ -125,9 +205,9 @@ void *audit_keeper_main(void *audit)
     (void)pthread_mutex_lock(&a->lock);
     while (!a->stopping) {
         if (a->first_waiter == NULL)
-            clock_cond_wait(&a->wake, &a->lock, a->limits.tick_ms);
+            rest(a);
         else
-            audit_tried(audit_sync_locked(a, a->first_waiter->seq, NULL)); /* they are told */
+            sync_for_waiters(a);
         tell_waiters(a);
         if (a->broken || a->stopping || !look_now(a, last_ms))
             continue;

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,17 +70,18 @@ bool buf_grow(struct buf *b, size_t extra)
 
 void buf_add_u32(struct buf *b, uint32_t v)
 {
-    uint8_t be[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+    uint32_t be = htobe32(v);
 
-    buf_add(b, bytes_of(be, sizeof be));
+    buf_add(b, bytes_of(&be, sizeof be));
 }
 
 void buf_add_u64(struct buf *b, uint64_t v)
 {
     if (!buf_reserve(b, 8))
         return;
-    buf_add_u32(b, (uint32_t)(v >> 32));
-    buf_add_u32(b, (uint32_t)v);
+    uint64_t be = htobe64(v);
+
+    buf_add(b, bytes_of(&be, sizeof be));
 }
 
 void buf_add_field(struct buf *b, struct bytes in)
@@ -94,13 +96,19 @@ void buf_add_field(struct buf *b, struct bytes in)
 
 void buf_add_decimal(struct buf *b, uint64_t v)
 {
-    char   text[20];
-    size_t at = sizeof text;
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    char              text[20];
+    size_t            at = sizeof text;
 
-    do {
-        text[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
+    for (; v >= 10; v /= 100) { /* two digits for each division: they wait for each other */
+        text[--at] = pairs[2 * (v % 100) + 1];
+        text[--at] = pairs[2 * (v % 100)];
+    }
+    if (v > 0 || at == sizeof text)
+        text[--at] = (char)('0' + v);
     buf_add(b, bytes_of(text + at, sizeof text - at));
 }
 

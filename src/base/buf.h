@@ -24,7 +24,7 @@ void buf_release(struct buf *b); /* wipes and frees; fine on a zeroed buffer; fo
 void buf_reset(struct buf *b);   /* forgets the content, keeps the memory, clears overflow */
 void buf_wipe(struct buf *b);    /* buf_reset, and the used bytes are zeroed */
 
-bool buf_grow(struct buf *b, size_t extra);
+__attribute__((cold)) bool buf_grow(struct buf *b, size_t extra);
 
 /* Makes room for `extra` more bytes; false (and overflow) when over the limit or out of memory.
  * Almost always there is room, so that part is inline. */

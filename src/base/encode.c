@@ -59,12 +59,6 @@ static chars all(int8_t c)
     return (chars){ 0 } + c;
 }
 
-/* Any byte may stand there, so this may go below what is in a signed one. */
-static chars minus(chars c, int8_t n)
-{
-    return (chars)((octets)c - (octets)all(n));
-}
-
 static chars between(chars c, int8_t first, int8_t last)
 {
     return (c > all((int8_t)(first - 1))) & (c < all((int8_t)(last + 1)));
@@ -159,51 +153,91 @@ bool hex_read(struct bytes text, uint8_t *ret, size_t len)
     return !any(bad);
 }
 
-/* --- base64 ------------------------------------------------------------------------------------- */
+/* --- base64 -------------------------------------------------------------------------------------
+ *
+ * The same with 32 characters, eight groups of four of 6 bits, which are eight groups of three bytes. The
+ * processor's widest vectors that we know are used: the functions are compiled for them, too, and the dynamic
+ * linker chooses. How such vectors are handed over differs between processors, so none is. */
 
-enum { B64_BYTES = 12, B64_TEXT = 16 };
+enum { B64_BYTES = 24, B64_TEXT = 32 };
 
-/* 48 bits, the first byte on top -> eight groups of six, each in a byte, the first one on top; and
- * back. The groups of each half move apart, then those of each quarter, then of each eighth. */
-static uint64_t b64_part(uint64_t v)
+typedef int8_t   b64_row __attribute__((vector_size(B64_TEXT)));
+typedef uint8_t  b64_octets __attribute__((vector_size(B64_TEXT)));
+typedef uint32_t b64_groups __attribute__((vector_size(B64_TEXT)));
+typedef uint64_t b64_words __attribute__((vector_size(B64_TEXT)));
+
+/* not for the thread sanitizer, which is not ready yet when the linker chooses */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#define WIDEST __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDEST
+#endif
+#define INLINED __attribute__((always_inline)) static inline
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define B64_AT(i)   (8 * (i))       /* bits below byte i of a group */
+#define B64_BYTE(i) ((2 - (i)) & 3) /* where byte i of three stands in a group, and what is none */
+#else
+#define B64_AT(i)   (24 - 8 * (i))
+#define B64_BYTE(i) (((i) + 1) & 3)
+#endif
+
+/* 24 bytes, in groups of three as numbers; what is above them does not count. */
+INLINED void b64_load(b64_groups *ret, const uint8_t in[B64_BYTES])
 {
-    v = (v & 0x0000000000ffffff) | (v & 0x0000ffffff000000) << 8;
-    v = (v & 0x00000fff00000fff) | (v & 0x00fff00000fff000) << 4;
-    return (v & 0x003f003f003f003f) | (v & 0x0fc00fc00fc00fc0) << 2;
+#define FROM(g, i) (B64_BYTE(i) == 3 ? 3 * (g) : 3 * (g) + B64_BYTE(i))
+#define GROUP(g)   FROM(g, 0), FROM(g, 1), FROM(g, 2), FROM(g, 3)
+    uint64_t w[3];
+
+    memcpy(w, in, B64_BYTES);
+    b64_octets v = (b64_octets)(b64_words){ w[0], w[1], w[2], 0 };
+    *ret = (b64_groups)__builtin_shufflevector(v, v, GROUP(0), GROUP(1), GROUP(2), GROUP(3),
+                                               GROUP(4), GROUP(5), GROUP(6), GROUP(7));
+#undef GROUP
+#undef FROM
 }
 
-static uint64_t b64_join(uint64_t v)
+INLINED void b64_store(uint8_t out[B64_BYTES], const b64_groups *groups)
 {
-    v = (v & 0x003f003f003f003f) | (v & 0x3f003f003f003f00) >> 2;
-    v = (v & 0x00000fff00000fff) | (v & 0x0fff00000fff0000) >> 4;
-    return (v & 0x0000000000ffffff) | (v & 0x00ffffff00000000) >> 8;
+#define GROUP(g) 4 * (g) + B64_BYTE(0), 4 * (g) + B64_BYTE(1), 4 * (g) + B64_BYTE(2)
+    b64_octets v = (b64_octets)*groups;
+
+    v = __builtin_shufflevector(v, v, GROUP(0), GROUP(1), GROUP(2), GROUP(3), GROUP(4), GROUP(5),
+                                GROUP(6), GROUP(7), 3, 3, 3, 3, 3, 3, 3, 3);
+    b64_words w = (b64_words)v;
+    memcpy(out, (uint64_t[]){ w[0], w[1], w[2] }, B64_BYTES);
+#undef GROUP
 }
 
-static void b64_write_block(uint8_t out[B64_TEXT], const uint8_t in[B64_BYTES])
+INLINED void b64_write_block(uint8_t out[B64_TEXT], const uint8_t in[B64_BYTES])
 {
-    uint64_t first;
-    uint64_t last;
+    b64_groups g;
 
-    memcpy(&first, in, sizeof first);
-    memcpy(&last, in + B64_BYTES - sizeof last, sizeof last);
-    first = b64_part(be64toh(first) >> 16);
-    last = b64_part(be64toh(last) & 0xffffffffffff);
-    chars v = (chars)(halves){ htobe64(first), htobe64(last) };
+    b64_load(&g, in);
+    b64_row v = (b64_row)((g >> 18 & 63) << B64_AT(0) | (g >> 12 & 63) << B64_AT(1) |
+                          (g >> 6 & 63) << B64_AT(2) | (g & 63) << B64_AT(3));
     /* what is to be added: 'A' first, 6 more from 26 ('a' is 6 above 'Z' + 1), and so on */
-    chars add = 'A' + ((v > 25) & 6) - ((v > 51) & 75) - ((v > 61) & 15) + ((v > 62) & 3);
-    store(out, v + add);
+    v += 'A' + ((v > 25) & 6) - ((v > 51) & 75) - ((v > 61) & 15) + ((v > 62) & 3);
+    memcpy(out, &v, sizeof v);
+}
+
+/* `n` whole blocks. */
+WIDEST static void b64_write_blocks(uint8_t *out, const uint8_t *in, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        b64_write_block(out + i * B64_TEXT, in + i * B64_BYTES);
 }
 
 void base64_add(struct buf *out, struct bytes in)
 {
     size_t need = (in.len + 2) / 3 * 4;
+    size_t blocks = in.len / B64_BYTES;
 
     if (need == 0 || !buf_reserve(out, need))
         return;
     uint8_t *to = out->ptr + out->len;
     out->len += need;
-    for (; in.len >= B64_BYTES; to += B64_TEXT)
-        b64_write_block(to, take(&in, B64_BYTES));
+    b64_write_blocks(to, take(&in, blocks * B64_BYTES), blocks);
     if (in.len == 0)
         return;
     struct {
@@ -211,50 +245,66 @@ void base64_add(struct buf *out, struct bytes in)
         uint8_t out[B64_TEXT];
     } end = { 0 };
     memcpy(end.in, in.ptr, in.len);
-    b64_write_block(end.out, end.in);
+    b64_write_blocks(end.out, end.in, 1);
     if (in.len % 3 != 0)
         memset(end.out + in.len * 4 / 3 + 1, '=', 3 - in.len % 3);
-    memcpy(to, end.out, (in.len + 2) / 3 * 4);
+    memcpy(to + blocks * B64_TEXT, end.out, (in.len + 2) / 3 * 4);
     explicit_bzero(&end, sizeof end);
 }
 
-/* c62 and c63: all of them the characters in which the alphabets differ. *bad gets bits where a
- * character is not of the alphabet. */
-static void b64_read_block(uint8_t ret[B64_BYTES], const uint8_t text[B64_TEXT], chars c62,
-                           chars c63, chars *bad)
+/* The values of characters; *bad gets bits where one is not of the alphabet. Any byte may stand there, so that
+ * subtracting may go below what is in a signed one. */
+INLINED void b64_values(b64_row *v, int8_t c62, int8_t c63, b64_row *bad)
 {
-    chars    c = load(text);
-    chars    upper = between(c, 'A', 'Z');
-    chars    lower = between(c, 'a', 'z');
-    chars    digit = between(c, '0', '9');
-    chars    is62 = c == c62;
-    chars    is63 = c == c63;
-    uint64_t first;
-    uint64_t last;
-    uint32_t end;
+#define LESS(n) (b64_row)((b64_octets)c - (uint8_t)(n))
+    b64_row c = *v;
+    b64_row upper = (c >= 'A') & (c <= 'Z');
+    b64_row lower = (c >= 'a') & (c <= 'z');
+    b64_row digit = (c >= '0') & (c <= '9');
+    b64_row is62 = c == c62;
+    b64_row is63 = c == c63;
 
     *bad |= ~(upper | lower | digit | is62 | is63);
-    halves v = (halves)((upper & minus(c, 'A')) | (lower & minus(c, 'a' - 26)) |
-                        (digit & minus(c, '0' - 52)) | (is62 & 62) | (is63 & 63));
-    first = b64_join(be64toh(v[0]));
-    last = b64_join(be64toh(v[1]));
-    end = htobe32((uint32_t)last);
-    first = htobe64(first << 16 | last >> 32);
-    memcpy(ret, &first, sizeof first);
-    memcpy(ret + sizeof first, &end, sizeof end);
+    *v = (upper & LESS('A')) | (lower & LESS('a' - 26)) | (digit & LESS('0' - 52)) | (is62 & 62) |
+         (is63 & 63);
+#undef LESS
 }
 
-/* Text without padding. A block is read before less than a block is written at or before its place:
- * so `ret` may be the text. */
+INLINED void b64_read_block(uint8_t ret[B64_BYTES], const uint8_t text[B64_TEXT], int8_t c62,
+                            int8_t c63, b64_row *bad)
+{
+    b64_row c;
+
+    memcpy(&c, text, sizeof c);
+    b64_values(&c, c62, c63, bad);
+    b64_groups v = (b64_groups)c;
+    v = (v >> B64_AT(0) & 63) << 18 | (v >> B64_AT(1) & 63) << 12 | (v >> B64_AT(2) & 63) << 6 |
+        (v >> B64_AT(3) & 63);
+    b64_store(ret, &v);
+}
+
+/* `n` whole blocks; false if a character was not of the alphabet. A block is read before less than a block is
+ * written at or before its place: so `ret` may be the text. c62 and c63: all of them the characters in which the
+ * alphabets differ. */
+WIDEST static bool b64_read_blocks(uint8_t *ret, const uint8_t *text, size_t n, int8_t c62,
+                                   int8_t c63)
+{
+    b64_row bad = { 0 };
+
+    for (size_t i = 0; i < n; i++)
+        b64_read_block(ret + i * B64_BYTES, text + i * B64_TEXT, c62, c63, &bad);
+    b64_words w = (b64_words)bad;
+    return (w[0] | w[1] | w[2] | w[3]) == 0;
+}
+
+/* Text without padding. */
 static bool b64_decode(struct bytes text, int8_t c62, int8_t c63, uint8_t *ret, size_t *ret_len)
 {
-    size_t  at = text.len / B64_TEXT * B64_BYTES;
+    size_t  blocks = text.len / B64_TEXT;
     size_t  left = text.len % B64_TEXT * 3 / 4;
-    chars   bad = { 0 };
+    bool    good = b64_read_blocks(ret, take(&text, blocks * B64_TEXT), blocks, c62, c63);
     uint8_t unused = 0; /* bits that no byte uses must be zero */
 
-    for (uint8_t *to = ret; text.len >= B64_TEXT; to += B64_BYTES)
-        b64_read_block(to, take(&text, B64_TEXT), all(c62), all(c63), &bad);
     if (text.len > 0) {
         struct {
             uint8_t text[B64_TEXT];
@@ -262,15 +312,15 @@ static bool b64_decode(struct bytes text, int8_t c62, int8_t c63, uint8_t *ret, 
         } end;
         memset(end.text, 'A', sizeof end.text);
         memcpy(end.text, text.ptr, text.len);
-        b64_read_block(end.out, end.text, all(c62), all(c63), &bad);
+        good &= b64_read_blocks(end.out, end.text, 1, c62, c63);
         for (size_t i = left; i < B64_BYTES; i++)
             unused |= end.out[i];
-        memcpy(ret + at, end.out, left);
+        memcpy(ret + blocks * B64_BYTES, end.out, left);
         explicit_bzero(&end, sizeof end);
     }
-    if (any(bad) || unused != 0)
+    if (!good || unused != 0)
         return false;
-    *ret_len = at + left;
+    *ret_len = blocks * B64_BYTES + left;
     return true;
 }
 

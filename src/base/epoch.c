@@ -52,11 +52,14 @@ int epoch_register(struct epoch *e)
     return -1;
 }
 
+/* Most sections are over in microseconds. Who stays for longer computes with a large key, for milliseconds, and
+ * asking often would take CPU from it. */
 static void pause_briefly(unsigned spins)
 {
-    struct timespec nap = { 0, 50 * 1000 };
+    enum { YIELDS = 64, SHORT_NAPS = 8, SHORT_NS = 50 * 1000, LONG_NS = 250 * 1000 };
+    struct timespec nap = { 0, spins < YIELDS + SHORT_NAPS ? SHORT_NS : LONG_NS };
 
-    if (spins < 64)
+    if (spins < YIELDS)
         (void)sched_yield();
     else
         (void)nanosleep(&nap, NULL);
@@ -82,19 +85,29 @@ void epoch_leave(struct epoch *e, int reader)
     atomic_store_explicit(&e->reader[reader].since, 0, memory_order_release);
 }
 
-void epoch_barrier(struct epoch *e)
+uint64_t epoch_mark(struct epoch *e)
 {
-    uint64_t now = (atomic_fetch_add(&e->now, 1) & ~CLOSED) + 1;
-    int      readers = atomic_load(&e->readers);
+    return (atomic_fetch_add(&e->now, 1) & ~CLOSED) + 1;
+}
+
+void epoch_wait(struct epoch *e, uint64_t mark)
+{
+    /* who registers after the mark and before this is looked at too, and never older than the mark */
+    int readers = atomic_load(&e->readers);
 
     for (int i = 0; i < readers; i++) {
         for (unsigned spins = 0;; spins++) {
             uint64_t since = atomic_load(&e->reader[i].since);
-            if (since == 0 || since >= now)
+            if (since == 0 || since >= mark)
                 break;
             pause_briefly(spins);
         }
     }
+}
+
+void epoch_barrier(struct epoch *e)
+{
+    epoch_wait(e, epoch_mark(e));
 }
 
 void epoch_close(struct epoch *e)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct epoch;
 
@@ -26,6 +27,10 @@ void epoch_leave(struct epoch *e, int reader);
 /* Returns once every section that was open at the time of the call has been left. The calling
  * thread must not be inside a section. Several threads may call it at once. */
 void epoch_barrier(struct epoch *e);
+/* The barrier in two, for who has something else to do meanwhile: epoch_wait() returns once every section that
+ * was open at the time of epoch_mark() has been left. What readers may still see is unlinked before the mark. */
+uint64_t epoch_mark(struct epoch *e);
+void epoch_wait(struct epoch *e, uint64_t mark);
 /* Between these two nobody is inside a section: the first waits for those who are, and who wants to enter
  * waits for the second. For a change of everything that nobody may see half of (a development reset);
  * it stops the whole server, so it must be short. One thread at a time; it is in no section. */

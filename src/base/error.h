@@ -33,11 +33,12 @@ struct kms_error {
     ((void)kms_refuse((reterr), (status), KMS_SITE, __VA_ARGS__), (enum kms_status)(status))
 /* (The status is written out so that static analysis knows what the expression is.) */
 
-/* Both return `status`. `reterr` may be NULL when the caller needs only the status. */
+/* Both return `status`. `reterr` may be NULL when the caller needs only the status. Cold: what leads to them is
+ * compiled out of the way of what goes well. */
 enum kms_status kms_fail(struct kms_error *reterr, enum kms_status status, const char *site,
-                         const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+                         const char *fmt, ...) __attribute__((cold, format(printf, 4, 5)));
 enum kms_status kms_refuse(struct kms_error *reterr, enum kms_status status, const char *site,
-                           const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+                           const char *fmt, ...) __attribute__((cold, format(printf, 4, 5)));
 /* Empties an error before it is filled (cheap: does not clear the text arrays). */
 void kms_error_clear(struct kms_error *err);
 
@@ -46,6 +47,6 @@ void kms_error_clear(struct kms_error *err);
 #define TRY(expr)                                                                                  \
     do {                                                                                           \
         enum kms_status try_status_ = (expr);                                                      \
-        if (try_status_ != KMS_OK)                                                                 \
+        if (__builtin_expect(try_status_ != KMS_OK, 0))                                                                 \
             return try_status_;                                                                    \
     } while (0)

@@ -19,8 +19,8 @@ struct index {
     uint64_t         seed;
 };
 
-/* 64-bit mixing of 8 bytes at a time (multiply and fold). Not cryptographic: the seed keeps
- * outsiders from aiming at one chain. */
+/* 64-bit mixing (multiply and fold). Not cryptographic: the seed keeps outsiders from aiming at one chain. It
+ * is in both factors, so that nobody who chooses the key can make one of them zero. */
 static uint64_t mix(uint64_t a, uint64_t b)
 {
     __extension__ unsigned __int128 p = (unsigned __int128)a * b;
@@ -28,20 +28,38 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
+static uint64_t word_at(const uint8_t *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+uint64_t index_hash_seeded(uint64_t seed, struct bytes key)
+{
+    const uint64_t second = seed ^ 0xa0761d6478bd642fu;
+    const uint8_t *p = key.ptr;
+    size_t         left = key.len;
+    uint64_t       h = seed ^ 0x9e3779b97f4a7c15u;
+    uint64_t       a = 0;
+    uint64_t       b = 0;
+
+    for (; left > 16; left -= 16, p += 16)
+        h = mix(word_at(p) ^ second, word_at(p + 8) ^ h);
+    if (left >= 8) { /* two words that may overlap: with the length they are the rest */
+        a = word_at(p);
+        b = word_at(p + left - 8);
+    } else {
+        for (size_t i = 0; i < left; i++)
+            a = a << 8 | p[i];
+    }
+    return mix(mix(a ^ second, b ^ h), (uint64_t)key.len ^ seed ^ 0xe7037ed1a0b428dbu);
+}
+
 uint64_t index_hash(const struct index *ix, struct bytes key)
 {
-    uint64_t h = ix->seed ^ 0x9e3779b97f4a7c15u;
-    size_t   i = 0;
-
-    for (; i + 8 <= key.len; i += 8) {
-        uint64_t w;
-        memcpy(&w, key.ptr + i, 8);
-        h = mix(h ^ w, 0xa0761d6478bd642fu);
-    }
-    uint64_t tail = 0;
-    if (key.len > i)
-        memcpy(&tail, key.ptr + i, key.len - i);
-    return mix(h ^ tail ^ ix->seed, (uint64_t)key.len ^ 0xe7037ed1a0b428dbu);
+    return index_hash_seeded(ix->seed, key);
 }
 
 static struct table *table_new(size_t slots)

@@ -28,6 +28,8 @@ KMS_MUST_CHECK bool index_reserve(struct index *ix, size_t n);
 
 /* The seeded hash of a key, for tables beside this one. */
 uint64_t index_hash(const struct index *ix, struct bytes key);
+/* The same for tables with a seed of their own. */
+uint64_t index_hash_seeded(uint64_t seed, struct bytes key);
 
 /* Reader side: the node with this key, or NULL. */
 struct index_node *index_find(const struct index *ix, struct bytes key);

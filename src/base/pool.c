@@ -49,8 +49,10 @@ static struct pool_task *take(struct pool *p, struct queue *q)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    bool           lengthy = w->queue == &w->pool->lengthy;
 
-    if (w->queue == &w->pool->lengthy) /* of this thread only, on Linux */
+    (void)pthread_setname_np(pthread_self(), lengthy ? "long pool" : "pool");
+    if (lengthy) /* of this thread only, on Linux */
         (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LONG_NICENESS);
     for (struct pool_task *task = take(w->pool, w->queue); task != NULL;
          task = take(w->pool, w->queue))

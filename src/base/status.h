@@ -58,6 +58,8 @@ enum kms_text_member {
     X(KMS_E_WEB_CLAIM,          403, "IDPRejectedClaim",                    KMS_TEXT_LOWER, "web-claim")\
     X(KMS_E_PACKED_POLICY,      400, "PackedPolicyTooLarge",                KMS_TEXT_LOWER, "packed-policy")\
     X(KMS_E_INTERNAL,           500, "KMSInternalException",                KMS_TEXT_LOWER, "internal") \
+    /* of the store: there is no memory to read something, and nothing is wrong with it */            \
+    X(KMS_E_MEMORY,             500, "KMSInternalException",                KMS_TEXT_LOWER, "memory")   \
     X(KMS_E_KEY_UNAVAILABLE,    500, "KeyUnavailableException",             KMS_TEXT_LOWER, "key-unavailable")\
     X(KMS_E_TIMEOUT,            500, "DependencyTimeoutException",          KMS_TEXT_LOWER, "timeout")  \
     /* never sent: the store found that a row had changed; request.c runs the request again */       \

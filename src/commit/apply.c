@@ -7,6 +7,7 @@
 #include "commit/event.h"
 #include "commit/internal.h"
 #include "key/grants.h"
+#include "key/last_use.h"
 
 struct with_key {
     struct change *change;
@@ -65,14 +66,21 @@ enum kms_status commit_apply(struct committer *c, struct change **changes, enum 
         .n = n,
         .outbox_done = c->outbox_done,
         .slot_generation = { vs.generation[0], vs.generation[1] },
+        .ready = commit_syncs_end,
+        .ready_ctx = c,
     };
-    TRY(c->parts.store->ops->apply(c->parts.store, &batch, reterr));
+    enum kms_status status = c->parts.store->ops->apply(c->parts.store, &batch, reterr);
+    if (batch.ret_reindexed)
+        log_warning(
+            "commit: an index of the database had not what it should have, as after somebody's "
+            "hand or a failing disk: all were made anew from the rows");
+    TRY(status);
     c->last_outbox = batch.ret_outbox;
     audit_note(c->parts.audit, batch.slot_generation, batch.ret_commit);
     return KMS_OK;
 }
 
-enum kms_status commit_flush_usage(struct committer *c, struct kms_error *reterr)
+static enum kms_status flush_used(struct committer *c, struct kms_error *reterr)
 {
     CLEANUP(freep) struct key_usage_record *list = NULL;
     struct directory                       *d = c->parts.directory;
@@ -87,6 +95,94 @@ enum kms_status commit_flush_usage(struct committer *c, struct kms_error *reterr
     else
         directory_stored_used(d, list, n);
     return status;
+}
+
+enum { LATE_AT_ONCE = 64 };
+
+/* Uses of keys that were cold when they were marked, as rows. */
+struct late_rows {
+    struct key_usage_record list[LATE_AT_ONCE];
+    size_t                  n;
+};
+
+static bool is_later(const struct key_usage_mark *a, const struct key_usage_mark *b)
+{
+    return b->operation == TRACKED_NONE || a->at >= b->at;
+}
+
+static void add_late(struct late_rows *rows, uint64_t key, int64_t since,
+                     const struct key_usage_mark *mark)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        if (rows->list[i].key != key)
+            continue;
+        if (is_later(mark, &rows->list[i].last))
+            rows->list[i].last = *mark;
+        return;
+    }
+    rows->list[rows->n++] = (struct key_usage_record){ .key = key, .last = *mark, .since = since };
+}
+
+/* A row, unless the store has a later use, or no such key, or its rows cannot be read. */
+static enum kms_status late_row(struct committer *c, const struct late_use *use,
+                                struct late_rows *rows, struct kms_error *reterr)
+{
+    struct store     *store = c->parts.store;
+    struct stored_key got = { .key = NULL };
+
+    if (directory_mark_late(c->parts.directory, use))
+        return KMS_OK; /* it is back: that is stored with the next ones */
+    enum kms_status status = store->ops->find_key(store, &use->key, &got, reterr);
+    if (status == KMS_E_MEMORY)
+        return status;
+    if (status != KMS_OK)
+        commit_note_unreadable(c, &use->key, got.row, reterr);
+    else if (got.key != NULL && is_later(&use->mark, &got.usage.last))
+        add_late(rows, got.key->serial, got.usage.since, &use->mark);
+    key_record_free(got.key);
+    return KMS_OK;
+}
+
+static enum kms_status store_late(struct committer *c, const struct late_use *first, size_t n,
+                                  struct kms_error *reterr)
+{
+    struct late_rows rows = { .n = 0 };
+    struct store    *store = c->parts.store;
+
+    for (const struct late_use *use = first; n > 0; use = use->next, n--)
+        TRY(late_row(c, use, &rows, reterr));
+    return rows.n == 0 ? KMS_OK : store->ops->put_usage(store, rows.list, rows.n, reterr);
+}
+
+static enum kms_status flush_late(struct committer *c, struct kms_error *reterr)
+{
+    struct late_use *list = directory_take_late(c->parts.directory);
+
+    while (list != NULL) {
+        struct late_use *rest = list;
+        size_t           n = 0;
+        while (rest != NULL && n < LATE_AT_ONCE) {
+            rest = rest->next;
+            n++;
+        }
+        enum kms_status status = store_late(c, list, n, reterr);
+        if (status != KMS_OK) {
+            directory_give_back_late(c->parts.directory, list);
+            return status;
+        }
+        while (list != rest) {
+            struct late_use *next = list->next;
+            free(list);
+            list = next;
+        }
+    }
+    return KMS_OK;
+}
+
+enum kms_status commit_flush_usage(struct committer *c, struct kms_error *reterr)
+{
+    TRY(flush_used(c, reterr));
+    return flush_late(c, reterr);
 }
 
 static enum kms_status store_access_key_uses(struct committer *c, struct kms_error *reterr)

@@ -13,6 +13,7 @@ enum {
     QUIET_MS = 20,
     GATHER_SHARE = 4, /* waiting for more jobs may cost this part of what a batch takes */
     GATHER_NS_MAX = 2 * 1000 * 1000,
+    BATCHES_ALONE = 8, /* that wait for nobody, after one that has waited in vain */
 };
 
 struct committer *committer_new(const struct committer_parts *parts)
@@ -66,7 +67,7 @@ void commit_job_fails(struct commit_job *job, const struct kms_error *why)
 }
 
 /* Step 1. What could not be audited is not begun, unless it takes rights away. Only changes that erase
- * announce themselves. */
+ * announce themselves; that goes to the disk while the transaction is put together (syncs.c). */
 static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
 {
     struct commit_job *in[COMMIT_BATCH];
@@ -85,7 +86,6 @@ static void step_intent(struct committer *c, struct commit_job **jobs, size_t n)
         }
         commit_write_intents(c, in, m);
     }
-    CRASH_POINT("commit-intent-written");
 }
 
 /* One transaction. False if none of it is in the store for certain. What earlier batches have erased is
@@ -139,11 +139,10 @@ static void apply_again(struct committer *c, struct commit_job **in, size_t m)
 }
 
 /* Step 2. Jobs that have failed already stay out of the transaction. Rows name slots: those are on disk
- * first. */
+ * first, as the intents are. */
 static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
 {
     struct commit_job *in[COMMIT_BATCH];
-    struct kms_error   err;
     size_t             m = 0;
     uint64_t           number = c->parts.store->meta.commit + 1;
 
@@ -155,13 +154,10 @@ static void step_commit(struct committer *c, struct commit_job **jobs, size_t n)
     }
     if (m == 0)
         return;
-    if (vault_sync(c->parts.vault, &err) != KMS_OK) {
-        for (size_t i = 0; i < m; i++)
-            commit_job_fails(in[i], &err);
-        return;
-    }
+    commit_syncs_begin(c);
     if (!apply_jobs(c, in, m))
         apply_again(c, in, m);
+    commit_syncs_over(c);
     CRASH_POINT("commit-durable");
 }
 
@@ -274,9 +270,11 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
         /* before audit can turn the answer into an error */
         jobs[i]->durable = jobs[i]->status == KMS_OK;
     step_publish(c, jobs, n);
+    uint64_t mark = epoch_mark(
+        c->parts.epoch); /* who still looks goes on while the disk is waited for */
     step_audit(c, jobs, n, any_erasure);
 
-    epoch_barrier(c->parts.epoch); /* 5 drain: nobody holds an old record any more */
+    epoch_wait(c->parts.epoch, mark); /* 5 drain: nobody holds an old record any more */
     if (any_erasure)
         commit_erase(c, jobs, n); /* 5 to 7 */
     commit_erase_again(c, jobs, n);
@@ -298,6 +296,7 @@ static void run_batch(struct committer *c, struct commit_job **jobs, size_t n)
  * clients that have their answers come back sooner. */
 static void wait_for_jobs(struct committer *c)
 {
+    c->wakes_at = 1;
     if (c->n_erased > 0)
         clock_cond_wait(&c->wake, &c->lock, QUIET_MS);
     while (c->head == NULL && !c->stopping) {
@@ -317,27 +316,32 @@ static bool reads_first(const struct committer *c)
     return c->head != NULL && (c->head->load != NULL || c->head->due != NULL);
 }
 
-/* With the lock held; gives it up. Clients that have just been answered come back in a moment. Waiting for as
- * many as there were last time makes one batch of what would be two, each with all the syncs. */
-static void gather(struct committer *c)
+/* With the lock held; gives it up. Clients that have just been answered come back in a moment. With those who
+ * have come meanwhile they make one batch of what would be two that take turns, each with all the syncs. */
+static void gather(struct committer *c, size_t expected)
 {
+    size_t   early = c->n_queued;
     uint64_t now = clock_monotonic_ns();
     uint64_t until = now + c->gather_ns;
 
-    while (c->n_queued < c->last_batch && now < until && !c->stopping && !reads_first(c)) {
+    if (expected <= early || c->batches_alone > 0) {
+        c->batches_alone -= c->batches_alone > 0;
+        return;
+    }
+    c->wakes_at = expected;
+    while (c->n_queued < expected && now < until && !c->stopping && !reads_first(c)) {
         clock_cond_wait_ns(&c->wake, &c->lock, (int64_t)(until - now));
         now = clock_monotonic_ns();
     }
+    if ((c->n_queued - early) * 2 < expected - early) /* these do not come back */
+        c->batches_alone = BATCHES_ALONE;
 }
 
-static size_t take_batch(struct committer *c, struct commit_job **jobs)
+/* With the lock held. */
+static size_t dequeue(struct committer *c, struct commit_job **jobs)
 {
     size_t n = 0;
 
-    pthread_mutex_lock(&c->lock);
-    if (c->head == NULL && !c->stopping)
-        wait_for_jobs(c);
-    gather(c);
     while (c->head != NULL && n < COMMIT_BATCH &&
            !(n > 0 && (jobs[0]->fill != NULL || c->head->fill != NULL))) {
         jobs[n] = c->head;
@@ -347,6 +351,17 @@ static size_t take_batch(struct committer *c, struct commit_job **jobs)
     if (c->head == NULL)
         c->tail = NULL;
     c->n_queued -= n;
+    return n;
+}
+
+static size_t take_batch(struct committer *c, struct commit_job **jobs)
+{
+    pthread_mutex_lock(&c->lock);
+    size_t expected = c->n_queued + c->last_batch;
+    if (c->head == NULL && !c->stopping)
+        wait_for_jobs(c);
+    gather(c, expected < COMMIT_BATCH ? expected : COMMIT_BATCH);
+    size_t n = dequeue(c, jobs);
     pthread_mutex_unlock(&c->lock);
     return n;
 }
@@ -364,6 +379,7 @@ static void *committer_main(void *arg)
     struct committer  *c = arg;
     struct commit_job *jobs[COMMIT_BATCH];
 
+    (void)pthread_setname_np(pthread_self(), "committer");
     for (size_t n = take_batch(c, jobs); n > 0; n = take_batch(c, jobs)) {
         if (jobs[0]->fill != NULL) { /* alone */
             commit_run_filled(c, jobs[0], run_batch);
@@ -418,7 +434,8 @@ static void enqueue(struct committer *c, struct commit_job *first, struct commit
         c->head = first;
     c->tail = last;
     c->n_queued += n;
-    pthread_cond_signal(&c->wake);
+    if (c->n_queued >= c->wakes_at || reads_first(c))
+        pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -523,7 +540,9 @@ enum kms_status commit_load_all(struct committer *c, struct key_load *list, size
     enum kms_status     status = KMS_OK;
 
     if (n > 0 && (jobs == NULL || each == NULL))
-        status = KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to load %zu keys", n);
+        status = KMS_FAIL(reterr, KMS_E_MEMORY, "no memory to load %zu keys", n);
+    for (size_t i = 0; i < n; i++)
+        list[i].status = status;
     for (size_t i = 0; status == KMS_OK && i < n; i++) {
         jobs[i].load = &list[i];
         each[i] = &jobs[i];
@@ -560,5 +579,6 @@ void commit_counts(struct committer *c, struct commit_counts *ret)
         .loads = atomic_load(&c->counts.loads),
         .load_failures = atomic_load(&c->counts.load_failures),
         .evictions = atomic_load(&c->counts.evictions),
+        .unreadable = atomic_load(&c->counts.unreadable),
     };
 }

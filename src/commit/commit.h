@@ -55,7 +55,10 @@ struct key_load {
     struct key_want  want;
     struct key_page *page; /* of WANT_PAGE: to be filled; the asker's */
     bool found; /* out: there is such a key. It and its relatives were in the directory then */
-    enum kms_status status; /* out: KMS_E_INTERNAL if it cannot be read */
+    enum kms_status status; /* out: KMS_E_INTERNAL if it cannot be read, KMS_E_MEMORY if not now */
+    /* of WANT_CHECK: sees each key that is as we wrote it, in memory or not; on the committer's thread */
+    void (*seen)(void *ctx, const struct key_record *key);
+    void *ctx;
 };
 
 /* Times at which something may be due, of keys in the store (store_ops.each_due). */
@@ -135,8 +138,8 @@ KMS_MUST_CHECK enum kms_status commit_usage(struct committer *c, struct kms_erro
 KMS_MUST_CHECK enum kms_status commit_read_deliveries(struct committer     *c,
                                                       struct delivery_page *page,
                                                       struct kms_error     *reterr);
-/* Loads what `n` members of the list want, each with its relatives, and waits. KMS_E_INTERNAL if one cannot be
- * read; the others are loaded all the same. */
+/* Loads what `n` members of the list want, each with its relatives, and waits. Fails if one cannot be read; the
+ * others are loaded all the same. What became of each is in its `status`, in any case. */
 KMS_MUST_CHECK enum kms_status commit_load_all(struct committer *c, struct key_load *list, size_t n,
                                                struct kms_error *reterr);
 /* Visits what falls due, and waits. */
@@ -150,6 +153,7 @@ struct commit_counts {
     uint64_t batches, changes, conflicts, erasures, failures; /* failures: of erasing */
     uint64_t rotated_on_demand, rotated_automatic;            /* keys, each family once */
     uint64_t loads, load_failures, evictions;                 /* of keys */
+    uint64_t unreadable; /* keys and pages that could not be read, and cannot yet; the first 64 */
 };
 /* Any thread. */
 void commit_counts(struct committer *c, struct commit_counts *ret);

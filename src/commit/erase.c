@@ -6,6 +6,8 @@
  * shred key goes.
  */
 #include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +17,14 @@
 #include "base/log.h"
 #include "commit/event.h"
 #include "commit/internal.h"
+#include "crypto/crypto.h"
 #include "json/write.h"
 
-enum { INTENT_BYTES = 256 * 1024, RECEIPT_BYTES = 16 * 1024, RECEIPTS_AT_ONCE = 32 };
+enum {
+    INTENT_BYTES = 256 * 1024,
+    RECEIPT_BYTES = 16 * 1024,
+    RECEIPTS_AT_ONCE = 32,
+};
 
 static void write_stone(struct json_writer *w, const struct tombstone *t)
 {
@@ -81,10 +88,13 @@ void commit_write_intents(struct committer *c, struct commit_job **jobs, size_t 
         events[m] = buf_bytes(&texts[i]);
         in[m++] = jobs[i];
     }
-    if (m > 0 && audit_append(c->parts.audit, events, m, true, in[0]->takes_away, &err) != KMS_OK) {
+    if (m > 0 &&
+        audit_append(c->parts.audit, events, m, false, in[0]->takes_away, &err) != KMS_OK) {
         for (size_t i = 0; i < m; i++)
             commit_job_fails(in[i], &err);
+        m = 0;
     }
+    c->syncs.intents = c->syncs.intents || m > 0;
     for (size_t i = 0; i < n; i++)
         buf_release(&texts[i]);
 }
@@ -118,46 +128,161 @@ static void receipt_of(const struct tombstone *t, const struct erase_proof *p, b
     memcpy(ret->extents_after, p->extents_after, sizeof ret->extents_after);
 }
 
+/* --- making receipts -------------------------------------------------------------------------- */
+
+/* Signing takes longer than all else of a receipt, so two threads take turns, each the next one. */
+struct receipts {
+    struct committer         *c;
+    struct tombstone        **stones;
+    const struct erase_proof *proofs;
+    struct buf               *texts;
+    size_t                    n;
+    _Atomic size_t            next; /* to be made */
+    int64_t                   now;
+    bool                      clean;
+};
+
+static enum kms_status make_receipts(struct receipts *r, struct kms_error *reterr)
+{
+    for (size_t i = atomic_fetch_add(&r->next, 1); i < r->n; i = atomic_fetch_add(&r->next, 1)) {
+        char                 hex[65] = { 0 };
+        struct audit_receipt receipt;
+        buf_reset(&r->texts[i]);
+        hex_write(hex, bytes_of(r->stones[i]->material.b, 32));
+        receipt_of(r->stones[i], &r->proofs[i], r->clean, r->now, r->c->parts.store->meta.commit,
+                   hex, &receipt);
+        TRY(audit_receipt_write(r->c->parts.audit, &receipt, &r->texts[i], reterr));
+    }
+    return KMS_OK;
+}
+
+/* --- the database ----------------------------------------------------------------------------- */
+
+/* Empties it of what was deleted while the slots are overwritten: these are other files, and none waits for
+ * another's sync. A thread that is done with it while receipts are made helps with those. */
+struct scrub {
+    pthread_t thread;
+    bool      running;
+    bool      clean; /* of what was deleted; until the thread has ended, what is to be expected */
+    /* the thread's until it has ended */
+    struct store    *store;
+    bool             found_clean;
+    enum kms_status  status;
+    struct kms_error error;
+    enum kms_status  receipts_status;
+    struct kms_error receipts_error;
+
+    _Atomic(struct receipts *) receipts; /* to help with, once they can be made */
+};
+
+static void scrub_now(struct scrub *s)
+{
+    s->status = s->store->ops->scrub(s->store, &s->found_clean, &s->error);
+}
+
+static void *scrub_main(void *arg)
+{
+    struct scrub *s = arg;
+
+    (void)pthread_setname_np(pthread_self(), "scrub");
+    scrub_now(s);
+    struct receipts *r = atomic_load(&s->receipts);
+    if (r != NULL) {
+        s->receipts_status = make_receipts(r, &s->receipts_error);
+        crypto_thread_cleanup();
+    }
+    return NULL;
+}
+
+/* Without another thread it is done at once. */
+static void scrub_begin(struct scrub *s)
+{
+    s->clean = true;
+    s->running = pthread_create(&s->thread, NULL, scrub_main, s) == 0;
+    if (!s->running)
+        scrub_now(s);
+}
+
+static void scrub_join(struct scrub *s)
+{
+    if (s->running)
+        (void)pthread_join(s->thread, NULL);
+    s->running = false;
+    s->clean = s->found_clean;
+}
+
+static enum kms_status scrub_end(struct scrub *s, struct kms_error *reterr)
+{
+    scrub_join(s);
+    CRASH_POINT("erase-database-clean");
+    if (s->status != KMS_OK && reterr != NULL)
+        *reterr = s->error;
+    return s->status;
+}
+
+/* --- receipts --------------------------------------------------------------------------------- */
+
+/* While the database is still being emptied they are made for what is to be expected. When this returns the
+ * scrub is over. */
+static enum kms_status make_all(struct receipts *r, struct scrub *scrub, struct kms_error *reterr)
+{
+    atomic_store(&scrub->receipts, r);
+    enum kms_status status = make_receipts(r, reterr);
+    scrub_join(scrub); /* the other thread has done with `r`, too */
+    atomic_store(&scrub->receipts, NULL);
+    TRY(status);
+    TRY(scrub_end(scrub, reterr));
+    if (scrub->receipts_status != KMS_OK && reterr != NULL)
+        *reterr = scrub->receipts_error;
+    TRY(scrub->receipts_status);
+    if (scrub->clean == r->clean)
+        return KMS_OK;
+    r->clean = scrub->clean;
+    atomic_store(&r->next, 0);
+    return make_receipts(r, reterr);
+}
+
 static enum kms_status append_receipts(struct committer *c, struct tombstone **stones,
-                                       const struct erase_proof *proofs, size_t n, bool clean,
-                                       bool last, struct kms_error *reterr)
+                                       const struct erase_proof *proofs, size_t n,
+                                       struct scrub *scrub, bool last, struct kms_error *reterr)
 {
     struct buf      texts[RECEIPTS_AT_ONCE];
     struct bytes    lines[RECEIPTS_AT_ONCE];
-    enum kms_status status = KMS_OK;
-    int64_t         now = clock_now(c->parts.clock);
-    size_t          m = 0;
+    struct receipts r = { .c = c,
+                          .stones = stones,
+                          .proofs = proofs,
+                          .texts = texts,
+                          .n = n,
+                          .now = clock_now(c->parts.clock),
+                          .clean = scrub->clean };
 
-    while (m < n && status == KMS_OK) {
-        char                 hex[65] = { 0 };
-        struct audit_receipt r;
-        buf_init(&texts[m], RECEIPT_BYTES);
-        hex_write(hex, bytes_of(stones[m]->material.b, 32));
-        receipt_of(stones[m], &proofs[m], clean, now, c->parts.store->meta.commit, hex, &r);
-        status = audit_receipt_write(c->parts.audit, &r, &texts[m], reterr);
-        lines[m] = buf_bytes(&texts[m]);
-        m++;
-    }
+    for (size_t i = 0; i < n; i++)
+        buf_init(&texts[i], RECEIPT_BYTES);
+    enum kms_status status = make_all(&r, scrub, reterr);
+    for (size_t i = 0; i < n; i++)
+        lines[i] = buf_bytes(&texts[i]);
     if (status == KMS_OK)
         status = audit_append(c->parts.audit, lines, n, last, true, reterr);
-    for (size_t i = 0; i < m; i++)
+    for (size_t i = 0; i < n; i++)
         buf_release(&texts[i]);
     return status;
 }
 
 /* One sync for all of them: with the last. */
 static enum kms_status write_receipts(struct committer *c, struct tombstone **stones,
-                                      const struct erase_proof *proofs, size_t n, bool clean,
-                                      struct kms_error *reterr)
+                                      const struct erase_proof *proofs, size_t n,
+                                      struct scrub *scrub, struct kms_error *reterr)
 {
     for (size_t at = 0; at < n; at += RECEIPTS_AT_ONCE) {
         size_t left = n - at;
         bool   last = left <= RECEIPTS_AT_ONCE;
-        TRY(append_receipts(c, stones + at, proofs + at, last ? left : RECEIPTS_AT_ONCE, clean,
+        TRY(append_receipts(c, stones + at, proofs + at, last ? left : RECEIPTS_AT_ONCE, scrub,
                             last, reterr));
     }
     return KMS_OK;
 }
+
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static void remember_erased(struct committer *c, const struct tombstone *t)
 {
@@ -187,7 +312,7 @@ enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **
 {
     CLEANUP(freep) struct sealed      *slots = calloc(n, sizeof *slots);
     CLEANUP(freep) struct erase_proof *proofs = calloc(n, sizeof *proofs);
-    bool                               clean = false;
+    CLEANUP(scrub_join) struct scrub   scrub = { .store = c->parts.store };
 
     if (slots == NULL || proofs == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to erase %zu slots", n);
@@ -197,11 +322,10 @@ enum kms_status commit_erase_tombstones(struct committer *c, struct tombstone **
                                     .slot_class = stones[i]->slot_class };
     }
     forget_opened(c, stones, n);
+    scrub_begin(&scrub);
     TRY(vault_erase(c->parts.vault, slots, n, proofs, reterr));
     CRASH_POINT("erase-slots-empty");
-    TRY(c->parts.store->ops->scrub(c->parts.store, &clean, reterr));
-    CRASH_POINT("erase-database-clean");
-    TRY(write_receipts(c, stones, proofs, n, clean, reterr));
+    TRY(write_receipts(c, stones, proofs, n, &scrub, reterr));
     c->events_unsynced = false; /* they went to disk with them */
     CRASH_POINT("erase-receipt-written");
     for (size_t i = 0; i < n; i++)

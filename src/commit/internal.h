@@ -9,35 +9,62 @@
 
 enum { COMMIT_BATCH = 256 }; /* changes in one transaction: bounds how long the first one waits */
 
+/* What could not be read (unreadable.c). */
+enum {
+    UNREADABLE_MAX = 64,
+    COMMIT_LOOK = 64 /* keys looked at in a WANT_CHECK: a millisecond or two */
+};
+struct unreadable {
+    struct key_want list[UNREADABLE_MAX];
+    size_t          n;
+    bool            due_fails;                          /* as does each_due */
+    int64_t         shortage_said, more_said, due_said; /* monotonic; 0: never */
+};
+
+/* What has to be on the disk before the batch is committed (syncs.c). */
+struct commit_syncs {
+    bool             intents; /* were appended to the audit files */
+    bool             begun;
+    bool             running; /* the thread: until it is joined the rest is its own */
+    pthread_t        thread;
+    enum kms_status  status;
+    struct kms_error error;
+};
+
 struct committer {
     struct committer_parts parts;
     pthread_mutex_t        lock; /* the queue */
     pthread_cond_t         wake;
     struct commit_job     *head, *tail;
     size_t                 n_queued;
+    size_t                 wakes_at; /* the thread waits for so many */
     bool                   stopping;
     bool                   started;
     pthread_t              thread;
 
     /* the committer thread's own */
-    size_t           last_batch;  /* so many jobs were in it */
-    uint64_t         gather_ns;   /* how long it is worth waiting for as many again */
-    _Atomic uint64_t generation;  /* resets, and one */
-    uint64_t         last_outbox; /* highest outbox serial committed */
-    uint64_t         outbox_done; /* up to here the events are in the audit files, on disk */
-    bool      events_unsynced;    /* of the batch: they are in the audit files, not yet on disk */
-    bool      outbox_stuck;       /* an event could not be written: append from the outbox first */
-    uint64_t *erased;             /* tombstones whose receipt is durable, to be marked */
+    size_t              last_batch;    /* so many jobs were in it */
+    uint64_t            gather_ns;     /* how long it is worth waiting for as many again */
+    unsigned            batches_alone; /* so many more wait for nobody */
+    _Atomic uint64_t    generation;    /* resets, and one */
+    uint64_t            last_outbox;   /* highest outbox serial committed */
+    uint64_t            outbox_done;   /* up to here the events are in the audit files, on disk */
+    struct commit_syncs syncs;
+    bool      events_unsynced; /* of the batch: they are in the audit files, not yet on disk */
+    bool      outbox_stuck;    /* an event could not be written: append from the outbox first */
+    uint64_t *erased;          /* tombstones whose receipt is durable, to be marked */
     size_t    n_erased, cap_erased;
     struct tombstone *unerased; /* their erasure has failed: tried again before anybody is told
                                         that there is nothing left of the key                      */
     size_t            n_unerased;
     struct bytes     *events; /* of the batch, for one append */
     size_t            cap_events;
+    struct unreadable unreadable;
+    int64_t usage_failed; /* monotonic: uses could not be stored to make room; 0: they could */
     struct {
         _Atomic uint64_t batches, changes, conflicts, erasures, failures;
         _Atomic uint64_t rotated_on_demand, rotated_automatic;
-        _Atomic uint64_t loads, load_failures, evictions;
+        _Atomic uint64_t loads, load_failures, evictions, unreadable;
     } counts; /* as struct commit_counts, which other threads ask for */
 };
 
@@ -71,14 +98,20 @@ void commit_publish(struct committer *c, struct change *change);
 void commit_store_usage(struct committer *c, struct commit_job **jobs, size_t n);
 /* Likewise, now. */
 KMS_MUST_CHECK enum kms_status commit_flush_usage(struct committer *c, struct kms_error *reterr);
-/* load.c: brings a key that is not in the directory, with its relatives. */
+/* load.c: brings a key that is not in the directory, with its relatives. What cannot be read is noted
+ * (unreadable.c). */
 KMS_MUST_CHECK enum kms_status commit_load(struct committer *c, struct key_load *load,
                                            struct kms_error *reterr);
 /* Brings all keys, for a reset and a seed: their development server has few. */
 KMS_MUST_CHECK enum kms_status commit_load_everything(struct committer *c,
                                                       struct kms_error *reterr);
-/* At start: brings the keys that wait for their deletion, which are never cold. */
-KMS_MUST_CHECK enum kms_status commit_load_deleting(struct committer *c, struct kms_error *reterr);
+/* unreadable.c: `want` could not be read, because of the rows of key `row` unless that is 0. */
+void commit_note_unreadable(struct committer *c, const struct key_want *want, uint64_t row,
+                            const struct kms_error *why);
+/* Looks whether what could not be read can be now. */
+void commit_read_again(struct committer *c);
+/* What became of reading what falls due. */
+void commit_note_due(struct committer *c, enum kms_status status, const struct kms_error *why);
 /* Brings the keys that a change is about; a job whose keys cannot be read fails. */
 void commit_bring(struct committer *c, struct commit_job *job);
 /* Serves the jobs that only read, and says so to who waits for them. Returns how many are left, in front. */
@@ -91,9 +124,17 @@ void commit_drain_outbox(struct committer *c);
 /* Its answer from now on, if it had not failed before. */
 void commit_job_fails(struct commit_job *job, const struct kms_error *why);
 
+/* syncs.c */
+/* Begins to put on the disk the intents that were written and the slots that rows may name. */
+void commit_syncs_begin(struct committer *c);
+/* Waits for that, if it has been begun. For store_batch.ready: nothing is committed if it has failed. */
+KMS_MUST_CHECK enum kms_status commit_syncs_end(void *committer, struct kms_error *reterr);
+/* The batch's transactions are over, whatever became of them: nothing of it runs any more. */
+void commit_syncs_over(struct committer *c);
+
 /* erase.c */
-/* "About to erase", of up to COMMIT_BATCH jobs that all take rights away, or all do not: on disk with one
- * sync. Those whose intent could not be written fail. */
+/* "About to erase", of up to COMMIT_BATCH jobs that all take rights away, or all do not. Those whose intent
+ * could not be written fail; the others' is on the disk before they are committed (syncs.c). */
 void commit_write_intents(struct committer *c, struct commit_job **jobs, size_t n);
 /* Drain, erase, scrub, receipt for every tombstone of the durable jobs. A job whose erasure failed
  * gets the error as its answer: the material is unusable already, the erasure is tried again at

@@ -13,7 +13,7 @@
 #include "commit/internal.h"
 #include "key/family.h"
 
-enum { CHECKED_AT_ONCE = 64 }; /* a millisecond or two */
+enum { USES_AGAIN_MS = 10 * 1000 };
 
 /* A key and its relatives, as read. */
 struct loaded {
@@ -56,7 +56,11 @@ static enum kms_status read_one(struct committer *c, const struct key_want *want
     struct store     *store = c->parts.store;
     struct stored_key got;
 
-    TRY(store->ops->find_key(store, want, &got, reterr));
+    enum kms_status status = store->ops->find_key(store, want, &got, reterr);
+    if (status != KMS_OK) {
+        commit_note_unreadable(c, want, got.row, reterr);
+        return status;
+    }
     if (got.key == NULL)
         return KMS_OK;
     if (is_published(c, &got.key->name) || l->n == FAMILY_MAX) {
@@ -91,8 +95,6 @@ enum kms_status commit_load(struct committer *c, struct key_load *load, struct k
     load->found = find(c->parts.directory, &load->want) != NULL;
     if (load->found)
         return KMS_OK;
-    if (directory_uses_of_cold(c->parts.directory))
-        TRY(commit_flush_usage(c, reterr));
     TRY(read_one(c, &load->want, &l, reterr));
     if (l.n == 0)
         return KMS_OK;
@@ -124,19 +126,17 @@ static enum kms_status read_page(struct committer *c, struct key_load *load,
 
     load->page->n = 0;
     load->page->after = load->want.serial;
-    return store->ops->list_keys(store, &load->want, KEY_PAGE, take_listed, load->page, reterr);
+    enum kms_status status = store->ops->list_keys(store, &load->want, KEY_PAGE, take_listed,
+                                                   load->page, reterr);
+    if (status != KMS_OK)
+        commit_note_unreadable(c, &load->want, 0, reterr);
+    return status;
 }
 
 /* --- looking through the store ---------------------------------------------------------------- */
 
-static void note_failure(struct committer *c, const struct kms_error *why)
-{
-    c->counts.load_failures++;
-    log_error("commit: a key cannot be loaded, what asks for it is refused: %s", why->detail);
-}
-
 struct next_keys {
-    uint64_t at[CHECKED_AT_ONCE];
+    uint64_t at[COMMIT_LOOK];
     size_t   n;
 };
 
@@ -144,7 +144,22 @@ static void note_next(void *ctx, uint64_t serial)
 {
     struct next_keys *next = ctx;
 
-    next->at[next->n++] = serial;
+    if (next->n < COMMIT_LOOK)
+        next->at[next->n++] = serial;
+}
+
+static void check_one(struct committer *c, const struct key_load *load, uint64_t serial)
+{
+    const struct key_want want = { .kind = WANT_SERIAL, .serial = serial };
+    struct store         *store = c->parts.store;
+    struct stored_key     got = { .key = NULL };
+    struct kms_error      err;
+
+    if (store->ops->find_key(store, &want, &got, &err) != KMS_OK)
+        commit_note_unreadable(c, &want, got.row, &err);
+    else if (got.key != NULL && load->seen != NULL)
+        load->seen(load->ctx, got.key);
+    key_record_free(got.key);
 }
 
 /* A key that is not as we wrote it is told of, and the next ones are looked at. */
@@ -154,28 +169,36 @@ static enum kms_status check_some(struct committer *c, struct key_load *load,
     struct store    *store = c->parts.store;
     struct next_keys next = { .n = 0 };
 
-    TRY(store->ops->next_keys(store, load->want.serial, CHECKED_AT_ONCE, note_next, &next, reterr));
-    for (size_t i = 0; i < next.n; i++) {
-        const struct key_want want = { .kind = WANT_SERIAL, .serial = next.at[i] };
-        struct stored_key     key = { .key = NULL };
-        struct kms_error      err;
-        if (store->ops->find_key(store, &want, &key, &err) != KMS_OK)
-            note_failure(c, &err);
-        key_record_free(key.key);
+    commit_read_again(c);
+    enum kms_status status = store->ops->next_keys(store, load->want.serial, COMMIT_LOOK, note_next,
+                                                   &next, reterr);
+    if (status != KMS_OK) { /* the rows before may be well: from the first on again */
+        commit_note_unreadable(c, &load->want, 0, reterr);
+        load->want.serial = 0;
+        return status;
     }
-    load->want.serial = next.n < CHECKED_AT_ONCE ? 0 : next.at[next.n - 1];
+    for (size_t i = 0; i < next.n; i++)
+        check_one(c, load, next.at[i]);
+    load->want.serial = next.n < COMMIT_LOOK ? 0 : next.at[next.n - 1];
     return KMS_OK;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
+static enum kms_status read_due(struct committer *c, const struct due_load *due,
+                                struct kms_error *reterr)
+{
+    struct store   *store = c->parts.store;
+    enum kms_status status = store->ops->each_due(store, &due->range, due->visit, due->ctx, reterr);
+
+    commit_note_due(c, status, reterr);
+    return status;
+}
+
 static enum kms_status serve(struct committer *c, struct commit_job *job, struct kms_error *reterr)
 {
-    struct store *store = c->parts.store;
-
     if (job->due != NULL)
-        return store->ops->each_due(store, &job->due->range, job->due->visit, job->due->ctx,
-                                    reterr);
+        return read_due(c, job->due, reterr);
     if (job->load->want.kind == WANT_CHECK)
         return check_some(c, job->load, reterr);
     return job->load->want.kind == WANT_PAGE ? read_page(c, job->load, reterr)
@@ -192,8 +215,6 @@ size_t commit_serve_reads(struct committer *c, struct commit_job **jobs, size_t 
             continue;
         }
         jobs[i]->status = serve(c, jobs[i], &jobs[i]->error);
-        if (jobs[i]->status != KMS_OK)
-            note_failure(c, &jobs[i]->error);
         if (jobs[i]->load != NULL)
             jobs[i]->load->status = jobs[i]->status;
         jobs[i]->done(jobs[i]);
@@ -213,10 +234,8 @@ void commit_bring(struct committer *c, struct commit_job *job)
             !directory_unsure(c->parts.directory, row->key->name.account, row->key->name.region,
                               row->key->name.id, &load.want))
             continue;
-        if (commit_load(c, &load, &err) == KMS_OK)
-            continue;
-        note_failure(c, &err);
-        commit_job_fails(job, &err);
+        if (commit_load(c, &load, &err) != KMS_OK)
+            commit_job_fails(job, &err);
     }
 }
 
@@ -270,30 +289,34 @@ enum kms_status commit_load_everything(struct committer *c, struct kms_error *re
     CLEANUP(serial_list_release) struct serial_list l = { .at = NULL };
     const struct store_visitor                      visitor = { .ctx = &l, .key = note_key };
 
-    if (directory_whole(c->parts.directory))
+    if (directory_lists_all(c->parts.directory))
         return KMS_OK;
     TRY(c->parts.store->ops->load(c->parts.store, &visitor, reterr));
     return load_serials(c, &l, reterr);
 }
 
-enum kms_status commit_load_deleting(struct committer *c, struct kms_error *reterr)
+/* True if there are no uses any more that keep keys in memory. After a failure it is not tried with every
+ * batch. */
+static bool store_uses(struct committer *c)
 {
-    CLEANUP(serial_list_release) struct serial_list l = { .at = NULL };
+    struct kms_error err;
+    int64_t          now = clock_monotonic_ms();
 
-    TRY(c->parts.store->ops->each_deleting(c->parts.store, note_serial, &l, reterr));
-    return load_serials(c, &l, reterr);
+    if (c->usage_failed != 0 && now - c->usage_failed < USES_AGAIN_MS)
+        return false;
+    enum kms_status status = commit_flush_usage(c, &err);
+    c->usage_failed = status == KMS_OK ? 0 : now;
+    if (status != KMS_OK)
+        log_error("commit: last uses of keys were not stored, so these keys stay in memory: %s",
+                  err.detail);
+    return status == KMS_OK;
 }
 
 void commit_evict(struct committer *c)
 {
     struct directory *d = c->parts.directory;
-    struct kms_error  err;
 
     c->counts.evictions += directory_evict(d);
-    if (!directory_crowded(d))
-        return;
-    if (commit_flush_usage(c, &err) != KMS_OK)
-        log_error("commit: last uses of keys were not stored, so these keys stay in memory: %s",
-                  err.detail);
-    c->counts.evictions += directory_evict(d);
+    if (directory_crowded(d) && store_uses(c))
+        c->counts.evictions += directory_evict(d);
 }

@@ -246,17 +246,29 @@ static void look_at_slot(void *ctx, const struct used_slot *used)
     l->empty[l->n_empty++] = *used;
 }
 
-/* What repair_lost has to see is brought into memory. */
+/* What repair_lost has to see is brought into memory. A key that cannot be read is not repaired: nobody can use
+ * it either, and it was noted. */
 static enum kms_status load_empty(struct loading *l, struct kms_error *reterr)
 {
-    struct store *store = l->c->parts.store;
+    struct store    *store = l->c->parts.store;
+    struct kms_error err;
 
     TRY(store->ops->each_slot(store, look_at_slot, l, reterr));
     for (size_t i = 0; i < l->n_empty; i++) {
         struct key_load load = { .want = { .kind = WANT_SERIAL, .serial = l->empty[i].key } };
-        TRY(commit_load(l->c, &load, reterr));
+        if (commit_load(l->c, &load, &err) == KMS_E_MEMORY) {
+            *reterr = err;
+            return KMS_E_MEMORY;
+        }
     }
     return KMS_OK;
+}
+
+static void note_end(void *ctx, const struct due_key *key)
+{
+    const struct loading *l = ctx;
+
+    directory_note_end(l->c->parts.directory, key->account, key->region, key->key_id, key->when);
 }
 
 /* Counts the keys. If there are more than are kept in memory, they stay in the store, and `visitor` does not
@@ -458,11 +470,16 @@ static enum kms_status make_sure(struct loading *l, struct kms_error *reterr)
  * 128 bytes. */
 static enum kms_status sweep(struct loading *l, struct kms_error *reterr)
 {
-    size_t count = 0;
+    struct kms_error err;
+    size_t           count = 0;
 
     sort_slots(l);
-    if (l->cold)
-        TRY(make_sure(l, reterr));
+    if (l->cold && make_sure(l, &err) != KMS_OK) {
+        log_error("slots that no row seems to name are not erased now, since not all rows can be "
+                  "read: %s",
+                  err.detail);
+        return KMS_OK;
+    }
     return vault_sweep(l->c->parts.vault, SLOT_ERASABLE, slot_named, slot_swept, l, &count, reterr);
 }
 
@@ -516,10 +533,10 @@ enum kms_status commit_recover(struct committer *c, const struct audit_head *hea
 
     TRY(choose_keys(&l, &visitor, reterr));
     TRY(c->parts.store->ops->load(c->parts.store, &visitor, reterr));
-    if (l.cold)
-        TRY(commit_load_deleting(c, reterr));
     grants_put(directory_grants(c->parts.directory), l.grants, l.n_grants);
     l.n_grants = 0; /* they are the directory's now */
+    if (l.cold)
+        TRY(c->parts.store->ops->each_deleting(c->parts.store, note_end, &l, reterr));
     CRASH_POINT("recover-loaded");
     TRY(note_missing_records(&l, head->commit, stored, reterr));
     if (l.n_stones > 0) {

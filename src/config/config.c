@@ -68,7 +68,7 @@ static const struct setting settings[] = {
       "days before the expiry of imported material at which it is told; empty: never" },
     { "material-idle", SET_INT, AT(cache_idle_s), "60", 1, 3600, { 0 },
       "seconds after which opened key material that nobody used is wiped from memory" },
-    { "cached-keys", SET_INT, AT(cached_keys), "0", 0, 16000000, { 0 },
+    { "cached-keys", SET_INT, AT(cached_keys), "100000", 0, 16000000, { 0 },
       "keys in memory, about 1.5 KiB each; the others are loaded when they are used. 0: all are in memory" },
     { "usage-flush-seconds", SET_INT, AT(usage_flush_s), "60", 1, 3600, { 0 },
       "how often the last uses of keys (GetKeyLastUsage) are stored; a crash forgets those after" },

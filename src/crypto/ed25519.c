@@ -62,7 +62,7 @@ bool crypto_ed25519_verify(struct bytes public_key, struct bytes message, struct
 {
     CLEANUP(key_pkey_freep) EVP_PKEY *key = EVP_PKEY_new_raw_public_key_ex(
         NULL, "ED25519", NULL, public_key.ptr, public_key.len);
-    struct crypto_key k = { SPEC_ECC_NIST_EDWARDS25519, key };
+    struct crypto_key k = { .spec = SPEC_ECC_NIST_EDWARDS25519, .pkey = key };
 
     if (key != NULL)
         return crypto_key_verify(&k, ALGORITHM_ED25519_SHA_512, MESSAGE_RAW, message, signature,

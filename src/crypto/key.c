@@ -11,6 +11,7 @@ static const struct key_family_ops families[] = {
     [FAMILY_HMAC] = { .generate = key_generate_secret },
     [FAMILY_RSA] = { .generate = key_generate_rsa,
                      .encode = key_encode_rsa,
+                     .canonical = key_canonical_rsa,
                      .check = key_check_rsa,
                      .read_public = key_read_public_rsa,
                      .write_public = key_write_public_rsa,
@@ -91,6 +92,7 @@ void crypto_key_free(struct crypto_key *k)
 {
     if (k == NULL)
         return;
+    EVP_PKEY_CTX_free(k->signing);
     EVP_PKEY_free(k->pkey);
     free(k);
 }

@@ -190,7 +190,7 @@ static EVP_PKEY *rsa_build(const struct rsa *r)
 static bool rsa_works(enum key_spec spec, EVP_PKEY *key)
 {
     CLEANUP(buf_release) struct buf signature = BUF_INIT(512);
-    struct crypto_key               k = { spec, key };
+    struct crypto_key               k = { .spec = spec, .pkey = key };
     static const uint8_t            digest[SHA256_LEN] = { 1 };
     const struct signing            s = { &k, ALGORITHM_RSASSA_PKCS1_V1_5_SHA_256, MESSAGE_DIGEST,
                                           bytes_of(digest, sizeof digest) };

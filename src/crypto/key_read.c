@@ -134,7 +134,7 @@ static bool right_public(enum key_spec spec, EVP_PKEY *key, struct bytes pkcs8)
 {
     enum { SPKI_MAX = 4096, PUBLIC_KEY = 1 };
     CLEANUP(buf_release) struct buf spki = BUF_INIT(SPKI_MAX);
-    struct crypto_key               k = { spec, key };
+    struct crypto_key               k = { .spec = spec, .pkey = key };
     struct element                  all, e;
     struct bytes                    bits;
 
@@ -185,10 +185,31 @@ enum kms_status crypto_key_import(enum key_spec spec, struct bytes content,
     return key_ops(spec)->encode(spec, key, ret_material, reterr);
 }
 
-enum kms_status crypto_key_open(enum key_spec spec, struct bytes material, struct crypto_key **ret,
-                                struct kms_error *reterr)
+static enum kms_status not_canonical(struct kms_error *reterr)
 {
-    assert(spec_is_asymmetric(spec));
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "key material is not in its canonical form");
+}
+
+/* Its bytes have been looked at. */
+static enum kms_status read_canonical(enum key_spec spec, struct bytes material, EVP_PKEY **ret,
+                                      struct kms_error *reterr)
+{
+    const uint8_t *at = material.ptr;
+
+    if (!key_ops(spec)->canonical(spec, material))
+        return not_canonical(reterr);
+    CLEANUP(pkcs8_freep)
+    PKCS8_PRIV_KEY_INFO              *p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)material.len);
+    CLEANUP(key_pkey_freep) EVP_PKEY *key = p8 == NULL ? NULL : EVP_PKCS82PKEY(p8);
+    if (key == NULL || !EVP_PKEY_is_a(key, spec_info(spec)->openssl))
+        return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot open a key");
+    *ret = TAKE(key);
+    return KMS_OK;
+}
+
+static enum kms_status read_and_compare(enum key_spec spec, struct bytes material, EVP_PKEY **ret,
+                                        struct kms_error *reterr)
+{
     CLEANUP(key_pkey_freep) EVP_PKEY    *key = parse(spec, material, NULL, NULL);
     CLEANUP(secret_freep) struct secret *canonical = NULL;
 
@@ -196,8 +217,24 @@ enum kms_status crypto_key_open(enum key_spec spec, struct bytes material, struc
         return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot open a key");
     TRY(key_ops(spec)->encode(spec, key, &canonical, reterr));
     if (!ct_equal(secret_view(canonical), material))
-        return KMS_FAIL(reterr, KMS_E_INTERNAL, "key material is not in its canonical form");
-    return key_handle(spec, &key, ret, reterr);
+        return not_canonical(reterr);
+    *ret = TAKE(key);
+    return KMS_OK;
+}
+
+enum kms_status crypto_key_open(enum key_spec spec, struct bytes material, struct crypto_key **ret,
+                                struct kms_error *reterr)
+{
+    assert(spec_is_asymmetric(spec));
+    CLEANUP(key_pkey_freep) EVP_PKEY            *key = NULL;
+    CLEANUP(crypto_key_freep) struct crypto_key *k = NULL;
+
+    TRY(key_ops(spec)->canonical != NULL ? read_canonical(spec, material, &key, reterr)
+                                         : read_and_compare(spec, material, &key, reterr));
+    TRY(key_handle(spec, &key, &k, reterr));
+    TRY(key_prepare_signing(k, reterr));
+    *ret = TAKE(k);
+    return KMS_OK;
 }
 
 /* --- public keys -------------------------------------------------------------------------------- */

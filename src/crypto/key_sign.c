@@ -1,8 +1,9 @@
 /* crypto/key_sign.c - signatures of every family.
  *
  * RSA and ECDSA sign a digest: a RAW message is hashed here, so that both types of message take one
- * path. Ed25519 and ML-DSA take the message as it is. A context is made for every call: measured, that
- * costs less than a microsecond, and nothing is shared between threads but the key.
+ * path. Ed25519 and ML-DSA take the message as it is. Every call has a context of its own, a copy of the
+ * key's or a new one: measured, that costs less than a microsecond, and threads share the key and nothing
+ * that changes.
  */
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -67,13 +68,35 @@ static bool set_up(EVP_PKEY_CTX *ctx, const struct signing *s)
     return spec_info(s->key->spec)->family != FAMILY_RSA || set_rsa(ctx, s->algorithm);
 }
 
+/* NULL if OpenSSL cannot. */
+static EVP_PKEY_CTX *begin_signing(EVP_PKEY *pkey)
+{
+    CLEANUP(key_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+
+    return ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 ? TAKE(ctx) : NULL;
+}
+
+enum kms_status key_prepare_signing(struct crypto_key *k, struct kms_error *reterr)
+{
+    enum spec_family family = spec_info(k->spec)->family;
+
+    if (family != FAMILY_RSA && family != FAMILY_EC && family != FAMILY_SM2)
+        return KMS_OK;
+    k->signing = begin_signing(k->pkey);
+    if (k->signing == NULL)
+        return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot begin to sign");
+    return KMS_OK;
+}
+
 enum kms_status key_sign_hashed(const struct signing *s, struct buf *ret_signature,
                                 struct kms_error *reterr)
 {
-    CLEANUP(key_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, s->key->pkey, NULL);
+    const struct crypto_key             *k = s->key;
+    CLEANUP(key_ctx_freep) EVP_PKEY_CTX *ctx = k->signing != NULL ? EVP_PKEY_CTX_dup(k->signing)
+                                                                  : begin_signing(k->pkey);
     uint8_t                              room[DIGEST_MAX];
 
-    if (ctx == NULL || EVP_PKEY_sign_init(ctx) != 1 || !set_up(ctx, s))
+    if (ctx == NULL || !set_up(ctx, s))
         return CRYPTO_FAIL(reterr, KMS_E_INTERNAL, "cannot set up a signature");
     return append(s->key, ctx, digest_of(s, room), ret_signature, reterr);
 }

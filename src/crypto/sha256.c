@@ -13,6 +13,7 @@
 #include <openssl/sha.h>
 
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 
 #include "crypto/crypto_internal.h"
@@ -27,7 +28,7 @@ struct hmac_states {
 struct sha256_room {
     SHA256_CTX         ctx;
     struct hmac_states states;               /* of a key that is not kept */
-    uint8_t            block[SHA256_CBLOCK]; /* the key, padded */
+    uint8_t            block[SHA256_CBLOCK]; /* the key, padded; the inner digest, padded */
     uint8_t digest[SHA256_LEN]; /* of a long key; the inner one; a block of a derivation */
     uint8_t text[KDF_TEXT_MAX]; /* what a derivation hashes: no secret */
 };
@@ -109,15 +110,32 @@ static void resume(SHA256_CTX *ctx, const SHA_LONG state[8])
     ctx->md_len = SHA256_LEN;
 }
 
+/* The outer hash: behind the key's block comes one more, the inner digest with what SHA-256 ends 96 bytes with. */
+static void outer(struct sha256_room *room, const SHA_LONG state[8], uint8_t *ret)
+{
+    enum { BITS = 8 * (SHA256_CBLOCK + SHA256_LEN) };
+    uint8_t *block = room->block;
+
+    memcpy(block, room->digest, SHA256_LEN);
+    memset(block + SHA256_LEN, 0, SHA256_CBLOCK - SHA256_LEN);
+    block[SHA256_LEN] = 0x80;
+    block[SHA256_CBLOCK - 2] = BITS >> 8;
+    block[SHA256_CBLOCK - 1] = BITS & 0xff;
+    memcpy(room->ctx.h, state, sizeof room->ctx.h);
+    SHA256_Transform(&room->ctx, block);
+    for (size_t i = 0; i < 8; i++) {
+        uint32_t word = htobe32(room->ctx.h[i]);
+        memcpy(ret + 4 * i, &word, sizeof word);
+    }
+}
+
 static void hmac(struct sha256_room *room, const struct hmac_states *key,
                  const struct bytes *pieces, size_t n, uint8_t *ret)
 {
     resume(&room->ctx, key->inner);
     add(&room->ctx, pieces, n);
     must(SHA256_Final(room->digest, &room->ctx));
-    resume(&room->ctx, key->outer);
-    must(SHA256_Update(&room->ctx, room->digest, sizeof room->digest));
-    must(SHA256_Final(ret, &room->ctx));
+    outer(room, key->outer, ret);
 }
 
 /* After everything that had a key. */

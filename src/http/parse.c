@@ -261,19 +261,27 @@ static struct bytes trimmed(const uint8_t *base, struct span s)
     return v;
 }
 
-/* Number of headers of this name; the value of the last one. */
-static size_t headers_named(const struct http_parser *p, struct bytes name, struct bytes *ret_value)
-{
-    size_t n = 0;
+/* The headers that say how a request is to be read: how many there are, and what the last one says. */
+struct framing {
+    size_t       hosts, lengths, codings, expectations;
+    struct bytes host, expectation;
+};
 
+static void framing_find(const struct http_parser *p, struct framing *ret)
+{
     for (size_t i = 0; i < p->n_headers; i++) {
-        struct span s = p->headers[i].name;
-        if (http_name_equals(bytes_of(p->base + s.at, s.len), name)) {
-            *ret_value = trimmed(p->base, p->headers[i].value);
-            n++;
+        struct span  s = p->headers[i].name;
+        struct bytes name = bytes_of(p->base + s.at, s.len);
+        if (http_name_equals(name, BYTES_LIT("host"))) {
+            ret->host = trimmed(p->base, p->headers[i].value);
+            ret->hosts++;
+        } else if (http_name_equals(name, BYTES_LIT("expect"))) {
+            ret->expectation = trimmed(p->base, p->headers[i].value);
+            ret->expectations++;
         }
+        ret->lengths += http_name_equals(name, BYTES_LIT("content-length"));
+        ret->codings += http_name_equals(name, BYTES_LIT("transfer-encoding"));
     }
-    return n;
 }
 
 /* uri-host [":" port], by its characters (RFC 9110 section 7.2, RFC 3986 section 3.2.2). */
@@ -283,8 +291,8 @@ static bool host_ok(struct bytes host)
 
     for (size_t i = 0; i < host.len; i++) {
         uint8_t c = host.ptr[i];
-        bool    alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!alnum && (c == 0 || strchr(others, c) == NULL))
+        bool    usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '-' && c <= ':');
+        if ((!usual || c == '/') && (c == 0 || strchr(others, c) == NULL))
             return false;
     }
     return true;
@@ -304,16 +312,13 @@ static bool target_ok(struct bytes target)
 }
 
 /* 0, or the status to refuse with. */
-static int check_length(struct http_parser *p)
+static int check_length(struct http_parser *p, const struct framing *found)
 {
-    struct bytes value = { NULL, 0 };
-    size_t       lengths = headers_named(p, BYTES_LIT("content-length"), &value);
-
-    if (headers_named(p, BYTES_LIT("transfer-encoding"), &value) > 0) /* P3 */
-        return lengths > 0 ? 400 : 501;
-    if (lengths > 1)
+    if (found->codings > 0) /* P3 */
+        return found->lengths > 0 ? 400 : 501;
+    if (found->lengths > 1)
         return 400;
-    if (lengths == 0)
+    if (found->lengths == 0)
         return span_is(p, p->method, "POST") ? 411 : 0;
     if (p->ll.content_length > LIMIT_BODY_BYTES)
         return 413;
@@ -323,22 +328,22 @@ static int check_length(struct http_parser *p)
 
 static int check_head(struct http_parser *p)
 {
-    struct bytes value = { NULL, 0 };
-    bool         http11 = span_is(p, p->version, "1.1");
-    size_t       hosts = headers_named(p, BYTES_LIT("host"), &value);
+    struct framing found = { 0 };
+    bool           http11 = span_is(p, p->version, "1.1");
 
-    if (hosts > 1 || (hosts == 0 && http11) || !host_ok(value))
+    framing_find(p, &found);
+    if (found.hosts > 1 || (found.hosts == 0 && http11) || !host_ok(found.host))
         return 400;
     if (!target_ok(bytes_of(p->base + p->target.at, p->target.len)))
         return 400;
-    int status = check_length(p);
+    int status = check_length(p, &found);
     if (status != 0)
         return status;
 
     p->keep_alive = http11 && llhttp_should_keep_alive(&p->ll) != 0;
     p->wants_continue = false;
-    if (http11 && headers_named(p, BYTES_LIT("expect"), &value) > 0) {
-        if (!http_name_is(value, "100-continue"))
+    if (http11 && found.expectations > 0) {
+        if (!http_name_is(found.expectation, "100-continue"))
             return 417;
         p->wants_continue = true;
     }

@@ -68,8 +68,7 @@ void due_push(struct jobs *j, const struct due *d)
     pthread_mutex_unlock(&j->lock);
 }
 
-/* A relative of a key that is in the list already. */
-static bool related(const struct due *a, const struct due *b)
+bool due_related(const struct due *a, const struct due *b)
 {
     return a->kind == DUE_KEY && b->kind == DUE_KEY && strcmp(a->key_id, b->key_id) == 0 &&
            strcmp(a->account, b->account) == 0;
@@ -82,7 +81,7 @@ static void take_first(struct jobs *j, struct due *list, size_t *n, size_t *n_la
     struct due first = heap_pop(j);
 
     for (size_t i = 0; i < *n; i++) {
-        if (!related(&list[i], &first))
+        if (!due_related(&list[i], &first))
             continue;
         if (strcmp(list[i].region, first.region) != 0)
             j->later[(*n_later)++] = first;
@@ -128,6 +127,13 @@ static void name_copy(char *to, size_t size, struct bytes from)
     to[n] = '\0';
 }
 
+void due_name(struct due *ret, const struct key_record *key)
+{
+    name_copy(ret->account, sizeof ret->account, key->name.account);
+    name_copy(ret->region, sizeof ret->region, key->name.region);
+    name_copy(ret->key_id, sizeof ret->key_id, key->name.id);
+}
+
 static void add_key(struct jobs *j, const struct key_record *key)
 {
     struct due d = { .when = key_next_event(key, j->parts.rotation_delay) };
@@ -139,9 +145,7 @@ static void add_key(struct jobs *j, const struct key_record *key)
         d.when = warning;
     if (d.when == INT64_MAX)
         return;
-    name_copy(d.account, sizeof d.account, key->name.account);
-    name_copy(d.region, sizeof d.region, key->name.region);
-    name_copy(d.key_id, sizeof d.key_id, key->name.id);
+    due_name(&d, key);
     due_push(j, &d);
 }
 

@@ -35,8 +35,9 @@ struct jobs {
     struct jobs_waiter *waiters;
     struct jobs_counts  counts;
     /* JOBS_AT_ONCE of each; of the thread that serves what is due */
-    struct task *tasks;
-    struct due  *taken, *later;
+    struct task     *tasks;
+    struct due      *taken, *later;
+    struct key_load *loads;
 };
 
 /* --- due.c: the heap, earliest first; entries are hints, the record decides ----------------------- */
@@ -47,6 +48,10 @@ void due_push(struct jobs *j, const struct due *d);
 size_t due_take(struct jobs *j, struct due *ret, size_t max);
 /* Is anything due? */
 bool due_any(struct jobs *j);
+/* An entry that names this key. */
+void due_name(struct due *ret, const struct key_record *key);
+/* Does it name this key, or a relative? */
+bool due_related(const struct due *a, const struct due *b);
 /* While keys are cold: has the committer say what is due of them soon, if that is not known. On the thread
  * that serves what is due. */
 KMS_MUST_CHECK enum kms_status due_read(struct jobs *j, struct kms_error *reterr);
@@ -83,11 +88,14 @@ struct task {
     enum kms_status   status;
     struct kms_error  err;
     bool              absent; /* the store has no such key any more */
+    bool              unread; /* its key could not be read: the committer has said why */
 };
 
 /* Looks at the records and fills in the changes: no rows if nothing is due any more. Their status is
  * KMS_E_TIMEOUT where the time is in doubt, and it is not done now (trust-model 2.8). At most JOBS_AT_ONCE. */
 void tasks_plan(struct jobs *j, struct task *tasks, size_t n);
+/* Is there anything to be done for this key now, certain or not? */
+bool task_due(const struct jobs *j, const struct key_record *key);
 /* After the commit, or without one: counts, gives slots back that nobody names, frees. */
 void task_end(struct jobs *j, struct task *t);
 

@@ -36,10 +36,13 @@ struct jobs *jobs_new(const struct jobs_parts *parts)
     j->reader = epoch_register(parts->epoch);
     j->taken = calloc(JOBS_AT_ONCE, sizeof *j->taken);
     j->later = calloc(JOBS_AT_ONCE, sizeof *j->later);
-    if (j->tasks == NULL || j->taken == NULL || j->later == NULL || j->reader < 0) {
+    j->loads = calloc(JOBS_AT_ONCE, sizeof *j->loads);
+    if (j->tasks == NULL || j->taken == NULL || j->later == NULL || j->loads == NULL ||
+        j->reader < 0) {
         free(j->tasks);
         free(j->taken);
         free(j->later);
+        free(j->loads);
         free(j);
         return NULL;
     }
@@ -61,6 +64,7 @@ void jobs_free(struct jobs *j)
     free(j->tasks);
     free(j->taken);
     free(j->later);
+    free(j->loads);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->wake);
     free(j);
@@ -87,7 +91,8 @@ static void try_again_later(struct jobs *j, const struct due *d, bool in_doubt)
 
 static bool failed(const struct task *t)
 {
-    return t->status != KMS_OK && t->status != KMS_E_CHANGED && t->status != KMS_E_TIMEOUT;
+    return t->status != KMS_OK && t->status != KMS_E_CHANGED && t->status != KMS_E_TIMEOUT &&
+           !t->unread;
 }
 
 /* What was not done for `n` entries that shared a change comes again: at once if somebody was faster. */
@@ -164,7 +169,8 @@ static enum kms_status report(const struct task *tasks, size_t n, struct kms_err
 }
 
 /* Serves up to JOBS_AT_ONCE of the entries that are due. Returns how many there were, 0 for none; *ret_done
- * grows by those that came to an end. An error is the first of those that failed. */
+ * grows by those that came to an end. An error is the first of those that failed; that a key could not be read is
+ * none. */
 static enum kms_status serve(struct jobs *j, size_t *ret_n, size_t *ret_done,
                              struct kms_error *reterr)
 {
@@ -264,7 +270,8 @@ struct shift {
     struct jobs_waiter *waiters; /* who waited before the present look at the heap */
     int64_t             next_sweep, next_flush, next_check; /* monotonic */
     struct key_load     check;                              /* how far that has come */
-    int64_t             pause_until;                        /* monotonic; 0: no pause */
+    size_t              n_seen;      /* keys of jobs->taken that the present check has found due */
+    int64_t             pause_until; /* monotonic; 0: no pause */
 };
 
 /* Milliseconds to sleep: to the next due time, at most to the next look at what does not come with a time.
@@ -312,15 +319,43 @@ static void work(struct shift *s)
     tell_waiters(&s->waiters, n == 0 || !due_any(j));
 }
 
-/* Rows of keys in memory were verified when they were read; the others are, all in turn. */
+/* On the committer's thread, while this one waits for it. */
+static void note_seen(void *ctx, const struct key_record *key)
+{
+    struct shift *s = ctx;
+    struct due    d = { .kind = DUE_KEY };
+
+    if (s->n_seen == JOBS_AT_ONCE || !task_due(s->jobs, key))
+        return;
+    due_name(&d, key);
+    for (size_t i = 0; i < s->n_seen; i++) {
+        if (due_related(&s->jobs->taken[i], &d))
+            return; /* with the next round: relatives share a change */
+    }
+    s->jobs->taken[s->n_seen++] = d;
+}
+
+/* Rows of keys in memory were verified when they were read; the others are, all in turn. What falls due is known
+ * by indexes, which have no MAC: a row that is past its time is served here, and if that fails with the next
+ * round. As a rule the heap was faster. */
 static void check_cold(struct shift *s)
 {
+    struct jobs     *j = s->jobs;
     struct kms_error err;
 
-    if (directory_whole(s->jobs->parts.directory))
+    if (directory_lists_all(j->parts.directory))
         return;
-    if (commit_load_all(s->jobs->committer, &s->check, 1, &err) != KMS_OK)
+    s->n_seen = 0;
+    if (commit_load_all(j->committer, &s->check, 1, &err) != KMS_OK)
         log_debug("jobs: %s", err.detail); /* logged in full where it failed */
+    if (s->n_seen == 0)
+        return;
+    size_t n = plan_all(j, j->taken, s->n_seen);
+    commit_all(j, n);
+    for (size_t i = 0; i < n; i++)
+        task_end(j, &j->tasks[i]);
+    if (report(j->tasks, n, &err) != KMS_OK)
+        log_debug("jobs: %s is tried again", err.detail); /* logged in full already */
 }
 
 static void housekeeping(struct shift *s)
@@ -349,8 +384,11 @@ static void *jobs_main(void *arg)
                        .next_sweep = clock_monotonic_ms() + IDLE_SWEEP_MS,
                        .next_flush = clock_monotonic_ms() + j->parts.usage_flush,
                        .next_check = clock_monotonic_ms() + CHECK_MS,
-                       .check = { .want = { .kind = WANT_CHECK } } };
+                       .check = { .want = { .kind = WANT_CHECK }, .seen = note_seen } };
 
+    s.check.ctx = &s;
+
+    (void)pthread_setname_np(pthread_self(), "jobs");
     /* of this thread only, on Linux */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + NICENESS);
     pthread_mutex_lock(&j->lock);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "jobs/internal.h"
 #include "key/resolve.h"
 
@@ -90,6 +91,11 @@ static void plan_rotate(struct task *t, int64_t now)
     add_rows(t);
 }
 
+bool task_due(const struct jobs *j, const struct key_record *key)
+{
+    return work_of(j, key, clock_now(j->parts.clock)) != WORK_NOTHING;
+}
+
 /* Copies what the change will be made of: nothing waits inside the section. */
 static enum kms_status look(struct jobs *j, struct task *t, struct kms_error *reterr)
 {
@@ -100,7 +106,7 @@ static enum kms_status look(struct jobs *j, struct task *t, struct kms_error *re
     size_t                   n = 1;
 
     t->now = clock_now(j->parts.clock);
-    if (key == NULL && !t->absent && !directory_whole(j->parts.directory))
+    if (key == NULL && !t->absent && !directory_lists_all(j->parts.directory))
         return KMS_FAIL(reterr, KMS_E_CHANGED, "key %s is not in memory any more", t->due.key_id);
     if (key == NULL)
         return KMS_OK;
@@ -113,7 +119,7 @@ static enum kms_status look(struct jobs *j, struct task *t, struct kms_error *re
     list[0] = key;
     if (t->work != WORK_EXPIRE && t->work != WORK_WARN) {
         n = directory_family(j->parts.directory, key, list);
-        if (n < key_regions_count(key->regions) && !directory_whole(j->parts.directory))
+        if (n < key_regions_count(key->regions) && !directory_lists_all(j->parts.directory))
             return KMS_FAIL(reterr, KMS_E_CHANGED, "relatives of key %s are not in memory any more",
                             t->due.key_id);
     }
@@ -237,29 +243,29 @@ static size_t find_cold(struct jobs *j, struct task *tasks, size_t n, struct key
                                bytes_str(t->due.region), bytes_str(t->due.key_id), &wants);
         if (wants.next.kind == WANT_NOTHING)
             continue;
-        ret[m].want = wants.next;
+        ret[m] = (struct key_load){ .want = wants.next };
         of_task[m++] = t;
     }
     epoch_leave(j->parts.epoch, j->reader);
     return m;
 }
 
-/* Brings the keys of the tasks into memory. A task whose key cannot be read fails. */
+/* Brings the keys of the tasks into memory. A task whose key cannot be read, or for which there is no memory,
+ * fails. */
 static void bring(struct jobs *j, struct task *tasks, size_t n)
 {
-    struct task                    *of_task[JOBS_AT_ONCE];
-    CLEANUP(freep) struct key_load *loads = calloc(n, sizeof *loads);
-    struct kms_error                err;
+    struct task     *of_task[JOBS_AT_ONCE];
+    struct kms_error err;
+    size_t           m = find_cold(j, tasks, n, j->loads, of_task);
 
-    if (loads == NULL)
-        return; /* they come again */
-    size_t          m = find_cold(j, tasks, n, loads, of_task);
-    enum kms_status status = m == 0 ? KMS_OK : commit_load_all(j->committer, loads, m, &err);
+    if (m == 0)
+        return;
+    if (commit_load_all(j->committer, j->loads, m, &err) != KMS_OK)
+        log_debug("jobs: %s is tried again", err.detail); /* each load says what became of it */
     for (size_t i = 0; i < m; i++) {
-        of_task[i]->absent = loads[i].status == KMS_OK && !loads[i].found;
-        of_task[i]->status = loads[i].status;
-        if (loads[i].status != KMS_OK && status != KMS_OK)
-            of_task[i]->err = err;
+        of_task[i]->absent = j->loads[i].status == KMS_OK && !j->loads[i].found;
+        of_task[i]->status = j->loads[i].status;
+        of_task[i]->unread = j->loads[i].status != KMS_OK;
     }
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <yyjson.h>
 
+#include "base/cleanup.h"
 #include "base/limits.h"
 
 enum {
@@ -134,9 +135,9 @@ static enum kms_status duplicate(struct kms_error *reterr)
 static enum kms_status unique_small(yyjson_val *object, const uint8_t **ret_wrong,
                                     struct kms_error *reterr)
 {
-    struct bytes names[PAIRWISE];
-    size_t       n = unsafe_yyjson_get_len(object);
-    yyjson_val  *name = object + 1;
+    UNINITIALIZED struct bytes names[PAIRWISE];
+    size_t                     n = unsafe_yyjson_get_len(object);
+    yyjson_val                *name = object + 1;
 
     for (size_t i = 0; i < n; i++, name = next_name(name)) {
         names[i] = text_of(name);
@@ -192,8 +193,8 @@ static bool has_nul(yyjson_val *v)
 static enum kms_status check_values(yyjson_val *values, size_t n, bool escapes,
                                     const uint8_t **ret_wrong, struct kms_error *reterr)
 {
-    size_t   left[LIMIT_JSON_DEPTH]; /* values still to come in each open container */
-    unsigned depth = 0;
+    UNINITIALIZED size_t left[LIMIT_JSON_DEPTH]; /* values still to come in each open container */
+    unsigned             depth = 0;
 
     for (size_t i = 0; i < n; i++) {
         yyjson_val *v = values + i;

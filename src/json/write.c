@@ -105,19 +105,14 @@ static bool plain(uint8_t c)
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-enum { WORD = sizeof(uint64_t) };
-
 /* Are eight bytes all plain? A byte that is not leaves its highest bit set: it has it, or it is less
  * than what is taken from it. (A borrow may set the one above, too, but only if there is one.) */
-static bool plain_word(const uint8_t *at)
+static bool plain_word(uint64_t v)
 {
     const uint64_t each = 0x0101010101010101;
-    uint64_t       v;
-
-    memcpy(&v, at, sizeof v);
-    uint64_t control = v - each * ' ';
-    uint64_t quote = (v ^ each * '"') - each;
-    uint64_t backslash = (v ^ each * '\\') - each;
+    uint64_t       control = v - each * ' ';
+    uint64_t       quote = (v ^ each * '"') - each;
+    uint64_t       backslash = (v ^ each * '\\') - each;
     return ((v | control | quote | backslash) & each * 0x80) == 0;
 }
 
@@ -126,28 +121,50 @@ static bool plain_word(const uint8_t *at)
 typedef int8_t   chars __attribute__((vector_size(16)));
 typedef uint64_t halves __attribute__((vector_size(16)));
 
-static halves not_plain(const uint8_t *at)
+static halves copy_vector(uint8_t *to, const uint8_t *from)
 {
     chars c;
 
-    memcpy(&c, at, sizeof c);
+    memcpy(&c, from, sizeof c);
+    memcpy(to, &c, sizeof c);
     return (halves)((c < ' ') | (c == '"') | (c == '\\'));
 }
 
-static bool all_plain(struct bytes in)
+static bool copy_short(uint8_t *to, struct bytes in)
 {
     size_t at = 0;
 
-    if (in.len < WORD) {
-        while (at < in.len && plain(in.ptr[at]))
-            at++;
-        return at == in.len;
+    if (in.len >= sizeof(uint64_t)) { /* the second word begins inside the first */
+        uint64_t words[2];
+        memcpy(&words[0], in.ptr, sizeof words[0]);
+        memcpy(&words[1], in.ptr + in.len - sizeof words[1], sizeof words[1]);
+        memcpy(to, &words[0], sizeof words[0]);
+        memcpy(to + in.len - sizeof words[1], &words[1], sizeof words[1]);
+        return plain_word(words[0]) && plain_word(words[1]);
     }
-    if (in.len < sizeof(chars)) /* the second word begins inside the first */
-        return plain_word(in.ptr) && plain_word(in.ptr + in.len - WORD);
-    halves other = not_plain(in.ptr + in.len - sizeof(chars));
-    for (; at + sizeof(chars) < in.len; at += sizeof(chars))
-        other |= not_plain(in.ptr + at);
+    if (in.len >= sizeof(uint32_t)) { /* likewise */
+        uint32_t parts[2];
+        memcpy(&parts[0], in.ptr, sizeof parts[0]);
+        memcpy(&parts[1], in.ptr + in.len - sizeof parts[1], sizeof parts[1]);
+        memcpy(to, &parts[0], sizeof parts[0]);
+        memcpy(to + in.len - sizeof parts[1], &parts[1], sizeof parts[1]);
+        return plain_word((uint64_t)parts[0] << 32 | parts[1]);
+    }
+    for (; at < in.len && plain(in.ptr[at]); at++)
+        to[at] = in.ptr[at];
+    return at == in.len;
+}
+
+/* Copies a text that needs no escaping: most are such, and looking at it while it is copied costs little.
+ * False if it has something to escape, and then what is at `to` is good for nothing. */
+static bool copy_plain(uint8_t *to, struct bytes in)
+{
+    if (in.len < sizeof(chars))
+        return copy_short(to, in);
+    size_t last = in.len - sizeof(chars); /* the last vector begins inside the one before */
+    halves other = copy_vector(to + last, in.ptr + last);
+    for (size_t at = 0; at < last; at += sizeof(chars))
+        other |= copy_vector(to + at, in.ptr + at);
     return (other[0] | other[1]) == 0;
 }
 
@@ -185,7 +202,7 @@ static void add_long_escape(struct buf *out, struct bytes sequence)
     hex_add(out, bytes_of(code, sizeof code));
 }
 
-static void add_string(struct buf *out, struct bytes in)
+__attribute__((cold, noinline)) static void add_escaped(struct buf *out, struct bytes in)
 {
     buf_add_byte(out, '"');
     while (in.len > 0) {
@@ -215,50 +232,32 @@ static void add_string(struct buf *out, struct bytes in)
     buf_add_byte(out, '"');
 }
 
-void json_add_string(struct json_writer *w, struct bytes name, struct bytes value)
+void json_append_text(struct buf *out, struct bytes in)
 {
-    if (!all_plain(value)) {
-        put_name(w, name);
-        add_string(w->out, value);
-        return;
-    }
-    uint8_t *to = begin(w, name, value.len + 2);
-    if (to == NULL)
-        return;
-    *to++ = '"';
-    if (value.len > 0)
-        memcpy(to, value.ptr, value.len);
-    to += value.len;
-    *to++ = '"';
-    finish(w, to);
-}
-
-void json_append_string(struct buf *out, struct bytes before, struct bytes value)
-{
-    if (!all_plain(value)) {
-        buf_add(out, before);
-        add_string(out, value);
-        return;
-    }
-    if (!buf_reserve(out, before.len + value.len + 2))
+    if (!buf_reserve(out, in.len + 2))
         return;
     uint8_t *to = out->ptr + out->len;
-    if (before.len > 0)
-        memcpy(to, before.ptr, before.len);
-    to += before.len;
-    *to++ = '"';
-    if (value.len > 0)
-        memcpy(to, value.ptr, value.len);
-    to[value.len] = '"';
-    out->len += before.len + value.len + 2;
+    to[0] = '"';
+    if (!copy_plain(to + 1, in)) {
+        add_escaped(out, in);
+        return;
+    }
+    to[in.len + 1] = '"';
+    out->len += in.len + 2;
+}
+
+void json_add_string(struct json_writer *w, struct bytes name, struct bytes value)
+{
+    put_name(w, name);
+    json_append_text(w->out, value);
 }
 
 void json_put_pair(struct json_writer *w, struct bytes name, struct bytes value)
 {
     put_name(w, NO_NAME);
-    add_string(w->out, name);
+    json_append_text(w->out, name);
     buf_add_byte(w->out, ':');
-    add_string(w->out, value);
+    json_append_text(w->out, value);
 }
 
 void json_add_bool(struct json_writer *w, struct bytes name, bool value)
@@ -397,7 +396,7 @@ static bool is_container(struct json v)
 static void put_member(struct json_writer *w, struct bytes name)
 {
     put_name(w, NO_NAME);
-    add_string(w->out, name);
+    json_append_text(w->out, name);
     buf_add_byte(w->out, ':');
     w->empty[w->depth] = true;
 }

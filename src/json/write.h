@@ -49,9 +49,14 @@ void json_add_raw(struct json_writer *w, struct bytes name, struct bytes json);
 KMS_MUST_CHECK bool json_add_value(struct json_writer *w, struct bytes name, struct json value,
                                    const char *leave_out);
 
-/* Without a writer, for what is written all the time in one form: `before` as it is, then the value as a
- * string. */
-void json_append_string(struct buf *out, struct bytes before, struct bytes value);
+/* Without a writer, for what is written all the time in one form: a string value ... */
+void json_append_text(struct buf *out, struct bytes in);
+/* ... and with `before` as it is in front of it. Inline, so that a literal is copied without a call. */
+static inline void json_append_string(struct buf *out, struct bytes before, struct bytes value)
+{
+    buf_add(out, before);
+    json_append_text(out, value);
+}
 
 /* Copies a JSON text made by this writer with the first letter of every member name in lower case, as
  * CloudTrail shows answers: they are written once, for the client. Only for texts whose names are all

@@ -211,6 +211,7 @@ static void *ask_urls(void *arg)
     struct oidc_providers *p = arg;
     int64_t                wait_ms = 0;
 
+    (void)pthread_setname_np(pthread_self(), "oidc");
     lock(p);
     while (!atomic_load(&p->stop)) {
         struct oidc_list     *list = p->list;

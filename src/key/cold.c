@@ -8,6 +8,8 @@
 
 #include "key/directory_internal.h"
 #include "key/family.h"
+#include "key/grants.h"
+#include "key/state.h"
 
 /* Evictions come in strokes, as each waits for a barrier: a part of the limit. */
 enum {
@@ -15,6 +17,8 @@ enum {
     LOOKS_EACH = 16,  /* at so many keys the hand looks in one stroke, for each that is too much, */
     LOOKS_MAX = 8192, /* and no more: what may not go now goes in one of the next strokes */
     CROWD_MIN = 64,
+    LATE_MAX =
+        1024, /* uses of cold keys that wait to be stored: no more keys go that would add to them */
 };
 
 void directory_keep(struct directory *d, size_t limit, size_t cold)
@@ -23,11 +27,6 @@ void directory_keep(struct directory *d, size_t limit, size_t cold)
     d->limit = limit;
     atomic_store(&d->n_cold, cold);
     atomic_store(&d->unlisted, cold > 0);
-}
-
-bool directory_whole(const struct directory *d)
-{
-    return atomic_load_explicit(&d->n_cold, memory_order_acquire) == 0;
 }
 
 bool directory_lists_all(const struct directory *d)
@@ -51,9 +50,9 @@ static bool is_here(const struct directory *d, const struct key_want *want)
 static bool may_be_cold(const struct directory *d, const struct key_want *want)
 {
     uint64_t evictions = atomic_load(&d->evictions);
-    bool     whole = directory_whole(d);
+    bool     all = directory_lists_all(d);
 
-    if (!whole || is_here(d, want))
+    if (!all || is_here(d, want))
         return true;
     atomic_thread_fence(memory_order_acquire);
     return atomic_load(&d->evictions) != evictions;
@@ -79,6 +78,21 @@ bool directory_unsure_material(const struct directory *d, struct bytes region,
         return false;
     *ret = want;
     return true;
+}
+
+bool directory_lives(const struct directory *d, struct bytes account, struct bytes region,
+                     struct bytes key_id, int64_t now)
+{
+    const struct key_record *key = directory_key(d, account, region, key_id);
+    struct key_want          cold;
+
+    if (key != NULL)
+        return !key_gone(key, now);
+    if (!directory_unsure(d, account, region, key_id, &cold))
+        return false;
+    const struct key_entry *e = directory_entry(d, account, region, key_id);
+    int64_t                 ends = e == NULL ? 0 : atomic_load(&e->ends);
+    return ends == 0 || now < ends;
 }
 
 /* --- the ring --------------------------------------------------------------------------------- */
@@ -108,14 +122,19 @@ void ring_remove(struct directory *d, struct key_entry *e)
 
 /* --- coming ----------------------------------------------------------------------------------- */
 
-static struct usage_slot *slot_for(const struct key_record *key, const struct key_usage_record *use)
+static struct usage_slot *slot_for(struct directory *d, const struct key_record *key,
+                                   const struct key_usage_record *use)
 {
-    struct usage_slot *slot = usage_slot_new(key->serial);
+    struct usage_slot *slot = usage_slot_attach(&d->used, key->serial);
+    bool               comes_back = slot != NULL;
 
+    if (!comes_back)
+        slot = usage_slot_new(key->serial);
     if (slot == NULL)
         abort(); /* as everywhere in the directory */
-    if (use->key != 0)
+    if (!comes_back && use->key != 0)
         usage_slot_set(slot, use);
+    usage_late_give(&d->used, &key->name, slot);
     return slot;
 }
 
@@ -125,13 +144,26 @@ void directory_load(struct directory *d, struct key_record *const *keys,
     struct epoch *epoch = n > 1 ? directory_shut(d) : NULL;
 
     for (size_t i = 0; i < n; i++)
-        directory_insert(d, keys[i], slot_for(keys[i], &usages[i]));
+        directory_insert(d, keys[i], slot_for(d, keys[i], &usages[i]));
     if (n > 1) {
         directory_open(d, epoch);
         directory_grow(d);
     }
-    assert(atomic_load(&d->n_cold) >= n);
-    atomic_fetch_sub(&d->n_cold, n);
+    usage_late_settle(d);
+    size_t cold = atomic_load(&d->n_cold);
+    atomic_store(&d->n_cold, cold < n ? 0 : cold - n);
+}
+
+void directory_note_end(struct directory *d, struct bytes account, struct bytes region,
+                        struct bytes key_id, int64_t when)
+{
+    const struct key_name name = { .account = account, .region = region, .id = key_id };
+    struct key_entry     *e = directory_entry(d, account, region, key_id);
+
+    if (e == NULL && grants_on(d->grants, &name) != NULL)
+        e = directory_entry_for(d, account, region, key_id);
+    if (e != NULL)
+        atomic_store(&e->ends, when);
 }
 
 /* --- going ------------------------------------------------------------------------------------ */
@@ -150,13 +182,11 @@ static const struct key_record *record_of(const struct key_entry *e)
 /* Takes one of its chances. */
 static bool stays(struct key_entry *e)
 {
-    const struct key_record *key = record_of(e);
-    uint8_t                  left = atomic_load_explicit(&e->chances, memory_order_relaxed);
+    uint8_t left = atomic_load_explicit(&e->chances, memory_order_relaxed);
 
     if (left > 0)
         atomic_store_explicit(&e->chances, (uint8_t)(left - 1), memory_order_relaxed);
-    return left > 0 || key->state == KEY_PENDING_DELETION ||
-           usage_slot_queued(atomic_load(&e->usage));
+    return left > 0 || usage_slot_queued(atomic_load(&e->usage));
 }
 
 /* The key and its relatives. They come and go together, so all of them are here. */
@@ -222,7 +252,7 @@ size_t directory_evict(struct directory *d)
     size_t        have = atomic_load(&d->n_records);
     struct stroke s = { .d = d };
 
-    if (d->limit == 0 || have <= d->limit)
+    if (d->limit == 0 || have <= d->limit || atomic_load(&d->used.n_late) > LATE_MAX)
         return 0;
     size_t target = d->limit - d->limit / STROKE_PART;
     s.slots = malloc((have - target + FAMILY_MAX) * sizeof(struct usage_slot *));
@@ -246,9 +276,4 @@ bool directory_crowded(const struct directory *d)
     size_t many = d->limit + d->limit / STROKE_PART + CROWD_MIN;
 
     return d->limit != 0 && atomic_load(&d->n_records) > many;
-}
-
-bool directory_uses_of_cold(const struct directory *d)
-{
-    return d->used.n_detached > 0;
 }

@@ -370,9 +370,8 @@ void directory_put_key(struct directory *d, struct key_record *key)
     retire(&d->retired, old, release_key);
 }
 
-/* One without a record, for what refers to the key. */
-static struct key_entry *entry_for(struct directory *d, struct bytes account, struct bytes region,
-                                   struct bytes key_id)
+struct key_entry *directory_entry_for(struct directory *d, struct bytes account,
+                                      struct bytes region, struct bytes key_id)
 {
     struct key_entry *e = directory_entry(d, account, region, key_id);
     struct lookup     l;
@@ -388,7 +387,7 @@ static struct key_entry *entry_for(struct directory *d, struct bytes account, st
 
 void directory_insert(struct directory *d, struct key_record *key, struct usage_slot *usage)
 {
-    struct key_entry *e = entry_for(d, key->name.account, key->name.region, key->name.id);
+    struct key_entry *e = directory_entry_for(d, key->name.account, key->name.region, key->name.id);
 
     give_rights(d, key);
     atomic_store_explicit(&e->chances, CHANCES_NEW, memory_order_relaxed);
@@ -463,15 +462,23 @@ static void remove_key(struct directory *d, struct key_entry *e)
     drop_entry(d, e);
 }
 
-struct usage_slot *directory_evict_entry(struct directory *d, struct key_entry *e)
+static bool is_referred_to(const struct key_entry *e)
 {
     const struct series *aliases = aliases_of(e);
-    struct usage_slot   *usage = atomic_load(&e->usage);
-    bool                 stays = atomic_load(&e->n_import_keys) > 0 ||
-                 (aliases != NULL && series_count(aliases) > 0);
 
-    retire(&d->retired, take_record(d, e), release_key);
-    if (stays) {
+    return atomic_load(&e->n_import_keys) > 0 || (aliases != NULL && series_count(aliases) > 0);
+}
+
+struct usage_slot *directory_evict_entry(struct directory *d, struct key_entry *e)
+{
+    struct usage_slot       *usage = atomic_load(&e->usage);
+    const struct key_record *key = take_record(d, e);
+    bool                     ends = key->state == KEY_PENDING_DELETION;
+    bool                     has_grants = ends && grants_on(d->grants, &key->name) != NULL;
+
+    retire(&d->retired, key, release_key);
+    if (has_grants || is_referred_to(e)) {
+        atomic_store(&e->ends, ends ? key->deletion_date : 0);
         atomic_store_explicit(&e->record, NULL, memory_order_release);
         atomic_store_explicit(&e->usage, NULL, memory_order_release);
     } else {
@@ -519,13 +526,10 @@ void directory_publish(struct directory *d, struct key_record *const *put, size_
     directory_grow(d);
 }
 
-/* Nothing refers to it any more (I1). */
+/* Nothing refers to it any more (I1). One that may have grants goes with its key. */
 static void drop_if_idle(struct directory *d, struct key_entry *e)
 {
-    const struct series *aliases = aliases_of(e);
-
-    if (key_of(e) == NULL && atomic_load(&e->n_import_keys) == 0 &&
-        (aliases == NULL || series_count(aliases) == 0))
+    if (key_of(e) == NULL && atomic_load(&e->ends) == 0 && !is_referred_to(e))
         drop_entry(d, e);
 }
 
@@ -541,10 +545,11 @@ static void attach(struct directory *d, struct alias_entry *e, const struct alia
 {
     struct key_entry *key = target_of(d, alias);
 
-    if (key == NULL && directory_whole(d))
+    if (key == NULL && directory_lists_all(d))
         return;
     if (key == NULL)
-        key = entry_for(d, alias->name.account, alias->name.region, bytes_str(alias->key_id));
+        key = directory_entry_for(d, alias->name.account, alias->name.region,
+                                  bytes_str(alias->key_id));
     if (aliases_of(key) == NULL)
         atomic_store_explicit(&key->aliases, series_new(), memory_order_release);
     series_add(aliases_of(key), alias->serial, e, &d->trash);
@@ -636,8 +641,8 @@ void directory_put_import_key(struct directory *d, struct import_key_record *key
     e = entry_new(sizeof *e, id);
     atomic_init(&e->record, key);
     index_insert(d->import_keys, &e->node, d->epoch);
-    if (of == NULL && !directory_whole(d))
-        of = entry_for(d, key->key.account, key->key.region, key->key.id);
+    if (of == NULL && !directory_lists_all(d))
+        of = directory_entry_for(d, key->key.account, key->key.region, key->key.id);
     if (of != NULL)
         atomic_fetch_add_explicit(&of->n_import_keys, 1, memory_order_relaxed);
 }
@@ -757,6 +762,7 @@ struct directory *directory_new(struct epoch *epoch, uint64_t seed)
 
     d->epoch = epoch;
     d->trash.epoch = epoch;
+    usage_queue_init(&d->used);
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         *tables[i] = index_new(seed + i);
         if (*tables[i] == NULL) {
@@ -779,7 +785,6 @@ void directory_free(struct directory *d)
     if (d->grants != NULL) { /* the last one made */
         directory_clear(d);
         directory_reclaim(d);
-        usage_queue_release(&d->used);
         index_each(d->realms, free_realm, d);
     }
     index_free(d->realms);
@@ -787,6 +792,7 @@ void directory_free(struct directory *d)
     index_free(d->materials);
     index_free(d->aliases);
     index_free(d->import_keys);
+    usage_queue_release(&d->used);
     grant_book_free(d->grants);
     rights_book_free(d->rights);
     free(d);

@@ -1,8 +1,7 @@
 /* key/directory.h - the keys and aliases of this server, in memory; readers take no locks.
  *
  * Aliases, import keys and grants are all here. Of the keys those that were used lately are, when there are
- * more than the directory may keep; the others are cold: in the store alone (decision 0011). Cold keys do
- * not wait for their deletion, so a key that is cold is not gone.
+ * more than the directory may keep; the others are cold: in the store alone (decision 0011).
  *
  * Readers are inside an epoch section (base/epoch.h) and get pointers to immutable records, valid
  * until they leave the section. The committer is the only writer. What is published here is what
@@ -75,11 +74,14 @@ bool directory_unsure(const struct directory *d, struct bytes account, struct by
                       struct bytes key_id, struct key_want *ret);
 bool directory_unsure_material(const struct directory *d, struct bytes region,
                                const struct material_id *id, struct key_want *ret);
-/* No key is cold. */
-bool directory_whole(const struct directory *d);
 /* True if no key has ever been cold: asked after directory_list_keys, it says that this was the whole
  * page. */
 bool directory_lists_all(const struct directory *d);
+/* Is there such a key at that time, cold or not: its deletion window has not ended? For listings of what
+ * belongs to keys (aliases and grants), which load none. Until a key has been loaded this says of it what
+ * directory_note_end was told. */
+bool directory_lives(const struct directory *d, struct bytes account, struct bytes region,
+                     struct bytes key_id, int64_t now);
 
 /* --- the writer: the committer, and loading at start ------------------------------------------ */
 
@@ -90,17 +92,15 @@ void directory_keep(struct directory *d, size_t limit, size_t cold);
  * Relatives come together, and are visible at once as in directory_publish. */
 void directory_load(struct directory *d, struct key_record *const *keys,
                     const struct key_usage_record *usages, size_t n);
+/* At start, after aliases and grants: a key that is cold waits for its deletion until then. */
+void directory_note_end(struct directory *d, struct bytes account, struct bytes region,
+                        struct bytes key_id, int64_t when);
 /* Makes keys cold until there are no more in memory than it may keep: those that nobody has looked up for
- * longest, roughly. Relatives go together; none that waits for its deletion or has a use that is not
- * stored yet. Returns how many went. When any did it has waited for a barrier and reclaimed. */
+ * longest, roughly. Relatives go together; none that has a use that is not stored yet. Returns how many went. When any did it has waited for a barrier and reclaimed. */
 size_t directory_evict(struct directory *d);
 /* True if there are clearly too many although directory_evict was called: storing uses (directory_take_used)
  * may help. */
 bool directory_crowded(const struct directory *d);
-/* True if uses of keys that are cold now are still to be stored (directory_take_used): before that what the
- * store says of them is not the last. */
-bool directory_uses_of_cold(const struct directory *d);
-
 /* The writer must not be inside an epoch section: a table that grows is freed after a barrier.
  * Memory that runs out ends the process: half a change must not be visible.
  *

@@ -1,10 +1,11 @@
 /* key/directory_internal.h - shared by directory.c and cold.c.
  *
  * Invariants:
- *   I1  A key that is not in memory has an entry only if something in memory refers to it by that entry: an
- *       alias or an import key.
- *   I2  n_cold and evictions rise before a record goes, and n_cold falls after it has come. So who finds
- *       nothing, and finds n_cold 0 before and evictions unchanged after, knows that there is no such key.
+ *   I1  A key that is not in memory has an entry if something in memory refers to it by that entry, an alias or
+ *       an import key; or if it waits for its deletion and has grants, which have to know when they end.
+ *   I2  `unlisted` is set, and evictions rise, before a record goes. So who finds nothing, and finds `unlisted`
+ *       false before and evictions unchanged after, knows that there is no such key. n_cold is for show: it was
+ *       counted by an index of a file that others may have changed.
  */
 #pragma once
 
@@ -37,10 +38,11 @@ struct key_entry {
     struct realm *realm;
     struct series *_Atomic aliases; /* NULL until it has one */
     struct material_entry *materials;
-    _Atomic size_t         n_import_keys;
+    _Atomic int64_t ends; /* without a record: when its deletion window does; 0: it has none */
     struct usage_slot *_Atomic usage;  /* there as long as a record is, whichever it is */
     struct key_entry *before, *behind; /* in the ring; the writer's */
-    _Atomic uint8_t   chances;         /* so often the hand passes it by; 0: it goes */
+    _Atomic uint32_t  n_import_keys;
+    _Atomic uint8_t   chances; /* so often the hand passes it by; 0: it goes */
 };
 
 struct alias_entry {
@@ -98,6 +100,9 @@ void directory_grow(struct directory *d);
 /* directory.c; NULL if there is none. */
 struct key_entry *directory_entry(const struct directory *d, struct bytes account,
                                   struct bytes region, struct bytes key_id);
+/* Likewise, and makes one without a record if there is none; the writer's. */
+struct key_entry *directory_entry_for(struct directory *d, struct bytes account,
+                                      struct bytes region, struct bytes key_id);
 /* The writer's. Puts a record that is not there yet, with its slot, which the directory takes over. */
 void directory_insert(struct directory *d, struct key_record *key, struct usage_slot *usage);
 /* Takes the record out again, and its slot, which is the caller's to detach after a barrier. The entry stays

@@ -6,6 +6,8 @@
  * I2  A marked slot is in the queue, or is about to be taken from it after the mark: a mark ends with
  *     an exchange of `queued`, taking begins with one. Whichever is second sees what the other did.
  * I3  Slots are taken and released by one thread only, the directory's writer.
+ * I4  A key may go cold between its use and the mark. Who finds no slot leaves a note under a lock, and looks
+ *     for the slot again; the writer looks at the notes after a load. Whoever is second sees what the other did.
  */
 #include "key/last_use.h"
 
@@ -30,7 +32,8 @@ struct usage_slot {
     bool               dead;     /* the writer's: its key is gone, the queue frees it */
     bool               detached; /* likewise, once it is stored: its key is cold */
     _Atomic uint64_t   words[WORDS];
-    struct usage_slot *next; /* of the queue; belongs to who has set `queued` */
+    struct usage_slot *next;          /* of the queue; belongs to who has set `queued` */
+    struct usage_slot *next_detached; /* the writer's */
     /* what is set before anybody looks */
     uint64_t key;
     int64_t  since;
@@ -180,7 +183,22 @@ void usage_slot_detach(struct usage_queue *q, struct usage_slot *slot)
         return;
     }
     slot->detached = true;
-    q->n_detached++;
+    slot->next_detached = q->detached;
+    q->detached = slot;
+}
+
+struct usage_slot *usage_slot_attach(struct usage_queue *q, uint64_t key)
+{
+    struct usage_slot **at = &q->detached;
+
+    while (*at != NULL && (*at)->key != key)
+        at = &(*at)->next_detached;
+    struct usage_slot *slot = *at;
+    if (slot != NULL) {
+        *at = slot->next_detached;
+        slot->detached = false;
+    }
+    return slot;
 }
 
 bool usage_slot_queued(const struct usage_slot *slot)
@@ -194,6 +212,20 @@ void usage_slot_set(struct usage_slot *slot, const struct key_usage_record *reco
     slot_fill(slot, &record->last);
 }
 
+void usage_queue_init(struct usage_queue *q)
+{
+    pthread_mutex_init(&q->lock, NULL);
+}
+
+static void release_late(struct late_use *list)
+{
+    while (list != NULL) {
+        struct late_use *next = list->next;
+        free(list);
+        list = next;
+    }
+}
+
 void usage_queue_release(struct usage_queue *q)
 {
     struct usage_slot *slot = atomic_exchange_explicit(&q->head, NULL, memory_order_acquire);
@@ -204,6 +236,8 @@ void usage_queue_release(struct usage_queue *q)
             free(slot);
         slot = next;
     }
+    release_late(q->late);
+    pthread_mutex_destroy(&q->lock);
 }
 
 enum kms_status directory_take_used(struct directory *d, struct key_usage_record **ret,
@@ -247,27 +281,155 @@ void directory_give_back_used(struct directory *d, const struct key_usage_record
 void directory_stored_used(struct directory *d, const struct key_usage_record *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!list[i].slot->detached)
-            continue;
-        directory_used(d)->n_detached--;
-        free(list[i].slot);
+        if (list[i].slot->detached)
+            free(usage_slot_attach(directory_used(d), list[i].slot->key));
     }
 }
 
 bool directory_has_used(struct directory *d)
 {
-    return atomic_load_explicit(&directory_used(d)->head, memory_order_relaxed) != NULL;
+    struct usage_queue *q = directory_used(d);
+
+    return atomic_load_explicit(&q->head, memory_order_relaxed) != NULL ||
+           atomic_load_explicit(&q->n_late, memory_order_relaxed) > 0;
 }
 
 /* --- by name ------------------------------------------------------------------------------------ */
 
-void directory_mark_used(struct directory *d, const struct key_name *name,
-                         const struct key_usage_mark *mark)
+/* False if its key is not in memory. */
+static bool mark_now(struct directory *d, const struct key_name *name,
+                     const struct key_usage_mark *mark)
 {
     struct usage_slot *slot = directory_usage_slot(d, name);
 
     if (slot != NULL && slot_mark(slot, mark))
         enqueue(directory_used(d), slot);
+    return slot != NULL;
+}
+
+/* I4. Without memory for the note the use is forgotten: it has its audit record all the same. */
+static void mark_late(struct directory *d, const struct key_name *name,
+                      const struct key_usage_mark *mark)
+{
+    struct usage_queue *q = directory_used(d);
+    struct late_use    *use = calloc(1, sizeof *use);
+
+    if (use == NULL || !key_want_named(&use->key, name->account, name->region, name->id)) {
+        free(use);
+        return;
+    }
+    use->mark = *mark;
+    pthread_mutex_lock(&q->lock);
+    use->next = q->late;
+    q->late = use;
+    q->n_late++;
+    pthread_mutex_unlock(&q->lock);
+    (void)mark_now(d, name, mark); /* twice does no harm */
+}
+
+void directory_mark_used(struct directory *d, const struct key_name *name,
+                         const struct key_usage_mark *mark)
+{
+    if (!mark_now(d, name, mark) && !directory_lists_all(d))
+        mark_late(d, name, mark);
+}
+
+/* --- late ones ---------------------------------------------------------------------------------- */
+
+struct late_use *directory_take_late(struct directory *d)
+{
+    struct usage_queue *q = directory_used(d);
+
+    pthread_mutex_lock(&q->lock);
+    struct late_use *list = q->late;
+    q->late = NULL;
+    q->n_late = 0;
+    pthread_mutex_unlock(&q->lock);
+    return list;
+}
+
+void directory_give_back_late(struct directory *d, struct late_use *list)
+{
+    struct usage_queue *q = directory_used(d);
+
+    pthread_mutex_lock(&q->lock);
+    while (list != NULL) {
+        struct late_use *next = list->next;
+        list->next = q->late;
+        q->late = list;
+        q->n_late++;
+        list = next;
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* A note is old: it must not be in the way of a loop that marks a later use, and would do nothing then. */
+static void mark_old(struct usage_queue *q, struct usage_slot *slot,
+                     const struct key_usage_mark *mark)
+{
+    struct key_usage_record now;
+
+    slot_read(slot, &now);
+    bool later = now.last.operation != TRACKED_NONE && now.last.at >= mark->at;
+    if (!later && slot_mark(slot, mark))
+        enqueue(q, slot);
+}
+
+static struct key_name name_of(const struct late_use *use)
+{
+    return (struct key_name){ .account = bytes_str(use->key.account),
+                              .region = bytes_str(use->key.region),
+                              .id = bytes_str(use->key.key_id) };
+}
+
+bool directory_mark_late(struct directory *d, const struct late_use *use)
+{
+    const struct key_name name = name_of(use);
+    struct usage_slot    *slot = directory_usage_slot(d, &name);
+
+    if (slot != NULL)
+        mark_old(directory_used(d), slot, &use->mark);
+    return slot != NULL;
+}
+
+/* Takes one out of the list. */
+static void late_done(struct usage_queue *q, struct late_use **at)
+{
+    struct late_use *use = *at;
+
+    *at = use->next;
+    q->n_late--;
+    free(use);
+}
+
+void usage_late_give(struct usage_queue *q, const struct key_name *name, struct usage_slot *slot)
+{
+    pthread_mutex_lock(&q->lock);
+    for (struct late_use **at = &q->late; *at != NULL;) {
+        struct key_name of = name_of(*at);
+        if (!bytes_eq(of.id, name->id) || !bytes_eq(of.region, name->region) ||
+            !bytes_eq(of.account, name->account)) {
+            at = &(*at)->next;
+            continue;
+        }
+        mark_old(q, slot, &(*at)->mark);
+        late_done(q, at);
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+void usage_late_settle(struct directory *d)
+{
+    struct usage_queue *q = directory_used(d);
+
+    pthread_mutex_lock(&q->lock);
+    for (struct late_use **at = &q->late; *at != NULL;) {
+        if (directory_mark_late(d, *at))
+            late_done(q, at);
+        else
+            at = &(*at)->next;
+    }
+    pthread_mutex_unlock(&q->lock);
 }
 
 bool directory_last_usage(const struct directory *d, const struct key_name *name,

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "key/directory.h"
 
 /* The operations that count as use: KeyLastUsageTrackingOperation. Stored; append only. */
@@ -53,7 +55,8 @@ struct key_usage_record {
 
 /* --- readers and loops, inside an epoch section ------------------------------------------------- */
 
-/* Nothing happens if there is no such key (any more), or a later use is marked already. */
+/* Nothing happens if there is no such key (any more), or a later use is marked already. What is marked of a key
+ * that has gone cold since it was used is kept for its next record, or for the store. */
 void directory_mark_used(struct directory *d, const struct key_name *name,
                          const struct key_usage_mark *mark);
 /* False if there is no such key. `ret->slot` is NULL. */
@@ -73,9 +76,22 @@ KMS_MUST_CHECK enum kms_status directory_take_used(struct directory         *d,
                                                    struct key_usage_record **ret, size_t *ret_n,
                                                    struct kms_error *reterr);
 /* They could not be stored: the next call takes them again. They are stored. One or the other, before any
- * key is removed or evicted. */
+ * key is loaded, removed or evicted. */
 void directory_give_back_used(struct directory *d, const struct key_usage_record *list, size_t n);
 void directory_stored_used(struct directory *d, const struct key_usage_record *list, size_t n);
+
+/* A use of a key that was cold when it was marked. */
+struct late_use {
+    struct late_use      *next;
+    struct key_want       key; /* WANT_KEY */
+    struct key_usage_mark mark;
+};
+/* Takes them all, the latest first; each is released by free(). */
+struct late_use *directory_take_late(struct directory *d);
+/* They could not be stored. */
+void directory_give_back_late(struct directory *d, struct late_use *list);
+/* Marks it if the key is in memory now; false if it is not. The writer's. */
+bool directory_mark_late(struct directory *d, const struct late_use *use);
 
 /* --- for directory.c ---------------------------------------------------------------------------- */
 
@@ -84,8 +100,14 @@ struct usage_slot;
 /* Slots that were marked and not taken since, in no order. */
 struct usage_queue {
     struct usage_slot *_Atomic head;
-    size_t n_detached; /* the writer's: slots of cold keys that are in it, or taken from it */
+    struct usage_slot
+        *detached; /* the writer's: slots of cold keys that are in it, or taken from it */
+    /* uses that found no slot */
+    pthread_mutex_t  lock;
+    struct late_use *late;
+    _Atomic size_t   n_late;
 };
+void usage_queue_init(struct usage_queue *q);
 
 /* The slot of a new key; NULL when out of memory. */
 struct usage_slot *usage_slot_new(uint64_t key);
@@ -93,11 +115,17 @@ struct usage_slot *usage_slot_new(uint64_t key);
  * queue is taken. NULL is fine. */
 void usage_slot_release(void *slot);
 /* As usage_slot_release, but the key is only cold: what is marked is stored first, and then the slot is
- * freed (directory_stored_used). */
+ * freed (directory_stored_used); unless the key comes back before. */
 void usage_slot_detach(struct usage_queue *q, struct usage_slot *slot);
+/* The slot of a key that comes back: what it has is later than what the store has. NULL if there is none. */
+struct usage_slot *usage_slot_attach(struct usage_queue *q, uint64_t key);
+/* A key is about to come back with this slot: uses that came while it was cold are marked. Then, once it is
+ * there: those that came meanwhile. */
+void usage_late_give(struct usage_queue *q, const struct key_name *name, struct usage_slot *slot);
+void usage_late_settle(struct directory *d);
 /* What the store has of it; before anybody sees it. */
 void usage_slot_set(struct usage_slot *slot, const struct key_usage_record *record);
 /* Is something marked that was not taken? */
 bool usage_slot_queued(const struct usage_slot *slot);
-/* Frees the slots of removed keys that are still in the queue. */
+/* Frees the slots of removed keys that are still in the queue, and what came late. */
 void usage_queue_release(struct usage_queue *q);

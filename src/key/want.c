@@ -48,10 +48,12 @@ bool key_want_same(const struct key_want *a, const struct key_want *b)
     case WANT_MATERIAL:
         return strcmp(a->region, b->region) == 0 &&
                memcmp(a->material.b, b->material.b, sizeof a->material.b) == 0;
-    case WANT_SERIAL:  return a->serial == b->serial;
-    case WANT_NOTHING:
+    case WANT_SERIAL: return a->serial == b->serial;
     case WANT_PAGE:
-    case WANT_CHECK:   break;
+        return a->serial == b->serial && strcmp(a->region, b->region) == 0 &&
+               strcmp(a->account, b->account) == 0;
+    case WANT_CHECK:   return true;
+    case WANT_NOTHING: break;
     }
     return false;
 }

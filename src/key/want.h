@@ -28,15 +28,15 @@ struct key_want {
 bool key_want_named(struct key_want *ret, struct bytes account, struct bytes region,
                     struct bytes key_id);
 bool key_want_material(struct key_want *ret, struct bytes region, const struct material_id *id);
-/* Do both name the same key? */
+/* Do both name the same key, or the same page? One check is like another. */
 bool key_want_same(const struct key_want *a, const struct key_want *b);
 
 /* What one request wants: one after the other, and never again what the store was found not to have. */
 enum { KEY_ABSENT_MAX = 4 }; /* a request names three keys at most */
 struct key_wants {
+    size_t          n_absent;
     struct key_want next; /* WANT_NOTHING: what was looked for was here, or is nowhere */
     struct key_want absent[KEY_ABSENT_MAX];
-    size_t          n_absent;
 };
 /* The first one counts. */
 void key_wants_add(struct key_wants *w, const struct key_want *want);

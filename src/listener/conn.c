@@ -11,6 +11,8 @@
  *   C4  Each state has a deadline.
  *   C5  A connection counts against the limits until its request is answered, even if the client is
  *       gone: who hangs up and comes again has no more requests at work than connections.
+ *   C6  What was read is parsed before anything more is read: behind it may be the end of the client's
+ *       sending, and who has sent a whole request is answered all the same.
  */
 #include <assert.h>
 #include <errno.h>
@@ -289,9 +291,15 @@ static bool conn_read_once(struct conn *c)
     switch (conn_receive(c, w->in.ptr + w->in.len, room, &n)) {
     case IO_OK:
         w->in.len += n;
-        exchange_advance(c);
         /* a short read has emptied the socket; OpenSSL may hold more, of which libuv knows nothing */
-        return exchange_reads(c) && (c->tls != NULL ? tls_pending(c->tls) : n == room);
+        if (c->tls != NULL ? tls_pending(c->tls) : n == room) {
+            exchange_advance(c);
+            return exchange_reads(c);
+        }
+        loop_ready(c->loop, c); /* parsed with what else has come */
+        c->loop->arrived++;
+        c->loop->arrived_bytes += n;
+        return false;
     case IO_WANT_READ: return false;
     case IO_WANT_WRITE: /* TLS has something of its own to say first */
         c->read_blocked = true;
@@ -326,6 +334,8 @@ static void conn_handshake(struct conn *c)
     switch (tls_handshake(c->tls)) {
     case IO_OK:
         c->state = CONN_IDLE;
+        c->tls_version = tls_version(c->tls);
+        c->tls_cipher = tls_cipher(c->tls);
         conn_watch(c, UV_READABLE);
         conn_deadline(c);
         conn_read(c);
@@ -437,7 +447,7 @@ static void conn_event(uv_poll_t *poll, int status, int events)
     case CONN_BODY:
         if (c->blocked)
             loop_ready(c->loop, c);
-        else if (exchange_reads(c))
+        else if (exchange_reads(c) && link_empty(&c->ready)) /* else its turn comes first: C6 */
             conn_read(c);
         break;
     case CONN_PENDING: conn_event_pending(c, events); break;
@@ -482,8 +492,12 @@ void conn_stop(struct conn *c)
         conn_drop(c);
         return;
     }
+    if (c->work != NULL)
+        exchange_advance(c); /* C6 */
     if (exchange_reads(c) && c->state == CONN_IDLE)
         conn_read(c); /* a request that is there already is answered */
+    if (c->state != CONN_DEAD && c->work != NULL)
+        exchange_advance(c);
     if (c->state == CONN_PENDING) {
         assert(c->work != NULL);
         c->work->ex.close = true; /* the answer says so */

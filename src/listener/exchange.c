@@ -51,8 +51,8 @@ static void exchange_init(struct exchange *ex, struct work *w, const struct conn
     ex->secure = c->tls != NULL;
     ex->source = c->source;
     ex->network = bytes_of(c->network, c->network_len);
-    ex->tls_version = c->tls == NULL ? NULL : tls_version(c->tls);
-    ex->tls_cipher = c->tls == NULL ? NULL : tls_cipher(c->tls);
+    ex->tls_version = c->tls_version;
+    ex->tls_cipher = c->tls_cipher;
 }
 
 struct work *work_take(struct conn *c)
@@ -171,7 +171,6 @@ static void hand_out(struct conn *c)
     c->pending = true;
     loop->n_pending++;
     loop->dirty = true;
-    loop->handed++;
     conn_deadline(c);
     loop->listener->config.hooks.request(loop->listener->config.hooks.ctx, ex);
 }

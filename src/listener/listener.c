@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -174,7 +175,10 @@ static void *loop_thread(void *arg)
 {
     struct loop                 *loop = arg;
     const struct listener_hooks *hooks = &loop->listener->config.hooks;
+    char                         name[16]; /* with its NUL, what Linux allows */
 
+    (void)snprintf(name, sizeof name, "loop %u", loop->number);
+    (void)pthread_setname_np(pthread_self(), name);
     if (hooks->thread_start != NULL)
         hooks->thread_start(hooks->ctx, loop->number);
     loop_run(loop);

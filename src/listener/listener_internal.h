@@ -31,9 +31,10 @@ enum {
     WORK_KEPT = 256,      /* pooled work of a loop: as many requests in one turn need no malloc */
     READ_ROUNDS = 8,      /* reads of one connection in one turn: others want to be read too   */
     ACCEPT_ROUNDS = 64,   /* likewise                                                          */
-    TURN_REQUESTS = 16,   /* handed out, and a turn ends: what they used is still in the cache */
-    TURN_ROUNDS = 4,      /* pipelined requests answered before other events are looked at     */
-    TRIM_MS = 1000,       /* an idle connection with TLS gives its buffers back */
+    TURN_REQUESTS = 32,   /* have come, and a turn begins: more of them would not fit the cache  */
+    TURN_BYTES = 48 * 1024, /* likewise */
+    TURN_ROUNDS = 4,        /* pipelined requests answered before other events are looked at     */
+    TRIM_MS = 1000,         /* an idle connection with TLS gives its buffers back */
     TICK_MIN_MS = 5,
     TICK_MAX_MS = 250,
 };
@@ -54,9 +55,11 @@ struct conn {
     struct link        link;  /* loop->conns, later loop->dead                       */
     struct link        ready; /* in loop->ready: something to write or to go on with */
     struct wheel_entry timer;
-    struct work       *work; /* NULL between requests                               */
-    struct tls        *tls;  /* NULL for plain connections                          */
-    struct peer       *peer; /* NULL for local ones                                 */
+    struct work       *work;        /* NULL between requests                               */
+    struct tls        *tls;         /* NULL for plain connections                          */
+    struct peer       *peer;        /* NULL for local ones                                 */
+    const char        *tls_version; /* once the handshake is done; else NULL        */
+    const char        *tls_cipher;
     int                fd;
     int                events; /* what libuv watches for: UV_READABLE, ...           */
     enum conn_state    state;
@@ -128,8 +131,9 @@ struct loop {
     size_t           n_pending;
     struct work     *pool;
     unsigned         n_pool;
-    bool             dirty;  /* the handler's turn is due */
-    unsigned         handed; /* requests handed out since the last one */
+    bool             dirty;   /* the handler's turn is due */
+    unsigned         arrived; /* connections that something was read from since the last turn */
+    size_t           arrived_bytes;
     bool             stopping;
     _Atomic(struct listener_task *) tasks; /* newest first */
     struct loop_counts              counts;
@@ -179,7 +183,7 @@ void loop_run(
 void loop_done(struct loop *loop);
 void loop_ready(struct loop *loop,
                 struct conn *c); /* conn_turn(c) will be called in this turn     */
-/* Between two events: a turn, if requests enough have been handed out for one. */
+/* Between two events: a turn, if enough has come for one. */
 void loop_turn_early(struct loop *loop);
 void loop_conn_gone(struct loop *loop); /* after n_conns or n_pending went down         */
 void loop_date(char out[29]);

@@ -6,6 +6,16 @@
 
 #include "base/limits.h"
 
+void op_call_clear(struct op_call *call)
+{
+    op_spares_forget(call);
+    vault_result_wipe(&call->result);
+    /* without a Recipient nobody wrote to it (operation_read_recipient) */
+    if (call->in.recipient.node != NULL)
+        call->attestation = (struct attestation){ .public_key = { NULL, 0 } };
+    memset(call, 0, offsetof(struct op_call, attestation));
+}
+
 /* --- call->scratch ---------------------------------------------------------------------------- */
 
 struct buf *op_scratch(struct op_call *call)

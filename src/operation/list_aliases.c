@@ -29,17 +29,11 @@ static void put_alias(struct json_writer *w, const struct alias_record *alias)
     json_close_object(w);
 }
 
-/* The aliases of a key end with its window, although the job may not have removed them yet. One that is
- * cold has not come to its end. */
+/* The aliases of a key end with its window, although the job may not have removed them yet. */
 static bool is_live(const struct op_call *call, const struct alias_record *alias)
 {
-    const struct directory  *d = call->env->directory;
-    struct bytes             id = bytes_str(alias->key_id);
-    const struct key_record *key = directory_key(d, call->account, call->region, id);
-    struct key_want          cold;
-
-    return key != NULL ? !key_gone(key, call->now)
-                       : directory_unsure(d, call->account, call->region, id, &cold);
+    return directory_lives(call->env->directory, call->account, call->region,
+                           bytes_str(alias->key_id), call->now);
 }
 
 /* Writes up to `limit` aliases after `*position` and moves it to the last one; true if there are

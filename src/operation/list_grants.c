@@ -107,16 +107,11 @@ static size_t chunk_after(const struct op_call *call, struct bytes identity, uin
     return grants_list_retirable(book, call->region, identity, after, ret, CHUNK);
 }
 
-/* Grants end with their key's window, although the job may not have removed them yet. A key that is cold
- * has not come to its end. */
+/* Grants end with their key's window, although the job may not have removed them yet. */
 static bool is_live(const struct op_call *call, const struct grant_record *g)
 {
-    const struct directory  *d = call->env->directory;
-    const struct key_record *key = directory_key(d, g->key.account, g->key.region, g->key.id);
-    struct key_want          cold;
-
-    return key != NULL ? !key_gone(key, call->now)
-                       : directory_unsure(d, g->key.account, g->key.region, g->key.id, &cold);
+    return directory_lives(call->env->directory, g->key.account, g->key.region, g->key.id,
+                           call->now);
 }
 
 /* Writes up to `limit` grants after `*position` and moves it to the last one; true if there are

@@ -153,14 +153,11 @@ struct op_call {
     struct key_wants      *wants;
     const struct key_page *page; /* of WANT_PAGE; NULL: none was wanted yet */
 
-    struct attestation attestation; /* requests with a Recipient: whom to answer to */
-
     struct blob_header blob;           /* OP_KEY_BLOB...: read by prepare; names the key */
     bool               has_blob;       /* false: the key is named by KeyId / SourceKeyId alone */
     bool               has_ciphertext; /* false: DryRun with IGNORE_CIPHERTEXT */
 
     struct vault_command command; /* filled by begin; kind VAULT_NOTHING: no command */
-    struct vault_result  result;
     struct buf          *scratch; /* temporaries of this call, wiped afterwards; views into it
                                             stay good: see OP_SCRATCH_BYTES */
     struct json_writer  *answer;  /* finish writes the members; the outer object is open */
@@ -170,7 +167,13 @@ struct op_call {
     bool                 retry_when_ready; /* no RSA key ready: park the request */
     enum key_spec        ready_spec;
     struct bytes         audit_extra; /* JSON for additionalEventData; in scratch */
+
+    /* What is above is zero when a request begins, and so is this if no other had a Recipient here before */
+    struct attestation  attestation; /* requests with a Recipient: whom to answer to */
+    struct vault_result result;      /* its buffers are kept from one request to the next */
 };
+/* After a request, before the next one: forgets all of it but `result`, which is wiped. */
+void op_call_clear(struct op_call *call);
 
 /* --- the registry ----------------------------------------------------------------------------- */
 

@@ -154,9 +154,10 @@ void operation_audit_parameters(const struct operation *op, struct json root, st
     w.lower_first = true;
     json_open_object(&w, NULL);
     for (const struct shape_member *m = op->shape; m != NULL && m->name != NULL; m++) {
+        if ((m->flags & SHAPE_NO_AUDIT) != 0)
+            continue; /* it is not even looked for */
         struct json v = json_member(root, m->name);
-
-        if (v.node == NULL || (m->flags & SHAPE_NO_AUDIT) != 0)
+        if (v.node == NULL)
             continue;
         if (m->type == SHAPE_OBJECT)
             put_object(&w, m, v);

@@ -129,18 +129,26 @@ static bool is_space(uint8_t c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Where the word that begins at `at` ends. Eight bytes at a time as long as none of them is a space
- * or a control character: few values have a space. */
-static size_t word_end(struct bytes value, size_t at)
+/* Is none of eight bytes a space or a control character? */
+static bool no_space(const uint8_t *p)
 {
     const uint64_t each = 0x0101010101010101u;
+    uint64_t       w;
 
-    for (; value.len - at >= 8; at += 8) {
-        uint64_t w;
-        memcpy(&w, value.ptr + at, sizeof w);
-        if (((w - each * (' ' + 1)) & ~w & each * 0x80) != 0)
-            break;
-    }
+    memcpy(&w, p, sizeof w);
+    return ((w - each * (' ' + 1)) & ~w & each * 0x80) == 0;
+}
+
+/* Where the word that begins at `start` ends. Eight bytes at a time as long as they have no space: few
+ * values have one. The last eight may have been looked at in part. */
+static size_t word_end(struct bytes value, size_t start)
+{
+    size_t at = start;
+
+    while (value.len - at >= 8 && no_space(value.ptr + at))
+        at += 8;
+    if (at > start && value.len - at < 8 && no_space(value.ptr + value.len - 8))
+        return value.len;
     while (at < value.len && !is_space(value.ptr[at]))
         at++;
     return at;
@@ -185,35 +193,35 @@ static bool add_header(struct buf *out, const struct http_request *rq, struct by
     return found;
 }
 
-/* Names must ascend strictly, as SigV4 writes the list: then there is one reading of it, and the
- * work is bounded by the number of headers sent, however long the list is. That they are
- * lower-case needs no check of its own: http_name_equals finds no other. */
+/* That names are lower-case needs no check of its own: http_name_equals finds no other. The notable
+ * headers have been looked for, and most lists have no other ones. */
 static enum kms_status add_headers(struct buf *out, const struct http_request *rq,
-                                   struct bytes signed_headers, struct kms_error *reterr)
+                                   const struct sigv4_notables *found,
+                                   const struct sigv4_signed *names, struct kms_error *reterr)
 {
-    struct bytes rest = signed_headers;
-    struct bytes last = { NULL, 0 };
-    struct bytes name;
-    bool         more = true;
+    for (size_t i = 0; i < names->n; i++) {
+        struct bytes name = names->at[i].name;
+        enum notable k = names->at[i].which;
 
-    while (more) {
-        more = bytes_cut(&rest, ';', &name);
-        if (!more)
-            name = rest;
-        if (bytes_cmp(last, name) >= 0)
-            return SIGV4_MISMATCH(reterr, "signed headers are not in ascending order: '%.*s'",
-                                  BYTES_FMT(signed_headers));
-        if (!add_header(out, rq, name))
+        if (k < NOTABLE_COUNT && found->count[k] == 1) {
+            buf_add(out, name);
+            buf_add_byte(out, ':');
+            add_header_value(out, found->value[k]);
+            buf_add_byte(out, '\n');
+        } else if (!add_header(out, rq, name)) {
             return SIGV4_MISMATCH(reterr, "the signed header '%.*s' was not sent", BYTES_FMT(name));
-        last = name;
+        }
     }
     return KMS_OK;
 }
 
 /* --- the stages ------------------------------------------------------------------------------- */
 
-static enum kms_status add_canonical(const struct http_request *rq, const struct sigv4_auth *auth,
-                                     const struct sigv4_options *options,
+static enum kms_status add_canonical(const struct http_request   *rq,
+                                     const struct sigv4_notables *found,
+                                     const struct sigv4_signed   *names,
+                                     const struct sigv4_auth     *auth,
+                                     const struct sigv4_options  *options,
                                      struct bytes payload_hash_hex, struct buf *out,
                                      struct kms_error *reterr)
 {
@@ -224,7 +232,7 @@ static enum kms_status add_canonical(const struct http_request *rq, const struct
     if (rq->query.len > 0)
         TRY(add_query(out, rq->query, auth->query_form, reterr));
     buf_add_byte(out, '\n');
-    TRY(add_headers(out, rq, auth->signed_headers, reterr));
+    TRY(add_headers(out, rq, found, names, reterr));
     buf_add_byte(out, '\n');
     buf_add(out, auth->signed_headers);
     buf_add_byte(out, '\n');
@@ -234,18 +242,35 @@ static enum kms_status add_canonical(const struct http_request *rq, const struct
     return KMS_OK;
 }
 
+enum kms_status sigv4_canonical_found(const struct http_request   *rq,
+                                      const struct sigv4_notables *found,
+                                      const struct sigv4_signed   *names,
+                                      const struct sigv4_auth     *auth,
+                                      const struct sigv4_options  *options,
+                                      struct bytes payload_hash_hex, struct buf *out,
+                                      struct kms_error *reterr)
+{
+    size_t          before = out->len;
+    enum kms_status status = add_canonical(rq, found, names, auth, options, payload_hash_hex, out,
+                                           reterr);
+
+    if (status != KMS_OK)
+        buf_truncate(out, before);
+    return status;
+}
+
 enum kms_status sigv4_canonical_request(const struct http_request  *rq,
                                         const struct sigv4_auth    *auth,
                                         const struct sigv4_options *options,
                                         struct bytes payload_hash_hex, struct buf *out,
                                         struct kms_error *reterr)
 {
-    size_t          before = out->len;
-    enum kms_status status = add_canonical(rq, auth, options, payload_hash_hex, out, reterr);
+    struct sigv4_notables found;
+    struct sigv4_signed   names;
 
-    if (status != KMS_OK)
-        buf_truncate(out, before);
-    return status;
+    sigv4_notables_find(rq, &found);
+    TRY(sigv4_signed_split(auth->signed_headers, &names, reterr));
+    return sigv4_canonical_found(rq, &found, &names, auth, options, payload_hash_hex, out, reterr);
 }
 
 struct bytes sigv4_basic_time(const struct sigv4_auth *auth, char room[16])

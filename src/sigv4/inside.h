@@ -33,6 +33,20 @@ enum notable sigv4_notable_named(struct bytes name);
 /* The lower-case name. */
 struct bytes sigv4_notable_name(enum notable which);
 
+/* The list of signed headers, split: names in strictly ascending order, as SigV4 writes it. Then there is one
+ * reading of it, and what it costs is bounded, however long it is. */
+struct sigv4_signed {
+    size_t n;
+    struct {
+        struct bytes name;
+        enum notable which; /* of exactly this name; NOTABLE_COUNT: none */
+    } at[LIMIT_HEADERS];
+};
+
+/* KMS_E_INVALID_SIG if they do not ascend, or are more than a request can have. */
+KMS_MUST_CHECK enum kms_status sigv4_signed_split(struct bytes list, struct sigv4_signed *ret,
+                                                  struct kms_error *reterr);
+
 /* --- the parts of a signature ----------------------------------------------------------------- */
 
 /* sigv4_parse, for who has looked for the notable headers already. */
@@ -40,6 +54,14 @@ KMS_MUST_CHECK enum kms_status sigv4_parse_found(const struct http_request   *rq
                                                  const struct sigv4_notables *found,
                                                  struct buf *scratch, struct sigv4_auth *ret,
                                                  struct kms_error *reterr);
+/* sigv4_canonical_request, for who has looked for the notable headers and split the list of signed ones. */
+KMS_MUST_CHECK enum kms_status sigv4_canonical_found(const struct http_request   *rq,
+                                                     const struct sigv4_notables *found,
+                                                     const struct sigv4_signed   *names,
+                                                     const struct sigv4_auth     *auth,
+                                                     const struct sigv4_options  *options,
+                                                     struct bytes payload_hash_hex, struct buf *out,
+                                                     struct kms_error *reterr);
 /* The time of the request as it is signed, "20261121T174501Z": a Date header's is written to `room`. */
 struct bytes sigv4_basic_time(const struct sigv4_auth *auth, char room[16]);
 

@@ -50,23 +50,44 @@ struct presign_found {
     unsigned     count[PRESIGN_COUNT];
 };
 
-enum notable sigv4_notable_named(struct bytes name)
+/* The first one with a name of this length; there are at most two, and most headers have another length.
+ * NOTABLE_COUNT: none. */
+static enum notable first_of(size_t len)
 {
     enum { MAX = 20, NONE = 0 };
-    /* the first one of each length; there are at most two, and most headers have another length */
     static const uint8_t first[MAX + 1] = {
         [4] = 1 + NOTABLE_HOST,        [10] = 1 + NOTABLE_AMZ_DATE,
         [12] = 1 + NOTABLE_AMZ_TARGET, [13] = 1 + NOTABLE_AUTHORIZATION,
         [20] = 1 + NOTABLE_AMZ_TOKEN,
     };
 
-    if (name.len > MAX || first[name.len] == NONE)
-        return NOTABLE_COUNT;
-    enum notable k = (enum notable)(first[name.len] - 1);
-    if (http_name_equals(name, notable_names[k]))
+    return len > MAX || first[len] == NONE ? NOTABLE_COUNT : (enum notable)(first[len] - 1);
+}
+
+static inline enum notable notable_sent(struct bytes name)
+{
+    enum notable k = first_of(name.len);
+
+    if (k == NOTABLE_COUNT || http_name_equals(name, notable_names[k]))
         return k;
     k++;
     return k < NOTABLE_COUNT && http_name_equals(name, notable_names[k]) ? k : NOTABLE_COUNT;
+}
+
+enum notable sigv4_notable_named(struct bytes name)
+{
+    return notable_sent(name);
+}
+
+/* The same for a name that must be in lower case. */
+static enum notable notable_listed(struct bytes name)
+{
+    enum notable k = first_of(name.len);
+
+    if (k == NOTABLE_COUNT || bytes_eq(name, notable_names[k]))
+        return k;
+    k++;
+    return k < NOTABLE_COUNT && bytes_eq(name, notable_names[k]) ? k : NOTABLE_COUNT;
 }
 
 struct bytes sigv4_notable_name(enum notable which)
@@ -78,10 +99,34 @@ void sigv4_notables_find(const struct http_request *rq, struct sigv4_notables *r
 {
     *ret = (struct sigv4_notables){ 0 };
     for (size_t i = 0; i < rq->n_headers; i++) {
-        enum notable k = sigv4_notable_named(rq->headers[i].name);
+        enum notable k = notable_sent(rq->headers[i].name);
         if (k < NOTABLE_COUNT && ret->count[k]++ == 0)
             ret->value[k] = rq->headers[i].value;
     }
+}
+
+enum kms_status sigv4_signed_split(struct bytes list, struct sigv4_signed *ret,
+                                   struct kms_error *reterr)
+{
+    struct bytes rest = list;
+    struct bytes last = { NULL, 0 };
+    struct bytes name;
+    bool         more = true;
+
+    for (ret->n = 0; more; ret->n++) {
+        more = bytes_cut(&rest, ';', &name);
+        if (!more)
+            name = rest;
+        if (bytes_cmp(last, name) >= 0)
+            return SIGV4_MISMATCH(reterr, "signed headers are not in ascending order: '%.*s'",
+                                  BYTES_FMT(list));
+        if (ret->n == LIMIT_HEADERS)
+            return SIGV4_MISMATCH(reterr, "more than %d signed headers", LIMIT_HEADERS);
+        ret->at[ret->n].name = name;
+        ret->at[ret->n].which = notable_listed(name);
+        last = name;
+    }
+    return KMS_OK;
 }
 
 static void presign_find(struct bytes query, struct presign_found *ret)

@@ -41,6 +41,7 @@ struct sigv4_caller {
     struct bytes access_key_id;
     struct bytes region;
     struct bytes service;
+    struct bytes target; /* X-Amz-Target, which is signed if it was sent; {NULL, 0} if not */
 };
 
 /* What the hook knows of the access key that a request names. All zero: there is no such key, or

@@ -18,6 +18,7 @@
 
 #include <assert.h>
 
+#include "base/cleanup.h"
 #include "base/encode.h"
 #include "base/limits.h"
 #include "base/secret.h"
@@ -117,24 +118,12 @@ static enum kms_status check_time(const struct sigv4_auth *auth, int64_t now_ms,
 
 /* --- what has to be signed -------------------------------------------------------------------- */
 
-/* Which notable headers the list of signed ones names. A name in capitals is found here, too, but in no
- * request (canonical.c). */
-static void find_listed(struct bytes list, bool ret[NOTABLE_COUNT + 1])
-{
-    struct bytes name;
-    bool         more = true;
-
-    while (more) {
-        more = bytes_cut(&list, ';', &name);
-        ret[sigv4_notable_named(more ? name : list)] = true;
-    }
-}
-
 /* I2. The real service was seen to accept other x-amz-* headers that are sent and not signed
  * (recorded-authz-multiregion 2, rule 3); whether it does so for x-amz-target was not recorded. We
  * chose not to: whoever can add that header could turn a signed Encrypt into a Decrypt. */
 static enum kms_status check_signed(const struct sigv4_auth     *auth,
-                                    const struct sigv4_notables *found, struct kms_error *reterr)
+                                    const struct sigv4_notables *found,
+                                    const struct sigv4_signed *names, struct kms_error *reterr)
 {
     bool by_amz_date = !auth->query_form && found->count[NOTABLE_AMZ_DATE] > 0;
     bool required[NOTABLE_COUNT] = {
@@ -148,7 +137,8 @@ static enum kms_status check_signed(const struct sigv4_auth     *auth,
 
     bool listed[NOTABLE_COUNT + 1] = { false };
 
-    find_listed(auth->signed_headers, listed);
+    for (size_t i = 0; i < names->n; i++)
+        listed[names->at[i].which] = true;
     for (size_t k = 0; k < NOTABLE_COUNT; k++) {
         if (required[k] && !listed[k])
             return SIGV4_MISMATCH(reterr, "the header '%.*s' is not signed",
@@ -231,12 +221,14 @@ static bool view_in_query(struct bytes query, struct bytes *text)
 
 /* The caller is looked at long after scratch has been used for something else. */
 static enum kms_status name_caller(const struct http_request *rq, const struct sigv4_auth *auth,
-                                   struct sigv4_caller *ret, struct kms_error *reterr)
+                                   struct bytes target, struct sigv4_caller *ret,
+                                   struct kms_error *reterr)
 {
     struct sigv4_caller caller = {
         .access_key_id = auth->access_key_id,
         .region = auth->region,
         .service = auth->service,
+        .target = target,
     };
 
     if (auth->query_form &&
@@ -253,6 +245,7 @@ enum kms_status sigv4_verify(const struct http_request *rq, const char *const *s
 {
     static const struct sigv4_options options = { .normalize_path = true };
     struct sigv4_auth                 auth;
+    UNINITIALIZED struct sigv4_signed names; /* large */
     struct sigv4_notables             found;
     uint8_t                           digest[SHA256_LEN];
     char                              hash_hex[2 * SHA256_LEN];
@@ -267,18 +260,19 @@ enum kms_status sigv4_verify(const struct http_request *rq, const char *const *s
     TRY(sigv4_parse_found(rq, &found, scratch, &auth, reterr));
     TRY(check_scope(&auth, services, hooks, reterr));
     TRY(check_time(&auth, now_ms, reterr));
-    TRY(check_signed(&auth, &found, reterr));
+    TRY(sigv4_signed_split(auth.signed_headers, &names, reterr));
+    TRY(check_signed(&auth, &found, &names, reterr));
 
     crypto_sha256(bytes_of(rq->body, rq->body_len), digest);
     hex_write(hash_hex, bytes_of(digest, sizeof digest));
     TRY(check_claimed_hash(&found, hash, reterr));
     size_t start = scratch->len;
-    TRY(sigv4_canonical_request(rq, &auth, &options, hash, scratch, reterr));
+    TRY(sigv4_canonical_found(rq, &found, &names, &auth, &options, hash, scratch, reterr));
     size_t middle = scratch->len;
     sigv4_string_to_sign(&auth, bytes_of(scratch->ptr + start, middle - start), scratch);
     assert(buf_ok(scratch) && scratch->ptr == fixed); /* I5 */
 
     struct bytes string_to_sign = bytes_of(scratch->ptr + middle, scratch->len - middle);
     TRY(check_mac(&auth, hooks, string_to_sign, reterr));
-    return name_caller(rq, &auth, ret, reterr);
+    return name_caller(rq, &auth, found.value[NOTABLE_AMZ_TARGET], ret, reterr);
 }

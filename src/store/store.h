@@ -120,8 +120,14 @@ struct store_batch {
     size_t           n;
     uint64_t outbox_done; /* events up to this serial are safe in the audit files: drop them */
     uint64_t slot_generation[2]; /* recorded with the batch                                  */
+    /* Called before the commit, with all rows in the transaction; an error takes it back. May be called again
+     * for the same batch. NULL: nothing. */
+    enum kms_status (*ready)(void *ready_ctx, struct kms_error *reterr);
+    void    *ready_ctx;
     uint64_t ret_outbox; /* out: highest outbox serial after this batch                    */
     uint64_t ret_commit; /* out: number of this commit, +1 each                            */
+    bool
+        ret_reindexed; /* out: an index had not what it should have, and all were made anew from the rows */
 };
 
 struct store_meta {
@@ -166,6 +172,8 @@ struct store_visitor {
 struct stored_key {
     struct key_record      *key;   /* with materials and tags; NULL: there is none */
     struct key_usage_record usage; /* what it was last used for; `key` 0: nothing is noted */
+    uint64_t
+        row; /* serial of the key whose rows were read; on failure too, 0 if it was none's in particular */
 };
 
 /* What a listing of keys says. Its row's MAC has not been checked. */
@@ -227,7 +235,8 @@ struct store_ops {
     enum kms_status (*read_deliveries)(struct store *s, uint64_t after, size_t max,
                                        const struct store_visitor *v, struct kms_error *reterr);
     /* The key that is wanted (by name, material or serial), MAC checked; ret->key, the caller's, is NULL if there is
-     * none. KMS_E_INTERNAL: the row is not as we wrote it, or cannot be read. */
+     * none. KMS_E_INTERNAL: the row is not as we wrote it, or cannot be read; KMS_E_MEMORY: not now. Then
+     * *ret has no key, and its `row`. */
     enum kms_status (*find_key)(struct store *s, const struct key_want *want,
                                 struct stored_key *ret, struct kms_error *reterr);
     enum kms_status (*count_keys)(struct store *s, size_t *ret, struct kms_error *reterr);
@@ -240,14 +249,14 @@ struct store_ops {
     enum kms_status (*next_keys)(struct store *s, uint64_t after, size_t max,
                                  void (*visit)(void *ctx, uint64_t serial), void *ctx,
                                  struct kms_error *reterr);
-    /* The serials of the keys that wait for their deletion. */
-    enum kms_status (*each_deleting)(struct store *s, void (*visit)(void *ctx, uint64_t serial),
-                                     void *ctx, struct kms_error *reterr);
+    /* The keys that wait for their deletion, and until when. */
+    enum kms_status (*each_deleting)(struct store *s,
+                                     void (*visit)(void *ctx, const struct due_key *key), void *ctx,
+                                     struct kms_error *reterr);
     enum kms_status (*each_slot)(struct store *s,
                                  void (*visit)(void *ctx, const struct used_slot *slot), void *ctx,
                                  struct kms_error *reterr);
-    /* Expiries, warnings of them and rotations, in no order, a key perhaps several times. Deletions are
-     * not among them: each_deleting. */
+    /* Expiries, warnings of them, rotations and deletions, in no order, a key perhaps several times. */
     enum kms_status (*each_due)(struct store *s, const struct due_range                   *range,
                                 void (*visit)(void *ctx, const struct due_key *key), void *ctx,
                                 struct kms_error *reterr);

@@ -150,7 +150,7 @@ enum kms_status blob_seal(const struct blob_key *key, enum blob_kind kind,
                           uint8_t *ret, struct kms_error *reterr)
 {
     CLEANUP(secret_freep) struct secret *derived = NULL;
-    uint8_t                              room[AAD_MAX];
+    UNINITIALIZED uint8_t                room[AAD_MAX];
 
     TRY(derive(key, salt->nonce, &derived, reterr));
     put_head(key, kind, salt, commitment_of(derived).ptr, plain.len, ret);
@@ -180,7 +180,7 @@ enum kms_status blob_open(const struct blob_key *key, struct bytes context, stru
 {
     static const uint8_t                 blank[BLOB_OVERHEAD];
     CLEANUP(secret_freep) struct secret *derived = NULL;
-    uint8_t                              room[AAD_MAX];
+    UNINITIALIZED uint8_t                room[AAD_MAX];
     bool                                 whole = blob.len >= BLOB_OVERHEAD;
     /* I3: what is no blob at all is taken through the same steps with an empty one */
     struct bytes b = whole ? blob : bytes_of(blank, sizeof blank);

@@ -234,16 +234,7 @@ static struct bytes name_of(struct bytes id, const struct sigv4_scope_text *scop
 /* Spreads names over the sets, from a secret start, so that nobody can aim at one. */
 static unsigned set_of(const struct vault *v, struct bytes name)
 {
-    uint64_t h = v->signing_seed;
-
-    for (size_t i = 0; i < name.len; i += sizeof h) {
-        size_t   n = name.len - i < sizeof h ? name.len - i : sizeof h;
-        uint64_t w = 0;
-        memcpy(&w, name.ptr + i, n);
-        h = (h ^ w) * 0x9e3779b97f4a7c15u; /* odd: nothing gets lost */
-        h ^= h >> 32;
-    }
-    return (unsigned)h % SETS;
+    return (unsigned)index_hash_seeded(v->signing_seed, name) % SETS;
 }
 
 struct wanted {
@@ -295,7 +286,7 @@ enum kms_status vault_sigv4_mac(struct vault *v, struct bytes access_key_id,
                                 struct kms_error *reterr)
 {
     CLEANUP(crypto_hmac_key_free) struct hmac_key signing = { NULL };
-    uint8_t                                       room[NAME_MAX_LEN];
+    UNINITIALIZED uint8_t                         room[NAME_MAX_LEN];
     bool                                          nobody = access_key_id.len == 0; /* I2 */
     struct bytes                                  id = nobody ? BYTES_LIT("") : access_key_id;
     struct bytes          wrapped = nobody ? buf_bytes(&v->dummy_secret) : wrapped_secret;

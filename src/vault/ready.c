@@ -117,6 +117,7 @@ static void *generator(void *arg)
 {
     struct vault *v = arg;
 
+    (void)pthread_setname_np(pthread_self(), "generator");
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread only, on Linux */
     (void)pthread_mutex_lock(&v->ready_lock);
     while (!atomic_load(&v->ready_stop)) {

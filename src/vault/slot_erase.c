@@ -16,6 +16,11 @@
 
 enum fill { FILL_RANDOM, FILL_ZERO };
 
+enum {
+    READ_MAX = 16 * SLOT_PAGE, /* read back at once */
+    READ_GAP = 4 * SLOT_PAGE,  /* between two that are: at most three pages are read for nothing */
+};
+
 /* A slot that is being erased, and which of the names it is. */
 struct claimed {
     uint32_t slot;
@@ -71,15 +76,33 @@ static void let_go(struct slot_file *f, const struct claimed *mine, size_t n, bo
     (void)pthread_mutex_unlock(&f->lock);
 }
 
+/* With the lock held: the slots from `i` on that lie in the same page, with one write. *ret_next: the first
+ * of another page. */
+static enum kms_status overwrite_page(struct slot_file *f, const struct claimed *mine, size_t n,
+                                      size_t i, enum fill fill, size_t *ret_next,
+                                      struct kms_error *reterr)
+{
+    uint8_t  page[SLOT_PAGE];
+    uint64_t at = slot_page(mine[i].slot);
+
+    TRY(slot_file_read_page(f, at, page, reterr));
+    for (; i < n && slot_page(mine[i].slot) == at; i++) {
+        uint8_t *slot = page + (slot_offset(mine[i].slot) - at);
+        if (fill == FILL_RANDOM)
+            crypto_random(slot, SLOT_BYTES);
+        else
+            memset(slot, 0, SLOT_BYTES);
+    }
+    *ret_next = i;
+    return slot_file_write_page(f, at, page, reterr);
+}
+
 static enum kms_status overwrite(struct slot_file *f, const struct claimed *mine, size_t n,
                                  enum fill fill, struct kms_error *reterr)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint8_t bytes[SLOT_BYTES] = { 0 };
-        if (fill == FILL_RANDOM)
-            crypto_random(bytes, sizeof bytes);
+    for (size_t i = 0; i < n;) {
         (void)pthread_mutex_lock(&f->lock);
-        enum kms_status status = slot_file_patch(f, mine[i].slot, bytes, reterr);
+        enum kms_status status = overwrite_page(f, mine, n, i, fill, &i, reterr);
         (void)pthread_mutex_unlock(&f->lock);
         TRY(status);
     }
@@ -97,17 +120,43 @@ static enum kms_status raise_generation(struct slot_file *f, struct kms_error *r
     return status;
 }
 
-static enum kms_status read_page(struct slot_file *f, uint64_t at, uint8_t *page, bool *ret_direct,
-                                 struct kms_error *reterr)
+/* Pages of the file that were read back together. */
+struct read_back {
+    uint8_t *bytes;
+    uint64_t from, end; /* offsets in the file; no slot lies at 0 */
+    bool     direct;
+};
+
+/* The pages from that of mine[i] up to the last one near it that has one of them: a disk takes about as long for
+ * them as for one. */
+static uint64_t run_end(const struct claimed *mine, size_t n, size_t i)
 {
-    if (f->direct_fd >= 0 && pread(f->direct_fd, page, SLOT_PAGE, (off_t)at) == SLOT_PAGE) {
-        *ret_direct = true;
-        return KMS_OK;
+    uint64_t from = slot_page(mine[i].slot);
+    uint64_t end = from + SLOT_PAGE;
+
+    for (; i < n; i++) {
+        uint64_t next = slot_page(mine[i].slot) + SLOT_PAGE;
+        if (next - from > READ_MAX || next - end > READ_GAP)
+            break;
+        end = next;
     }
-    /* the filesystem cannot read around its cache: drop the page from it, and do not call it proof */
-    *ret_direct = false;
-    (void)posix_fadvise(f->fd, (off_t)at, SLOT_PAGE, POSIX_FADV_DONTNEED);
-    return file_pread_all(f->fd, page, SLOT_PAGE, at, reterr);
+    return end;
+}
+
+static enum kms_status read_pages(struct slot_file *f, uint64_t from, uint64_t end,
+                                  struct read_back *r, struct kms_error *reterr)
+{
+    size_t len = (size_t)(end - from);
+
+    r->from = from;
+    r->end = end;
+    r->direct = f->direct_fd >= 0 &&
+                pread(f->direct_fd, r->bytes, len, (off_t)from) == (ssize_t)len;
+    if (r->direct)
+        return KMS_OK;
+    /* the filesystem cannot read around its cache: drop the pages from it, and do not call it proof */
+    (void)posix_fadvise(f->fd, (off_t)from, (off_t)len, POSIX_FADV_DONTNEED);
+    return file_pread_all(f->fd, r->bytes, len, from, reterr);
 }
 
 /* Each page once. */
@@ -116,24 +165,21 @@ static enum kms_status verify(struct slot_file *f, const struct claimed *mine, s
 {
     static const uint8_t    zeros[SLOT_BYTES];
     const struct bytes      empty = { zeros, sizeof zeros };
-    CLEANUP(freep) uint8_t *page = aligned_alloc(SLOT_PAGE, SLOT_PAGE);
-    uint64_t                have = 0; /* the header page: no slot lies there */
-    bool                    direct = false;
+    CLEANUP(freep) uint8_t *room = aligned_alloc(SLOT_PAGE, READ_MAX);
+    struct read_back        r = { .bytes = room };
 
-    if (page == NULL)
+    if (room == NULL)
         return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to read a slot back");
     for (size_t i = 0; i < n; i++) {
-        uint64_t at = slot_page(mine[i].slot);
-        if (have != at)
-            TRY(read_page(f, at, page, &direct, reterr));
-        have = at;
-        if (!bytes_eq(bytes_of(page + (slot_offset(mine[i].slot) - at), SLOT_BYTES), empty))
+        if (slot_page(mine[i].slot) >= r.end)
+            TRY(read_pages(f, slot_page(mine[i].slot), run_end(mine, n, i), &r, reterr));
+        if (!bytes_eq(bytes_of(r.bytes + (slot_offset(mine[i].slot) - r.from), SLOT_BYTES), empty))
             return KMS_FAIL(reterr, KMS_E_INTERNAL,
                             "slot %u of '%s' is not empty after erasing: the "
                             "disk does not do what it says",
                             mine[i].slot, f->path);
         if (proofs != NULL)
-            proofs[mine[i].at].verified = direct;
+            proofs[mine[i].at].verified = r.direct;
     }
     return KMS_OK;
 }

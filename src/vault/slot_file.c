@@ -61,38 +61,65 @@ static enum kms_status write_at(struct slot_file *f, struct bytes from, uint64_t
     return status == KMS_OK || file_full(errno) ? status : lost(f, "write", errno, reterr);
 }
 
-enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr)
+/* With the sync lock held. Growing syncs, too, but with the lock held, so its failure is seen here. */
+static enum kms_status sync_in_turn(struct slot_file *f, struct kms_error *reterr)
 {
     enum kms_status status = KMS_OK;
 
     (void)pthread_mutex_lock(&f->lock);
     uint64_t upto = f->written;
-    if (f->broken)
-        status = refuse_broken(f, reterr);
-    if (f->synced < upto && status == KMS_OK) {
+    uint64_t generation = f->generation;
+    if (!f->broken && f->synced < upto) {
         (void)pthread_mutex_unlock(&f->lock);
         int why = fdatasync(f->fd) != 0 ? errno : 0;
         (void)pthread_mutex_lock(&f->lock);
         if (why != 0)
             status = lost(f, "sync", why, reterr);
-        else if (f->synced < upto)
+        if (!f->broken) {
             f->synced = upto;
+            f->generation_synced = generation;
+        }
     }
+    if (f->broken && status == KMS_OK)
+        status = refuse_broken(f, reterr);
     (void)pthread_mutex_unlock(&f->lock);
     return status;
 }
 
-enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot, const uint8_t bytes[SLOT_BYTES],
-                                struct kms_error *reterr)
+enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr)
+{
+    (void)pthread_mutex_lock(&f->sync_lock);
+    enum kms_status status = sync_in_turn(f, reterr);
+    (void)pthread_mutex_unlock(&f->sync_lock);
+    return status;
+}
+
+enum kms_status slot_file_read_page(const struct slot_file *f, uint64_t at,
+                                    uint8_t ret_page[SLOT_PAGE], struct kms_error *reterr)
+{
+    if (f->broken)
+        return refuse_broken(f, reterr);
+    return file_pread_all(f->fd, ret_page, SLOT_PAGE, at, reterr);
+}
+
+enum kms_status slot_file_write_page(struct slot_file *f, uint64_t at,
+                                     const uint8_t page[SLOT_PAGE], struct kms_error *reterr)
+{
+    if (f->broken)
+        return refuse_broken(f, reterr);
+    return write_at(f, bytes_of(page, SLOT_PAGE), at, reterr);
+}
+
+/* With the lock held: changes the bytes of one slot in its page. */
+static enum kms_status patch(struct slot_file *f, uint32_t slot, const uint8_t bytes[SLOT_BYTES],
+                             struct kms_error *reterr)
 {
     uint8_t  page[SLOT_PAGE];
     uint64_t at = slot_page(slot);
 
-    if (f->broken)
-        return refuse_broken(f, reterr);
-    TRY(file_pread_all(f->fd, page, sizeof page, at, reterr));
+    TRY(slot_file_read_page(f, at, page, reterr));
     memcpy(page + (slot_offset(slot) - at), bytes, SLOT_BYTES);
-    return write_at(f, bytes_of(page, sizeof page), at, reterr);
+    return slot_file_write_page(f, at, page, reterr);
 }
 
 /* The copies take turns, so that a write cut off halfway leaves the other one. */
@@ -292,6 +319,7 @@ enum kms_status slot_file_open(const char *dir, enum slot_class slot_class,
                              .fd = -1,
                              .direct_fd = -1,
                              .erase_lock = PTHREAD_MUTEX_INITIALIZER,
+                             .sync_lock = PTHREAD_MUTEX_INITIALIZER,
                              .lock = PTHREAD_MUTEX_INITIALIZER,
                              .written = 1 }; /* for all that we know */
     uint32_t n = 0;
@@ -314,6 +342,7 @@ void slot_file_close(struct slot_file *f)
     free(f->entries);
     free(f->free);
     (void)pthread_mutex_destroy(&f->lock);
+    (void)pthread_mutex_destroy(&f->sync_lock);
     (void)pthread_mutex_destroy(&f->erase_lock);
     free(f);
 }
@@ -388,7 +417,7 @@ static enum kms_status put_slot(struct slot_file *f, const struct slot_new *new,
     assert(len == SLOT_WRAPPED);
     slot_encode(&f->keys, f->slot_class, new->slot, &content, bytes);
     (void)pthread_mutex_lock(&f->lock);
-    enum kms_status status = slot_file_patch(f, new->slot, bytes, reterr);
+    enum kms_status status = patch(f, new->slot, bytes, reterr);
     (void)pthread_mutex_unlock(&f->lock);
     return status;
 }
@@ -511,6 +540,6 @@ void slot_file_counts(struct slot_file *f, uint32_t *ret_used, uint32_t *ret_tot
     (void)pthread_mutex_lock(&f->lock);
     *ret_used = f->n_entries - f->n_free;
     *ret_total = f->n_entries;
-    *ret_generation = f->generation;
+    *ret_generation = f->generation_synced;
     (void)pthread_mutex_unlock(&f->lock);
 }

@@ -101,12 +101,14 @@ struct slot_file {
     int                direct_fd; /* for reading back past the page cache; -1: not possible here */
     char               path[FILE_PATH_MAX];
     pthread_mutex_t    erase_lock; /* one erasure at a time; before `lock`            */
+    pthread_mutex_t    sync_lock;  /* one sync at a time (slot_file_sync); before `lock`  */
     pthread_mutex_t    lock;       /* everything below, and read-change-write of pages */
     struct file_alarm  alarm;      /* may be set once it is open, before it is used */
     bool               broken;     /* I3 */
     uint64_t           written;    /* how many writes there were */
     uint64_t           synced;     /* so many of them are on disk */
     uint64_t           generation;
+    uint64_t           generation_synced; /* this one is on disk */
     struct slot_entry *entries;
     uint32_t           n_entries;
     uint32_t          *free; /* stack of free slots */
@@ -141,15 +143,21 @@ KMS_MUST_CHECK enum kms_status slot_file_read(struct slot_file *f, uint32_t slot
                                               uint64_t generation, const uint8_t owner[SLOT_OWNER],
                                               struct secret **ret_shred, struct kms_error *reterr);
 bool slot_file_alive(struct slot_file *f, uint32_t slot, uint64_t generation);
+/* *ret_generation is on disk: what remembers it calls a file with a lower one an old copy. */
 void slot_file_counts(struct slot_file *f, uint32_t *ret_used, uint32_t *ret_total,
                       uint64_t *ret_generation);
 
 /* Shared by slot_file.c and slot_erase.c. A failed write ends the use of the file (I3).
- * With the lock held: changes the bytes of one slot in its page. */
-KMS_MUST_CHECK enum kms_status slot_file_patch(struct slot_file *f, uint32_t slot,
-                                               const uint8_t     bytes[SLOT_BYTES],
-                                               struct kms_error *reterr);
-/* Without the lock: puts on disk what was written before the call. Nothing is done if it is there. */
+ * With the lock held, from reading a page until it is written: the page at `at`, as it is with what was
+ * written to it. */
+KMS_MUST_CHECK enum kms_status slot_file_read_page(const struct slot_file *f, uint64_t at,
+                                                   uint8_t           ret_page[SLOT_PAGE],
+                                                   struct kms_error *reterr);
+KMS_MUST_CHECK enum kms_status slot_file_write_page(struct slot_file *f, uint64_t at,
+                                                    const uint8_t     page[SLOT_PAGE],
+                                                    struct kms_error *reterr);
+/* Without the lock: puts on disk what was written before the call. Nothing is done if it is there.
+ * One at a time: that a write was lost the kernel tells only one of two (I3). */
 KMS_MUST_CHECK enum kms_status slot_file_sync(struct slot_file *f, struct kms_error *reterr);
 /* With the lock held. */
 KMS_MUST_CHECK enum kms_status slot_file_put_header(struct slot_file *f, uint64_t generation,

@@ -71,7 +71,7 @@ struct vault_status {
     char              grade_reason[160]; /* "ext4, extents unchanged over 50 rewrites", ...       */
     char              filesystem[32];
     enum secret_grade memory;
-    uint64_t          generation[2]; /* slot file generations, by enum slot_class                */
+    uint64_t          generation[2]; /* of the slot files on disk, by enum slot_class            */
     uint32_t          slots_used[2], slots_total[2];
     unsigned          ready_keys[3]; /* in the pools now                                         */
     unsigned          ready_waiting[3]; /* requests that wait for one                            */

@@ -394,6 +394,7 @@ static void *deliver(void *arg)
 {
     struct webhook *w = arg;
 
+    (void)pthread_setname_np(pthread_self(), "webhook");
     pthread_mutex_lock(&w->lock);
     while (!atomic_load(&w->stop)) {
         int64_t wait = pause(w);

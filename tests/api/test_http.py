@@ -6,6 +6,7 @@ server is put together from them as it should be.
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -269,3 +270,35 @@ def test_slow_client_does_not_hold_others(server, kms):
     assert time.monotonic() - start < 10
     for s in held:
         s.close()
+
+
+def test_many_at_once_that_send_no_more(new_server):
+    """More connections are readable at once than libuv asks the kernel for: it asks again before a turn has parsed
+    what was read, and that is the end of the client's sending."""
+    count = 1500
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2 * count:
+        pytest.skip("too few descriptors")
+    server = new_server("--loops=1")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * count), hard))
+    connections = []
+    try:
+        for i in range(count):  # an address may have 64 of them without a signature
+            c = socket.socket()
+            connections.append(c)
+            c.bind(("127.0.1.%d" % (1 + i // 50), 0))
+            c.connect(server.address)
+            c.settimeout(30)
+        while int(re.search(r"^trent_connections (\d+)", server.get("/_trent/metrics"), re.M).group(1)) < count:
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGSTOP)
+        for c in connections:
+            c.sendall(b"GET /_trent/health HTTP/1.1\r\nHost: trent\r\n\r\n")
+            c.shutdown(socket.SHUT_WR)
+        server.process.send_signal(signal.SIGCONT)
+        assert {c.recv(4096)[:15] for c in connections} == {b"HTTP/1.1 200 OK"}
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+        for c in connections:
+            c.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

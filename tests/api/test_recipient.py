@@ -52,6 +52,15 @@ def test_decrypt(kms, module, enclave, tmp_path):
     assert enclave.open(answer["CiphertextForRecipient"], tmp_path) == b"for the enclave"
 
 
+def test_next_request_has_no_recipient(kms, module, enclave):
+    """What the server keeps for the next request of a connection does not say whom the last one answered to."""
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = kms.encrypt(KeyId=key, Plaintext=b"for its client")["CiphertextBlob"]
+    for _ in range(3):
+        assert "CiphertextForRecipient" in kms.decrypt(CiphertextBlob=blob, Recipient=enclave.recipient(module))
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"for its client"
+
+
 def test_decrypt_rsa(kms, module, enclave, tmp_path):
     key = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
     blob = kms.encrypt(KeyId=key, Plaintext=b"p", EncryptionAlgorithm="RSAES_OAEP_SHA_256")["CiphertextBlob"]

@@ -4,6 +4,7 @@ The text of the refusal is that of kms-behaviour 3.2, row "Throttled".
 """
 import json
 import re
+import signal
 import time
 
 import pytest
@@ -14,6 +15,7 @@ import boto3
 
 from identities import ALLOW_ALL, TRUST_ROOT, text
 from oidc import Issuer, Key, key_set
+from quick_client import Connection, Credentials
 from trent_server import error_of
 
 THROTTLED = ("ThrottlingException",
@@ -92,6 +94,27 @@ def test_failed_signatures(new_server):
     assert server.trent("status").returncode == 0  # the operator is never starved
     time.sleep(1.1)
     assert right.list_keys()["Keys"] == []
+
+
+def test_failed_signatures_of_one_turn(new_server):
+    """Guesses that arrive together are worked on side by side: each counts before the next is looked at."""
+    server = new_server("--rate-failures=4", "--loops=1")
+    guesser = Credentials("test", "wrong")
+    connections = [Connection(server.address) for _ in range(30)]
+    for c in connections:
+        assert c.call(Credentials("test", "test"), "ListKeys", {}).status == 200
+    server.process.send_signal(signal.SIGSTOP)
+    for c in connections:
+        headers = guesser.headers(c.host, b"{}", "kms", "TrentService.ListKeys")
+        c.socket.sendall(("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 2\r\n%s\r\n{}" % (c.host, headers)).encode())
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGCONT)
+    codes = [c._read().code for c in connections]
+    looked_at = codes.count("InvalidSignatureException")
+    assert 4 <= looked_at <= 4 + 4 * (time.monotonic() - began) + 1
+    assert set(codes) == {"InvalidSignatureException", "ThrottlingException"}
+    for c in connections:
+        c.close()
 
 
 def test_sessions_share_the_rate_of_their_role(new_server):

@@ -3,6 +3,7 @@ import base64
 import os
 import pathlib
 import struct
+import time
 
 import pytest
 
@@ -79,6 +80,19 @@ def prepared(name, key):
     states of HMAC-SHA-256 behind the blocks made of the key."""
     pads = {name + ", inner state": 0x36, name + ", outer state": 0x5c}
     return {what: sha256_block(bytes(b ^ pad for b in key.ljust(64, b"\0"))) for what, pad in pads.items()}
+
+
+def wait_until_loops_rest(pid, seconds=10):
+    """A loop sends an answer first and wipes it then, before it waits for events again: what a client can look at as
+    soon as it has the answer may not be wiped yet, on a busy machine for as long as the loop gets no processor."""
+    deadline = time.monotonic() + seconds
+    loops = [task for task in pathlib.Path("/proc/%d/task" % pid).iterdir()
+             if (task / "comm").read_text().startswith("loop ")]
+    assert loops, "no thread of the server is called a loop"
+    for task in loops:
+        while (task / "stat").read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, "%s does not come to rest" % task
+            time.sleep(0.001)
 
 
 class Scan:

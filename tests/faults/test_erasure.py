@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 from family_keys import FAMILIES, ec_numbers, edwards_numbers, import_family, rsa_numbers, signs
-from memory import Scan, forms, instrumented, needs_root, prepared
+from memory import Scan, forms, instrumented, needs_root, prepared, wait_until_loops_rest
 from storage import Files, Gone, copy_of, find_bytes
 from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for, wrap
 from wire import Wire
@@ -423,6 +423,7 @@ def copies(server, material):
 
 
 def scan(server, needles):
+    wait_until_loops_rest(server.process.pid)
     return Scan(server.process.pid, needles)
 
 

@@ -432,6 +432,8 @@ static enum kms_status run_batch(struct sqlite_store *s, struct store_batch *bat
         m.meta.clock_floor = 0;
     m.serials = s->serials;
     TRY(row_put(s, STMT_META_UPDATE, &row_meta, &m, reterr));
+    if (batch->ready != NULL)
+        TRY(batch->ready(batch->ready_ctx, reterr));
     CRASH_POINT("store-before-commit");
 
     TRY(commit(s, reterr));
@@ -449,15 +451,16 @@ static void roll_back(struct sqlite_store *s)
         s->unsettled = true; /* or the next batch would be part of this one */
 }
 
-enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,
-                             struct kms_error *reterr)
+/* Nothing has happened if it fails. */
+static enum kms_status try_batch(struct sqlite_store *s, struct store_batch *batch,
+                                 struct kms_error *reterr)
 {
-    struct sqlite_store *s = (struct sqlite_store *)store;
-    struct serials       before = s->serials;
+    struct serials before = s->serials;
 
-    enum kms_status status = sqlite_usable(s, reterr);
-    if (status == KMS_OK)
-        status = run_batch(s, batch, reterr);
+    for (size_t i = 0; i < batch->n; i++)
+        batch->results[i] = KMS_OK;
+    s->last_failure = SQLITE_OK;
+    enum kms_status status = run_batch(s, batch, reterr);
     if (status == KMS_OK)
         return KMS_OK;
     roll_back(s);
@@ -466,7 +469,40 @@ enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,
         batch->results[i] = KMS_E_INTERNAL;
         forget_serials(batch->changes[i]);
     }
-    return KMS_E_INTERNAL;
+    return status;
+}
+
+/* Whoever takes an entry out of an index keeps SQLite from changing the row: it looks for the entry, and calls
+ * the file malformed. An index says nothing that the rows do not say, and those have their MACs. */
+static bool make_indexes(struct sqlite_store *s)
+{
+    if (s->last_failure != SQLITE_CORRUPT_INDEX)
+        return false;
+    int rc = sqlite3_exec(s->db, "REINDEX", NULL, NULL, NULL);
+    if (rc != SQLITE_OK) {
+        s->last_failure = rc;
+        sqlite_commit_failed(s);
+    }
+    return rc == SQLITE_OK;
+}
+
+enum kms_status sqlite_apply(struct store *store, struct store_batch *batch,
+                             struct kms_error *reterr)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+
+    batch->ret_reindexed = false;
+    s->last_failure = SQLITE_OK;
+    enum kms_status status = sqlite_usable(s, reterr);
+    if (status == KMS_OK)
+        status = try_batch(s, batch, reterr);
+    if (status != KMS_OK && make_indexes(s)) {
+        batch->ret_reindexed = true;
+        status = try_batch(s, batch, reterr);
+    }
+    for (size_t i = 0; i < batch->n && status != KMS_OK; i++)
+        batch->results[i] = KMS_E_INTERNAL;
+    return status == KMS_OK ? KMS_OK : KMS_E_INTERNAL;
 }
 
 /* --- last uses -------------------------------------------------------------------------------- */

@@ -7,7 +7,10 @@
 
 #include "base/cleanup.h"
 
-_Static_assert(KEY_PENDING_DELETION == 3 && EXPIRES == 1, "statements.c and schema_5.c say so");
+_Static_assert(KEY_CREATING == 0 && KEY_ENABLED == 1 && KEY_PENDING_DELETION == 3 &&
+                   KEY_UPDATING == 7 && REGION_REPLICA == 2 && EXPIRES == 1 &&
+                   MATERIAL_CURRENT == 0 && MATERIAL_NON_CURRENT == 1,
+               "statements.c and schema_5.c say so");
 
 enum { DAY_MS = 24 * 60 * 60 * 1000 };
 
@@ -18,6 +21,8 @@ static struct sqlite_store *opened(struct store *store)
 
 static enum kms_status bind_fail(struct sqlite_store *s, int rc, struct kms_error *reterr)
 {
+    if (rc == SQLITE_NOMEM)
+        return KMS_FAIL(reterr, KMS_E_MEMORY, "no memory to read database '%.120s'", s->path);
     return database_fail(s->db, s->path, rc, "read", reterr);
 }
 
@@ -126,24 +131,27 @@ enum kms_status sqlite_find_key(struct store *store, const struct key_want *want
 {
     CLEANUP(key_record_freep) struct key_record *key = NULL;
     struct sqlite_store                         *s = opened(store);
-    struct key_usage_record                      usage = { 0 };
     uint64_t                                     serial = want->serial;
 
+    *ret = (struct stored_key){ .key = NULL };
     TRY(sqlite_usable(s, reterr));
     if (want->kind != WANT_SERIAL)
         TRY(find_serial(s, want, &serial, reterr));
-    if (serial != 0) {
-        TRY(read_key(s, serial, &key, reterr));
-        if (key != NULL && !is_wanted(key, want))
-            return KMS_FAIL(
-                reterr, KMS_E_INTERNAL,
-                "an index of database '%.100s' leads to another key than it says (row %llu): "
-                "restore it from a backup",
-                s->path, (unsigned long long)serial);
+    if (serial == 0)
+        return KMS_OK;
+    ret->row = serial;
+    TRY(read_key(s, serial, &key, reterr));
+    if (key != NULL && !is_wanted(key, want)) {
+        ret->row = 0;
+        return KMS_FAIL(
+            reterr, KMS_E_INTERNAL,
+            "an index of database '%.100s' leads to another key than it says (row %llu): "
+            "restore it from a backup",
+            s->path, (unsigned long long)serial);
     }
     if (key != NULL)
-        TRY(read_usage(s, serial, &usage, reterr));
-    *ret = (struct stored_key){ TAKE(key), usage };
+        TRY(read_usage(s, serial, &ret->usage, reterr));
+    ret->key = TAKE(key);
     return KMS_OK;
 }
 
@@ -212,21 +220,6 @@ enum kms_status sqlite_next_keys(struct store *store, uint64_t after, size_t max
     return KMS_OK;
 }
 
-enum kms_status sqlite_each_deleting(struct store *store, void (*visit)(void *ctx, uint64_t serial),
-                                     void *ctx, struct kms_error *reterr)
-{
-    struct sqlite_store                    *s = opened(store);
-    CLEANUP(statement_resetp) sqlite3_stmt *stmt = s->statements[STMT_KEYS_DELETING];
-
-    TRY(sqlite_usable(s, reterr));
-    for (bool more = true; more;) {
-        TRY(row_step(s, stmt, &more, reterr));
-        if (more)
-            visit(ctx, (uint64_t)sqlite3_column_int64(stmt, 0));
-    }
-    return KMS_OK;
-}
-
 enum kms_status sqlite_each_slot(struct store *store,
                                  void (*visit)(void *ctx, const struct used_slot *slot), void *ctx,
                                  struct kms_error *reterr)
@@ -259,7 +252,7 @@ struct due_scan {
     void *ctx;
 };
 
-/* Runs one of the three statements for times from `after` + 1 to `until`, which are `lead` before (or,
+/* Runs one of the four statements for times from `after` + 1 to `until`, which are `lead` before (or,
  * negative, after) those that it compares. */
 static enum kms_status each_in(const struct due_scan *scan, sqlite3_stmt *stmt, int64_t after,
                                int64_t until, int64_t lead, struct kms_error *reterr)
@@ -299,12 +292,25 @@ enum kms_status sqlite_each_due(struct store *store, const struct due_range     
     const struct due_scan                   scan = { opened(store), visit, ctx };
     CLEANUP(statement_resetp) sqlite3_stmt *rotating = scan.s->statements[STMT_KEYS_ROTATING];
     CLEANUP(statement_resetp) sqlite3_stmt *on_demand = scan.s->statements[STMT_KEYS_ON_DEMAND];
+    CLEANUP(statement_resetp) sqlite3_stmt *deleting = scan.s->statements[STMT_KEYS_DELETING];
 
     TRY(sqlite_usable(scan.s, reterr));
+    TRY(each_in(&scan, deleting, range->after, range->until, 0, reterr));
     TRY(each_in(&scan, rotating, range->after, range->until, 0, reterr));
     TRY(each_in(&scan, on_demand, range->after, range->until, -range->rotation_delay, reterr));
     TRY(each_expiring(&scan, range, 0, reterr));
     for (size_t i = 0; i < range->n_warning_days; i++)
         TRY(each_expiring(&scan, range, range->warning_days[i], reterr));
     return KMS_OK;
+}
+
+enum kms_status sqlite_each_deleting(struct store *store,
+                                     void (*visit)(void *ctx, const struct due_key *key), void *ctx,
+                                     struct kms_error *reterr)
+{
+    const struct due_scan                   scan = { opened(store), visit, ctx };
+    CLEANUP(statement_resetp) sqlite3_stmt *deleting = scan.s->statements[STMT_KEYS_DELETING];
+
+    TRY(sqlite_usable(scan.s, reterr));
+    return each_in(&scan, deleting, 0, INT64_MAX, 0, reterr);
 }

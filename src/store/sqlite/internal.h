@@ -150,6 +150,14 @@ struct page_wiper {
     uint8_t                  *page; /* PAGE_BYTES, belongs to the store */
 };
 
+/* The methods of the WAL with ours in front (wal.c). SQLite has its address. */
+struct wal_watch {
+    sqlite3_io_methods        methods; /* first: the file points at it */
+    const sqlite3_io_methods *real;
+    bool                      written;     /* since the last sync */
+    bool                      only_header; /* was written since it was on the disk as empty */
+};
+
 struct sqlite_store {
     struct store   base; /* first: callers hold a pointer to it */
     sqlite3       *db;
@@ -165,6 +173,7 @@ struct sqlite_store {
     bool broken;     /* the file system failed: only a restart tells the outcome; alarm rung */
     bool unsettled;  /* a commit failed otherwise: the WAL may hold it until the next commit */
     struct page_wiper wiper;
+    struct wal_watch  wal;
     uint8_t           page[PAGE_BYTES];
 };
 
@@ -354,7 +363,8 @@ KMS_MUST_CHECK enum kms_status sqlite_next_keys(struct store *store, uint64_t af
                                                 void (*visit)(void *ctx, uint64_t serial),
                                                 void *ctx, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_each_deleting(struct store *store,
-                                                    void (*visit)(void *ctx, uint64_t serial),
+                                                    void (*visit)(void                 *ctx,
+                                                                  const struct due_key *key),
                                                     void *ctx, struct kms_error *reterr);
 KMS_MUST_CHECK enum kms_status sqlite_each_slot(struct store *store,
                                                 void (*visit)(void                   *ctx,
@@ -394,6 +404,11 @@ void sqlite_lost(struct sqlite_store *s, int rc);
 /* Copies the WAL into the file from time to time, as SQLite would by itself but for not telling when
  * that fails. */
 void sqlite_mind_wal(struct sqlite_store *s);
+
+/* --- wal.c ------------------------------------------------------------------------------------ */
+
+/* Puts our methods in front of the WAL's. Call once, when the WAL is open and before the store is used. */
+KMS_MUST_CHECK enum kms_status wal_watch_install(struct sqlite_store *s, struct kms_error *reterr);
 
 /* --- page.c ----------------------------------------------------------------------------------- */
 

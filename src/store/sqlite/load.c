@@ -27,7 +27,7 @@ struct parts {
 
 static enum kms_status no_memory(struct kms_error *reterr)
 {
-    return KMS_FAIL(reterr, KMS_E_INTERNAL, "no memory to load the database");
+    return KMS_FAIL(reterr, KMS_E_MEMORY, "no memory to load the database");
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */

@@ -391,6 +391,7 @@ enum kms_status store_sqlite_open(const char *path, const uint8_t instance_id[16
     /* SQLite syncs the folder when it has made the WAL, but would not tell if that failed. */
     TRY(sync_folder(path, reterr));
     TRY(close_checkpoints(s->db, path, reterr));
+    TRY(wal_watch_install(s, reterr));
     sqlite_mind_wal(s);
     *ret = &TAKE(s)->base;
     return KMS_OK;

@@ -721,6 +721,8 @@ enum kms_status row_step(struct sqlite_store *s, sqlite3_stmt *stmt, bool *ret_m
 {
     int rc = sqlite3_step(stmt);
 
+    if ((rc & 0xff) == SQLITE_NOMEM)
+        return KMS_FAIL(reterr, KMS_E_MEMORY, "no memory to read database '%.120s'", s->path);
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         return database_fail(s->db, s->path, rc, "read", reterr);
     *ret_more = rc == SQLITE_ROW;

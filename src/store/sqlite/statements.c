@@ -103,16 +103,18 @@ const char *const statement_sql[STMT_COUNT] = {
                       " ORDER BY serial LIMIT ?4",
     [STMT_KEYS_NEXT] = "SELECT serial FROM keys WHERE serial > ?1 ORDER BY serial LIMIT ?2",
     /* the conditions repeat those of the partial indexes of schema_5.c */
-    [STMT_KEYS_DELETING] = "SELECT serial FROM keys WHERE state = 3",
+    [STMT_KEYS_DELETING] = "SELECT account, region, key_id, deletion_date FROM keys"
+                           " WHERE state = 3 AND deletion_date > ?1 AND deletion_date <= ?2",
     [STMT_KEYS_ROTATING] = "SELECT account, region, key_id, next_rotation FROM keys"
-                           " WHERE rotation_enabled = 1 AND next_rotation > ?1"
-                           " AND next_rotation <= ?2",
+                           " WHERE rotation_enabled = 1 AND multi_region <> 2"
+                           " AND state IN (0, 1, 7) AND next_rotation > ?1 AND next_rotation <= ?2",
     [STMT_KEYS_ON_DEMAND] = "SELECT account, region, key_id, on_demand_start FROM keys"
-                            " WHERE on_demand_start <> 0 AND on_demand_start > ?1"
-                            " AND on_demand_start <= ?2",
+                            " WHERE on_demand_start <> 0 AND multi_region <> 2"
+                            " AND on_demand_start > ?1 AND on_demand_start <= ?2",
     [STMT_KEYS_EXPIRING] = "SELECT account, region, key_id, valid_to FROM materials"
-                           " JOIN keys ON serial = key WHERE expiration = 1 AND valid_to > ?1"
-                           " AND valid_to <= ?2 AND (warned_days = 0 OR warned_days > ?3)",
+                           " JOIN keys ON serial = key WHERE expiration = 1 AND role IN (0, 1)"
+                           " AND slot_generation <> 0 AND valid_to > ?1 AND valid_to <= ?2"
+                           " AND (warned_days = 0 OR warned_days > ?3)",
     [STMT_MATERIALS_OF] = "SELECT key, position, " MATERIAL_BODY " FROM materials"
                           " WHERE key = ?1 ORDER BY position",
     [STMT_TAGS_OF] = "SELECT key, position, name, value FROM tags WHERE key = ?1"

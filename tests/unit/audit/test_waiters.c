@@ -16,6 +16,7 @@ static struct {
     bool            shut;
     unsigned        waiting; /* syncs at the gate */
     unsigned        syncs;
+    unsigned        slow_us; /* what a sync takes */
     int             error;
 } gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER };
 
@@ -30,6 +31,7 @@ static int gate_fdatasync(int fd)
     gate.waiting--;
     int error = gate.error;
     (void)pthread_mutex_unlock(&gate.lock);
+    (void)usleep(gate.slow_us);
     errno = error;
     return error != 0 ? -1 : fdatasync(fd);
 }
@@ -48,6 +50,14 @@ static void gate_await(void)
     while (gate.waiting == 0)
         (void)pthread_cond_wait(&gate.moved, &gate.lock);
     (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static unsigned gate_syncs(void)
+{
+    (void)pthread_mutex_lock(&gate.lock);
+    unsigned n = gate.syncs;
+    (void)pthread_mutex_unlock(&gate.lock);
+    return n;
 }
 
 static ssize_t plain_write(int fd, const void *from, size_t len)
@@ -74,13 +84,15 @@ static void told(struct audit_waiter *w, enum kms_status status)
     struct one *o = (struct one *)w; /* its first member */
 
     o->status = status;
-    o->order = ++told_so_far;
+    o->order = told_so_far + 1; /* one thread tells */
+    told_so_far++;
 }
 
 static int setup(void **state)
 {
     gate.shut = false;
     gate.error = 0;
+    gate.slow_us = 0;
     told_so_far = 0;
     int failed = fixture_setup(state);
     ((struct fixture *)*state)->config.io = &gate_io;
@@ -114,14 +126,14 @@ static void test_many_share_a_sync(void **state)
     gate_set(true);
     append_later(f, &first);
     gate_await();
-    unsigned before = gate.syncs;
+    unsigned before = gate_syncs();
     for (size_t i = 0; i < WAITERS; i++)
         append_later(f, &more[i]); /* does not wait, although the disk is busy */
     (void)usleep(20000);
     assert_int_equal(told_so_far, 0);
     gate_set(false);
     wait_until_told(1 + WAITERS);
-    assert_int_equal(gate.syncs, before + 1);
+    assert_int_equal(gate_syncs(), before + 1);
     assert_int_equal(first.order, 1);
     for (size_t i = 0; i < WAITERS; i++) {
         assert_int_equal(more[i].order, i + 2);
@@ -129,6 +141,27 @@ static void test_many_share_a_sync(void **state)
     }
     fixture_close(f);
     assert_verdict(fixture_verify(f), AUDIT_GOOD);
+}
+
+/* On a slow disk a sync waits a moment for who has just been told and comes again. */
+static void test_a_sync_waits_for_more(void **state)
+{
+    struct fixture *f = *state;
+    struct one      a, b, again;
+
+    f->config.limits.gather_ms = 1000;
+    fixture_open(f);
+    gate.slow_us = 400 * 1000; /* a quarter of that may be waited */
+    unsigned before = gate_syncs();
+    append_later(f, &a);
+    while (gate_syncs() == before)
+        (void)usleep(1000);
+    append_later(f, &b); /* too late for the first one */
+    wait_until_told(1);
+    append_later(f, &again); /* the first comes back */
+    wait_until_told(3);
+    assert_int_equal(gate_syncs(), before + 2);
+    fixture_close(f);
 }
 
 /* A sync that somebody else has done tells them, too. */
@@ -192,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WAITING(test_many_share_a_sync),
+        WAITING(test_a_sync_waits_for_more),
         WAITING(test_told_by_anothers_sync),
         WAITING(test_told_of_a_failed_sync),
         WAITING(test_forgotten),

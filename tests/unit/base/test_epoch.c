@@ -51,6 +51,7 @@ static void test_readers_are_numbered_and_limited(void **state)
 
 struct waiting {
     struct epoch *epoch;
+    uint64_t      mark;
     _Atomic bool  passed;
 };
 
@@ -80,6 +81,40 @@ static void test_barrier_waits_for_an_open_section(void **state)
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(atomic_load(&w.passed));
     epoch_leave(w.epoch, second);
+    epoch_free(w.epoch);
+}
+
+/* Sections that begin between the mark and the wait are not waited for; those before the mark are. */
+static void *wait_for_mark(void *arg)
+{
+    struct waiting *w = arg;
+
+    epoch_wait(w->epoch, w->mark);
+    atomic_store(&w->passed, true);
+    return NULL;
+}
+
+static void test_a_mark_counts_not_the_wait(void **state)
+{
+    struct waiting w = { .epoch = epoch_new() };
+    int            before = epoch_register(w.epoch);
+    int            after = epoch_register(w.epoch);
+    pthread_t      thread;
+
+    (void)state;
+    epoch_enter(w.epoch, before);
+    w.mark = epoch_mark(w.epoch);
+    epoch_enter(w.epoch, after);
+    int late = epoch_register(w.epoch);
+    epoch_enter(w.epoch, late);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_mark, &w), 0);
+    nap();
+    assert_false(atomic_load(&w.passed));
+    epoch_leave(w.epoch, before);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(atomic_load(&w.passed));
+    epoch_leave(w.epoch, after);
+    epoch_leave(w.epoch, late);
     epoch_free(w.epoch);
 }
 
@@ -241,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_barrier_without_readers),
         cmocka_unit_test(test_readers_are_numbered_and_limited),
         cmocka_unit_test(test_barrier_waits_for_an_open_section),
+        cmocka_unit_test(test_a_mark_counts_not_the_wait),
         cmocka_unit_test(test_nothing_is_freed_under_a_reader),
         cmocka_unit_test(test_closed_for_who_comes),
         cmocka_unit_test(test_nobody_sees_half_of_it),

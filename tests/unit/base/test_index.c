@@ -95,6 +95,49 @@ static void test_keys_of_every_length(void **state)
     index_free(ix);
 }
 
+/* Every bit of every byte changes the hash, whatever the length, and the seed does. */
+static void test_hash_sees_every_bit(void **state)
+{
+    enum { MAX = 50 };
+    struct index *ix = index_new(0x123456789abcdef0u);
+    struct index *other = index_new(0x123456789abcdef1u);
+    uint8_t       key[MAX] = { 0 };
+
+    (void)state;
+    for (size_t len = 1; len <= MAX; len++) {
+        uint64_t plain = index_hash(ix, bytes_of(key, len));
+        assert_int_not_equal(plain, index_hash(other, bytes_of(key, len)));
+        for (size_t bit = 0; bit < 8 * len; bit++) {
+            key[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            assert_int_not_equal(index_hash(ix, bytes_of(key, len)), plain);
+            key[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+    }
+    index_free(ix);
+    index_free(other);
+}
+
+/* Names that count upwards, as ids in tests and account numbers do, are spread over all slots. */
+static void test_hash_spreads(void **state)
+{
+    enum { SLOTS = 1 << 12, LONGEST = 20 };
+    static uint8_t load[SLOTS];
+    struct index  *ix = index_new(1);
+    size_t         empty = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 4 * SLOTS; i++) {
+        char   name[24];
+        int    len = snprintf(name, sizeof name, "%012u", i);
+        size_t slot = index_hash(ix, bytes_of(name, (size_t)len)) % SLOTS;
+        assert_true(++load[slot] <= LONGEST); /* 4 on average; by chance 1 in 10^8 has 20 */
+    }
+    for (size_t i = 0; i < SLOTS; i++)
+        empty += load[i] == 0;
+    assert_true(empty < SLOTS / 25); /* by chance one in 55 */
+    index_free(ix);
+}
+
 static void test_without_an_epoch_it_does_not_grow_but_works(void **state)
 {
     enum { N = 2000 };
@@ -234,6 +277,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_insert_find_remove),
         cmocka_unit_test(test_keys_of_every_length),
+        cmocka_unit_test(test_hash_sees_every_bit),
+        cmocka_unit_test(test_hash_spreads),
         cmocka_unit_test(test_without_an_epoch_it_does_not_grow_but_works),
         cmocka_unit_test(test_growth_left_out_is_made_up_for),
         cmocka_unit_test(test_visitor_may_remove),

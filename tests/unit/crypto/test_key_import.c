@@ -407,6 +407,127 @@ static void test_rsa_forms(void **state)
     same(SPEC_RSA_2048, write_rsa(&d, r, true), want);
 }
 
+static void opens(bool good, const struct der *d)
+{
+    CLEANUP(crypto_key_freep) struct crypto_key *key = NULL;
+
+    assert_int_equal(crypto_key_open(SPEC_RSA_2048, der_bytes(d), &key, NULL),
+                     good ? KMS_OK : KMS_E_INTERNAL);
+    assert_int_equal(key != NULL, good);
+}
+
+/* Around numbers of an RSAPrivateKey: PKCS#8 whose every part may be another. */
+struct around {
+    struct bytes version, algorithm, before, after, behind;
+};
+
+static void write_around(struct der *d, const struct rsa_parts *r, const struct around *a)
+{
+    der_init(d);
+    size_t all = der_begin(d, DER_SEQUENCE);
+    der_put(d, a->behind);
+    size_t octets = der_begin(d, DER_OCTET_STRING);
+    size_t inside = der_begin(d, DER_SEQUENCE);
+    der_put(d, a->after);
+    for (size_t i = DER_RSA_NUMBERS; i-- > 0;) {
+        static const uint8_t zero[1];
+        size_t               number = der_begin(d, DER_INTEGER);
+        der_put(d, r->v[i]);
+        if (r->v[i].len > 0 && r->v[i].ptr[0] >= 0x80)
+            der_put(d, bytes_of(zero, 1));
+        der_wrap(d, DER_INTEGER, number);
+    }
+    der_put(d, a->before);
+    der_wrap(d, DER_SEQUENCE, inside);
+    der_wrap(d, DER_OCTET_STRING, octets);
+    der_put(d, a->algorithm);
+    der_put(d, a->version);
+    der_wrap(d, DER_SEQUENCE, all);
+}
+
+#define RSA_OID     "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+#define RSA_ALG     BYTES_LIT("\x30\x0d" RSA_OID "\x05\x00")
+#define VERSION(V)  BYTES_LIT("\x02\x01" V)
+
+/* Our own material is opened only in the form that encoding gives it, whatever OpenSSL would read. */
+static void test_rsa_opens_canonical_only(void **state)
+{
+    static const struct bytes nothing = { 0 };
+    const struct around       good = { VERSION("\0"), RSA_ALG, VERSION("\0"), nothing, nothing };
+    const struct around       bad[] = {
+        { VERSION("\1"), RSA_ALG, VERSION("\0"), nothing, nothing },
+        { BYTES_LIT("\x02\x02\0\0"), RSA_ALG, VERSION("\0"), nothing, nothing },
+        { BYTES_LIT("\x02\x81\x01\0"), RSA_ALG, VERSION("\0"), nothing, nothing },
+        { VERSION("\0"), BYTES_LIT("\x30\x0b" RSA_OID), VERSION("\0"), nothing, nothing },
+        { VERSION("\0"), BYTES_LIT("\x30\x80" RSA_OID "\5\0\0\0"), VERSION("\0"), nothing,
+                nothing },
+        { VERSION("\0"), BYTES_LIT("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x05\x00"),
+                VERSION("\0"), nothing, nothing }, /* RSA-PSS */
+        { VERSION("\0"), RSA_ALG, VERSION("\1"), nothing, nothing },
+        { VERSION("\0"), RSA_ALG, VERSION("\0"), BYTES_LIT("\x02\x01\x05"), nothing },
+        { VERSION("\0"), RSA_ALG, VERSION("\0"), BYTES_LIT("\x05\0"), nothing },
+        { VERSION("\0"), RSA_ALG, VERSION("\0"), nothing, BYTES_LIT("\xa0\x00") },
+        { VERSION("\0"), RSA_ALG, nothing, nothing, nothing },
+    };
+    CLEANUP(rsa_parts_release) struct rsa_parts *r = rsa_parts_make(2048, 65537);
+    static struct der                            want, d;
+
+    (void)state;
+    write_around(&d, r, &good);
+    assert_true(bytes_eq(write_rsa(&want, r, false), der_bytes(&d)));
+    opens(true, &d);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        write_around(&d, r, &bad[i]);
+        opens(false, &d);
+    }
+    write_rsa(&d, r, true); /* BER */
+    opens(false, &d);
+    for (size_t i = 0; i < DER_RSA_NUMBERS; i++) {
+        struct bytes was = r->v[i];
+        uint8_t      longer[257] = { 0 };
+        memcpy(longer + 1, was.ptr, was.len);
+        if (was.ptr[0] < 0x80) { /* a zero too many */
+            r->v[i] = bytes_of(longer, was.len + 1);
+            write_around(&d, r, &good);
+            opens(false, &d);
+        }
+        longer[0] = 1;
+        r->v[i] = nothing;
+        write_around(&d, r, &good);
+        opens(false, &d);
+        r->v[i] = BYTES_LIT("\0");
+        write_around(&d, r, &good);
+        opens(false, &d);
+        if (i == 0) { /* another size */
+            r->v[i] = bytes_of(longer, was.len + 1);
+            write_around(&d, r, &good);
+            opens(false, &d);
+        }
+        r->v[i] = was;
+    }
+}
+
+/* Each byte cut off, and each bit of what is not a number's content, makes it another form. */
+static void test_rsa_opens_nothing_cut(void **state)
+{
+    CLEANUP(rsa_parts_release) struct rsa_parts *r = rsa_parts_make(2048, 65537);
+    static struct der                            d;
+    struct bytes                                 m = write_rsa(&d, r, false);
+
+    (void)state;
+    for (size_t len = 0; len < m.len; len++) {
+        CLEANUP(crypto_key_freep) struct crypto_key *key = NULL;
+        assert_int_equal(crypto_key_open(SPEC_RSA_2048, bytes_of(m.ptr, len), &key, NULL),
+                         KMS_E_INTERNAL);
+    }
+    for (size_t bit = 0; bit < 38 * 8; bit++) { /* all before the modulus, with its sign */
+        d.b[d.at + bit / 8] ^= (uint8_t)(1 << bit % 8);
+        opens(false, &d);
+        d.b[d.at + bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    opens(true, &d);
+}
+
 static void test_rsa_faults(void **state)
 {
     CLEANUP(rsa_parts_release) struct rsa_parts *r = rsa_parts_make(2048, 65537);
@@ -537,13 +658,22 @@ static void test_secret_lengths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_canonical_curve),     cmocka_unit_test(test_curve_forms),
-        cmocka_unit_test(test_curve_faults),        cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_encrypted),           cmocka_unit_test(test_edwards),
-        cmocka_unit_test(test_edwards_with_public), cmocka_unit_test(test_rsa_forms),
-        cmocka_unit_test(test_rsa_faults),          cmocka_unit_test(test_rsa_exponents),
-        cmocka_unit_test(test_rsa_composite),       cmocka_unit_test(test_rsa_weak),
-        cmocka_unit_test(test_secret_lengths),      cmocka_unit_test(test_public_forms),
+        cmocka_unit_test(test_canonical_curve),
+        cmocka_unit_test(test_curve_forms),
+        cmocka_unit_test(test_curve_faults),
+        cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_encrypted),
+        cmocka_unit_test(test_edwards),
+        cmocka_unit_test(test_edwards_with_public),
+        cmocka_unit_test(test_rsa_forms),
+        cmocka_unit_test(test_rsa_faults),
+        cmocka_unit_test(test_rsa_opens_canonical_only),
+        cmocka_unit_test(test_rsa_opens_nothing_cut),
+        cmocka_unit_test(test_rsa_exponents),
+        cmocka_unit_test(test_rsa_composite),
+        cmocka_unit_test(test_rsa_weak),
+        cmocka_unit_test(test_secret_lengths),
+        cmocka_unit_test(test_public_forms),
     };
 
     return cmocka_run_group_tests(tests, start, stop);

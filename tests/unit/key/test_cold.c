@@ -20,7 +20,14 @@
 #include "key/grants.h"
 #include "key/last_use.h"
 
-enum { LIMIT = 8, KEYS = 32, STROKES = 20, ROUNDS = 640, READERS = 2 };
+enum {
+    LIMIT = 8,
+    KEYS = 32,
+    STROKES = 20,
+    ROUNDS = 640,
+    READERS = 2,
+    USES = INSTRUMENTED ? 20000 : 200000
+};
 #define REGION  BYTES_LIT("us-east-1")
 #define ACCOUNT BYTES_LIT("111122223333")
 
@@ -115,7 +122,7 @@ static void test_unsure(void **state)
     struct directory_counts n;
 
     directory_keep(w->d, LIMIT, 1);
-    assert_false(directory_whole(w->d) || directory_lists_all(w->d));
+    assert_false(directory_lists_all(w->d));
     assert_null(look(w, 1));
     assert_true(unsure(w, 1) && unsure(w, 2)); /* nobody can tell them apart */
     assert_true(directory_unsure_material(w->d, REGION, &one, &want));
@@ -123,9 +130,9 @@ static void test_unsure(void **state)
     load(w, 1);
     assert_non_null(look(w, 1));
     assert_ptr_equal(directory_key_by_material(w->d, REGION, &one), look(w, 1));
-    assert_true(directory_whole(w->d));
-    assert_false(unsure(w, 2) || directory_unsure_material(w->d, REGION, &two, &want));
     assert_false(directory_lists_all(w->d)); /* that was not listed while it was cold */
+    assert_true(unsure(w, 2) &&
+                directory_unsure_material(w->d, REGION, &two, &want)); /* for good */
     n = directory_counts(w->d);
     assert_true(n.keys == 1 && n.cold == 0);
 }
@@ -139,7 +146,7 @@ static void test_all_in_memory(void **state)
         directory_put_key(w->d, new_key("us-east-1", i));
     evict_all_it_can(w);
     assert_int_equal(in_memory(w), KEYS);
-    assert_true(directory_whole(w->d) && directory_lists_all(w->d));
+    assert_true(directory_lists_all(w->d));
     assert_false(unsure(w, KEYS + 1));
 }
 
@@ -186,7 +193,6 @@ static void test_what_was_just_loaded_stays(void **state)
 static void test_what_may_not_go(void **state)
 {
     struct world            *w = *state;
-    struct key_record       *k = new_key("us-east-1", 1);
     struct key_usage_record *list = NULL;
     struct key_usage_mark    mark = { .operation = TRACKED_ENCRYPT, .at = 9 };
     struct kms_error         err;
@@ -195,22 +201,22 @@ static void test_what_may_not_go(void **state)
     struct key_usage_record  use;
 
     directory_keep(w->d, 1, 0);
-    k->state = KEY_PENDING_DELETION;
-    directory_put_key(w->d, k);
-    for (uint64_t i = 2; i <= 5; i++)
+    for (uint64_t i = 1; i <= 5; i++)
         directory_put_key(w->d, new_key("us-east-1", i));
     directory_mark_used(w->d, &look(w, 3)->name, &mark);
+    directory_mark_used(w->d, &look(w, 4)->name, &mark);
     evict_all_it_can(w);
     assert_int_equal(in_memory(w), 2);
-    assert_true(look(w, 1) != NULL && look(w, 3) != NULL);
+    assert_true(look(w, 3) != NULL && look(w, 4) != NULL);
     assert_int_equal(directory_take_used(w->d, &list, &n, &err), KMS_OK);
-    assert_int_equal(n, 1);
+    assert_int_equal(n, 2);
     directory_stored_used(w->d, list, n);
     free(list);
+    directory_mark_used(w->d, &look(w, 4)->name, &mark);
     evict_all_it_can(w);
     assert_int_equal(in_memory(w), 1);
-    assert_true(look(w, 1) != NULL && look(w, 3) == NULL);
-    assert_false(directory_uses_of_cold(w->d));
+    assert_true(look(w, 4) != NULL && look(w, 3) == NULL);
+    assert_true(directory_has_used(w->d)); /* of the one that stays */
     /* it comes back with what the store says of it */
     load(w, 3);
     assert_true(directory_last_usage(w->d, &look(w, 3)->name, &use));
@@ -269,6 +275,104 @@ static void test_aliases_stay(void **state)
     assert_null(directory_alias(w->d, ACCOUNT, REGION, BYTES_LIT("alias/c")));
     assert_int_equal(directory_counts(w->d).aliases, 0);
     assert_int_equal(directory_counts(w->d).keys, KEYS - 1);
+}
+
+/* --- those that wait for their deletion --------------------------------------------------------- */
+
+static bool lives(struct world *w, uint64_t serial, int64_t now)
+{
+    char id[KEY_ID_MAX + 1];
+
+    return directory_lives(w->d, ACCOUNT, REGION, id_of(id, serial), now);
+}
+
+static void load_deleting(struct world *w, uint64_t serial, int64_t date)
+{
+    struct key_record      *k = new_key("us-east-1", serial);
+    struct key_usage_record use = { .key = serial };
+
+    k->state = date == 0 ? KEY_ENABLED : KEY_PENDING_DELETION;
+    k->deletion_date = date;
+    directory_load(w->d, &k, &use, 1);
+}
+
+static void put_grant(struct world *w, const char *id, uint64_t key)
+{
+    struct grant_record *g = grant_record_new();
+    char                 key_id[KEY_ID_MAX + 1];
+
+    assert_non_null(g);
+    grant_record_set_key(g, ACCOUNT, REGION, id_of(key_id, key));
+    g->id = arena_copy(g->arena, bytes_str(id));
+    g->grantee = arena_copy(g->arena, BYTES_LIT("AIDA1"));
+    g->serial = key;
+    grants_put(directory_grants(w->d), &g, 1);
+}
+
+/* They go like others, and listings of what belongs to them know when it ends. */
+static void test_the_end_of_a_cold_key(void **state)
+{
+    struct world *w = *state;
+
+    directory_keep(w->d, 1, KEYS);
+    put_alias(w, "alias/a", 1, 1);
+    put_grant(w, "g2", 2);
+    load_deleting(w, 1, 100);
+    load_deleting(w, 2, 100);
+    load_deleting(w, 3, 100); /* nothing belongs to it */
+    load(w, 9);
+    evict_all_it_can(w);
+    assert_true(look(w, 1) == NULL && look(w, 2) == NULL && look(w, 3) == NULL);
+    for (uint64_t i = 1; i <= 2; i++)
+        assert_true(lives(w, i, 99) && !lives(w, i, 100));
+    assert_true(lives(w, 4, 100)); /* as far as is known */
+
+    /* it is cancelled, and goes again */
+    directory_put_key(w->d, new_key("us-east-1", 9));
+    load_deleting(w, 1, 100);
+    assert_true(lives(w, 1, 99) && !lives(w, 1, 100));
+    directory_put_key(w->d, new_key("us-east-1", 1));
+    assert_true(lives(w, 1, 100));
+    load(w, 8);
+    evict_all_it_can(w);
+    evict_all_it_can(w);
+    assert_null(look(w, 1));
+    assert_true(lives(w, 1, 100));
+
+    /* loaded to be removed */
+    load_deleting(w, 2, 100);
+    directory_remove_key(w->d, ACCOUNT, REGION, look(w, 2)->name.id);
+    assert_int_equal(grants_count(directory_grants(w->d)), 0);
+}
+
+/* As the indexes say at start, before any of them was loaded. */
+static void test_ends_are_told(void **state)
+{
+    struct world *w = *state;
+    char          id[KEY_ID_MAX + 1];
+
+    directory_keep(w->d, 1, KEYS);
+    put_alias(w, "alias/a", 1, 1);
+    put_grant(w, "g2", 2);
+    for (uint64_t i = 1; i <= 3; i++)
+        directory_note_end(w->d, ACCOUNT, REGION, id_of(id, i), 100);
+    for (uint64_t i = 1; i <= 2; i++)
+        assert_true(lives(w, i, 99) && !lives(w, i, 100));
+    assert_true(lives(w, 3, 100)); /* it has nothing that could be listed */
+    load_deleting(w, 1, 0);        /* its row is what counts */
+    assert_true(lives(w, 1, 100));
+}
+
+/* The store has more keys than its index counts. */
+static void test_more_come_than_were_counted(void **state)
+{
+    struct world *w = *state;
+
+    directory_keep(w->d, LIMIT, 2);
+    for (uint64_t i = 1; i <= 5; i++)
+        load(w, i);
+    assert_true(directory_counts(w->d).keys == 5 && directory_counts(w->d).cold == 0);
+    assert_true(unsure(w, 6));
 }
 
 /* --- relatives -------------------------------------------------------------------------------- */
@@ -379,6 +483,139 @@ static void test_readers_are_never_told_wrong(void **state)
     assert_int_equal(directory_counts(w->d).keys, KEYS);
 }
 
+/* --- last uses -------------------------------------------------------------------------------- */
+
+struct use_race {
+    struct world           *w;
+    int64_t                 last[KEYS + 1]; /* the marker's: the last use of each key */
+    struct key_usage_record stored[KEYS + 1];
+    _Atomic bool            done;
+};
+
+/* Uses every key in turn, whether it is in memory or not. */
+static void *use_on(void *arg)
+{
+    struct use_race *race = arg;
+    int              reader = epoch_register(race->w->epoch);
+
+    for (int64_t at = 1; at <= USES; at++) {
+        uint64_t                    serial = (uint64_t)at % KEYS + 1;
+        const struct key_usage_mark mark = { .operation = TRACKED_ENCRYPT, .at = at };
+        char                        id[KEY_ID_MAX + 1];
+        const struct key_name       name = { .account = ACCOUNT,
+                                             .region = REGION,
+                                             .id = id_of(id, serial) };
+        epoch_enter(race->w->epoch, reader);
+        directory_mark_used(race->w->d, &name, &mark);
+        epoch_leave(race->w->epoch, reader);
+        race->last[serial] = at;
+    }
+    atomic_store(&race->done, true);
+    return NULL;
+}
+
+static void store_use(struct use_race *race, uint64_t serial, const struct key_usage_mark *mark)
+{
+    if (mark->at > race->stored[serial].last.at)
+        race->stored[serial] = (struct key_usage_record){ .key = serial, .last = *mark };
+}
+
+static void store_late(struct use_race *race)
+{
+    struct late_use *list = directory_take_late(race->w->d);
+
+    while (list != NULL) {
+        struct late_use *next = list->next;
+        if (!directory_mark_late(race->w->d, list))
+            store_use(race, strtoull(list->key.key_id + 24, NULL, 10), &list->mark);
+        free(list);
+        list = next;
+    }
+}
+
+/* As the committer does; if it fails nothing is stored. */
+static void flush(struct use_race *race, bool fails)
+{
+    struct key_usage_record *list = NULL;
+    struct kms_error         err;
+    size_t                   n = 0;
+
+    assert_int_equal(directory_take_used(race->w->d, &list, &n, &err), KMS_OK);
+    for (size_t i = 0; i < n && !fails; i++)
+        store_use(race, list[i].key, &list[i].last);
+    if (fails)
+        directory_give_back_used(race->w->d, list, n);
+    else
+        directory_stored_used(race->w->d, list, n);
+    free(list);
+    if (fails)
+        directory_give_back_late(race->w->d, directory_take_late(race->w->d));
+    else
+        store_late(race);
+}
+
+static void load_used(struct use_race *race, uint64_t serial)
+{
+    struct key_record *k = new_key("us-east-1", serial);
+
+    directory_load(race->w->d, &k, &race->stored[serial], 1);
+}
+
+/* It was used while it went: the slot goes on without a key, and comes back with it, stored or not. */
+static void test_a_slot_comes_back(void **state)
+{
+    struct world               *w = *state;
+    struct usage_queue         *q = directory_used(w->d);
+    const struct key_usage_mark mark = { .operation = TRACKED_ENCRYPT, .at = 50 };
+    char                        id[KEY_ID_MAX + 1];
+    const struct key_name       name = { .account = ACCOUNT, .region = REGION, .id = id_of(id, 1) };
+    struct usage_slot          *slot = usage_slot_new(1);
+    struct key_usage_record     use;
+
+    directory_keep(w->d, LIMIT, 1);
+    directory_mark_used(w->d, &name, &mark);
+    usage_late_give(q, &name, slot);
+    assert_true(usage_slot_queued(slot));
+    usage_slot_detach(q, slot);
+    load(w, 1); /* the store says 1 */
+    assert_true(directory_last_usage(w->d, &look(w, 1)->name, &use));
+    assert_int_equal(use.last.at, 50);
+    assert_ptr_equal(directory_usage_slot(w->d, &name), slot);
+    assert_null(usage_slot_attach(q, 1));
+}
+
+/* Whatever comes between a use and its mark, and between the mark and the store. */
+static void test_no_use_is_lost(void **state)
+{
+    struct use_race race = { .w = *state };
+    pthread_t       thread;
+    size_t          round = 0;
+
+    directory_keep(race.w->d, LIMIT, KEYS);
+    assert_int_equal(pthread_create(&thread, NULL, use_on, &race), 0);
+    for (; !atomic_load(&race.done); round++) {
+        uint64_t serial = round % KEYS + 1;
+        if (look(race.w, serial) == NULL)
+            load_used(&race, serial);
+        (void)directory_evict(race.w->d);
+        if (round % 16 == 0)
+            flush(&race, round % 64 == 0);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (uint64_t i = 1; i <= KEYS; i++) {
+        struct key_usage_record use;
+        if (look(race.w, i) == NULL)
+            load_used(&race, i);
+        assert_true(directory_last_usage(race.w->d, &look(race.w, i)->name, &use));
+        assert_int_equal(use.last.at, race.last[i]);
+    }
+    flush(&race, false);
+    flush(&race, false);
+    assert_false(directory_has_used(race.w->d));
+    for (uint64_t i = 1; i <= KEYS; i++)
+        assert_int_equal(race.stored[i].last.at, race.last[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -390,8 +627,13 @@ int main(void)
         TEST(test_what_was_just_loaded_stays),
         TEST(test_what_may_not_go),
         TEST(test_aliases_stay),
+        TEST(test_the_end_of_a_cold_key),
+        TEST(test_ends_are_told),
+        TEST(test_more_come_than_were_counted),
         TEST(test_relatives_go_together),
         TEST(test_readers_are_never_told_wrong),
+        TEST(test_a_slot_comes_back),
+        TEST(test_no_use_is_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,43 @@ static void what_has_arrived_is_answered(void **state)
     assert_true(s.took_ms < PATIENCE_MS);
 }
 
+/* A request is read, and the stop comes before the turn in which it would be parsed. That its client sends no
+ * more, which is there to be read as well, does not mean that it wants no answer. */
+static void what_was_read_is_answered_before_its_end_is_seen(void **state)
+{
+    enum { CLIENTS = 20 };
+    struct client  *c[CLIENTS];
+    struct toy     *t = toy_start(&(struct listener_config){ 0 });
+    struct client  *busy = client_new(t);
+    struct stopping s;
+
+    (void)state;
+    for (int i = 0; i < CLIENTS; i++) {
+        c[i] = client_new(t);
+        client_send(c[i], GET("/turn"));
+        client_expect(c[i], 200, "/turn");
+    }
+    client_send(busy, GET("/block"));
+    toy_wait_held(t, 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_send(c[i], GET("/turn"));
+        client_finish_sending(c[i]);
+    }
+    toy_sleep_ms(50); /* these wait for the loop, and the stop behind them */
+    begin(&s, t, PATIENCE_MS);
+    toy_sleep_ms(50);
+    toy_release(t);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_expect(c[i], 200, "/turn");
+        client_expect_end(c[i], false);
+        client_free(c[i]);
+    }
+    client_expect(busy, 200, "/block");
+    client_free(busy);
+    end(&s);
+    assert_true(s.took_ms < PATIENCE_MS);
+}
+
 static void waiting_has_an_end(void **state)
 {
     struct toy     *t = toy_start(&(struct listener_config){ 0 });
@@ -164,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_in_progress_are_answered),
         cmocka_unit_test(what_has_arrived_is_answered),
+        cmocka_unit_test(what_was_read_is_answered_before_its_end_is_seen),
         cmocka_unit_test(waiting_has_an_end),
         cmocka_unit_test(a_request_without_its_client_is_waited_for),
         cmocka_unit_test(without_clients_it_stops_at_once),

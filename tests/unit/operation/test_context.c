@@ -186,13 +186,35 @@ static void test_null_value(void **state)
     assert_string_equal(f->err.message, "Invalid EncryptionContext");
 }
 
+/* Between two requests nothing of the first is left; the buffers of its result are kept, empty. */
+static void test_clear(void **state)
+{
+    struct fixture *f = *state;
+    struct op_call  nothing;
+
+    memset(&nothing, 0, sizeof nothing);
+    vault_result_init(&f->call.result);
+    buf_add(&f->call.result.plain, BYTES_LIT("secret"));
+    f->call.now = 1;
+    f->call.in.recipient = body_str(&f->body, "{}");
+    f->call.attestation.public_key = BYTES_LIT("key");
+    f->call.attestation.pcr[ATTESTATION_PCRS - 1] = BYTES_LIT("pcr");
+    f->call.audit_extra = BYTES_LIT("{}");
+    op_call_clear(&f->call);
+    assert_memory_equal(&f->call, &nothing, offsetof(struct op_call, result));
+    assert_int_equal(f->call.result.plain.len, 0);
+    assert_memory_equal(f->call.result.plain.ptr, "\0\0\0\0\0", 6);
+    vault_result_release(&f->call.result);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_layout),   CASE(test_empty),  CASE(test_order),      CASE(test_unambiguous),
-        CASE(test_two_stay), CASE(test_limits), CASE(test_many_pairs), CASE(test_null_value),
+        CASE(test_layout),      CASE(test_empty),      CASE(test_order),
+        CASE(test_unambiguous), CASE(test_two_stay),   CASE(test_limits),
+        CASE(test_many_pairs),  CASE(test_null_value), CASE(test_clear),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,6 +262,12 @@ static void test_repeated_header_is_joined_in_the_order_sent(void **state)
     rq.n_headers = 4;
     assert_int_equal(canonical(&rq, "x-a;x-b", false, true, &out), KMS_OK);
     check_text(&out, "POST\n/\n\nx-a:0\nx-b:2,,1\n\nx-a;x-b\n" HASH);
+
+    /* one that is looked for beforehand is no exception */
+    buf_reset(&out);
+    rq.headers[0].name = rq.headers[3].name = BYTES_LIT("Host");
+    assert_int_equal(canonical(&rq, "host;x-a", false, true, &out), KMS_OK);
+    check_text(&out, "POST\n/\n\nhost:2,1\nx-a:0\n\nhost;x-a\n" HASH);
     buf_release(&out);
 }
 

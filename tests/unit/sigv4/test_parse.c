@@ -267,11 +267,59 @@ static void test_notable_names(void **state)
     assert_int_equal(sigv4_notable_named((struct bytes){ NULL, 0 }), NOTABLE_COUNT);
 }
 
+static enum kms_status split(const char *list, struct sigv4_signed *ret)
+{
+    return sigv4_signed_split(bytes_str(list), ret, NULL);
+}
+
+/* In ascending order, each name once; notable ones are known, though not in capitals, which are no name that
+ * may be signed. */
+static void test_signed_list(void **state)
+{
+    static const char *const bad[] = { "",   "b;a",       "a;a",        ";a",
+                                       "a;", "a;;b",      "ab;a",       "host;a;host",
+                                       ";",  "host;Host", "x-amz-date;" };
+    struct sigv4_signed      names;
+
+    (void)state;
+    assert_int_equal(split("content-type;host;x-amz-date;x-amz-target", &names), KMS_OK);
+    assert_int_equal(names.n, 4);
+    assert_true(bytes_eq_str(names.at[0].name, "content-type"));
+    assert_int_equal(names.at[0].which, NOTABLE_COUNT);
+    assert_int_equal(names.at[1].which, NOTABLE_HOST);
+    assert_int_equal(names.at[2].which, NOTABLE_AMZ_DATE);
+    assert_true(bytes_eq_str(names.at[3].name, "x-amz-target"));
+    assert_int_equal(names.at[3].which, NOTABLE_AMZ_TARGET);
+    assert_int_equal(split("Host;date", &names), KMS_OK);
+    assert_int_equal(names.at[0].which, NOTABLE_COUNT);
+    assert_int_equal(names.at[1].which, NOTABLE_DATE);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(split(bad[i], &names), KMS_E_INVALID_SIG);
+}
+
+/* As many names as a request can have headers, and not one more. */
+static void test_signed_list_is_bounded(void **state)
+{
+    struct sigv4_signed             names;
+    CLEANUP(buf_release) struct buf list = BUF_INIT(4096);
+
+    (void)state;
+    for (unsigned i = 0; i < LIMIT_HEADERS; i++)
+        buf_addf(&list, "%sh%04u", i > 0 ? ";" : "", i);
+    assert_int_equal(sigv4_signed_split(buf_bytes(&list), &names, NULL), KMS_OK);
+    assert_int_equal(names.n, LIMIT_HEADERS);
+    buf_add_str(&list, ";x");
+    assert_true(buf_ok(&list));
+    assert_int_equal(sigv4_signed_split(buf_bytes(&list), &names, NULL), KMS_E_INVALID_SIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_notable_names),
+        cmocka_unit_test(test_signed_list),
+        cmocka_unit_test(test_signed_list_is_bounded),
         cmocka_unit_test(test_incomplete_header),
         cmocka_unit_test(test_credential_has_five_parts),
         cmocka_unit_test(test_incomplete_query),

@@ -124,6 +124,14 @@ void fixture_write(const char *path, const void *content, size_t len)
     assert_int_equal(fclose(out), 0);
 }
 
+void fixture_scrub(struct fixture *f)
+{
+    bool clean = false;
+
+    assert_ok(f, f->store->ops->scrub(f->store, &clean, &f->error));
+    assert_true(clean);
+}
+
 size_t fixture_occurrences(const struct fixture *f, struct bytes what)
 {
     static const char *const suffixes[] = { "", "-wal" };

@@ -39,6 +39,8 @@ void fixture_reopen(struct fixture *f);
 const char *fixture_refused(struct fixture *f);
 /* Opens the closed file as any SQLite program would and runs SQL; asserts. */
 void fixture_sql(const struct fixture *f, const char *sql);
+/* Asserts that it succeeds and finds the database clean. */
+void fixture_scrub(struct fixture *f);
 /* How often `what` is in the database file and its WAL together. */
 size_t fixture_occurrences(const struct fixture *f, struct bytes what);
 /* Whole file content; free() it. */

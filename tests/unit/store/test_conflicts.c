@@ -24,6 +24,53 @@ static size_t count(struct fixture *f, const char *table)
     return strtoul(answer, NULL, 10);
 }
 
+/* Asked before a commit: counts, and refuses for a while. The rows are in the transaction by then. */
+struct gate {
+    struct fixture *f;
+    unsigned        asked, refusals;
+    size_t          keys_seen;
+};
+
+static enum kms_status may_commit(void *gate, struct kms_error *reterr)
+{
+    struct gate *g = gate;
+
+    g->asked++;
+    g->keys_seen = count(g->f, "keys");
+    if (g->asked > g->refusals)
+        return KMS_OK;
+    return KMS_FAIL(reterr, KMS_E_INTERNAL, "not yet");
+}
+
+static void test_nothing_is_committed_that_is_not_ready(void **state)
+{
+    struct fixture                       *f = *state;
+    CLEANUP(change_release) struct change a = { .event = BUF_INIT(10) };
+    CLEANUP(change_release) struct change b = { .event = BUF_INIT(10) };
+    struct change                        *list[] = { &a, &b };
+    enum kms_status                       results[2] = { KMS_OK, KMS_OK };
+    struct gate                           gate = { .f = f, .refusals = 1 };
+    struct store_batch                    batch = {
+                           .changes = list, .results = results, .n = 2, .ready = may_commit, .ready_ctx = &gate
+    };
+
+    change_add(&a, ROW_KEY_INSERT)->key = random_key(f);
+    change_add(&b, ROW_KEY_INSERT)->key = random_key(f);
+    uint64_t commit = f->store->meta.commit;
+    assert_int_equal(f->store->ops->apply(f->store, &batch, &f->error), KMS_E_INTERNAL);
+    assert_string_equal(f->error.detail, "not yet");
+    assert_true(gate.asked == 1 && gate.keys_seen == 2);
+    assert_int_equal(results[0], KMS_E_INTERNAL);
+    assert_int_equal(count(f, "keys"), 0);
+    assert_true(a.rows[0].key->serial == 0 && f->store->meta.commit == commit);
+
+    assert_ok(f, f->store->ops->apply(f->store, &batch, &f->error)); /* and nothing is in its way */
+    assert_true(gate.asked == 2 && results[0] == KMS_OK && results[1] == KMS_OK);
+    assert_true(a.rows[0].key->serial == 1 && f->store->meta.commit == commit + 1);
+    fixture_reopen(f);
+    assert_int_equal(count(f, "keys"), 2);
+}
+
 static void test_one_refused_neighbours_commit(void **state)
 {
     struct fixture                              *f = *state;
@@ -414,6 +461,7 @@ static void test_serials_never_come_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_nothing_is_committed_that_is_not_ready),
         TEST(test_one_refused_neighbours_commit),
         TEST(test_two_updates_of_one_version),
         TEST(test_key_conditions),

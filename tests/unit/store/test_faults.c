@@ -468,8 +468,30 @@ static void test_no_memory_to_load(void **state)
         arm(&allocations, at, true, ENOMEM);
         enum kms_status status = fixture_load(sc.f);
         fired = disarm(&allocations);
-        assert_true(status == KMS_OK || (fired && status == KMS_E_INTERNAL));
+        assert_true(status == KMS_OK || (fired && status == KMS_E_MEMORY));
         assert_true(batch_is_there(&sc));
+    }
+    assert_true(at > 3);
+    end(&sc);
+}
+
+/* Neither gone nor damaged: whoever asked has to be able to tell. */
+static void test_no_memory_to_find(void **state)
+{
+    const struct key_want want = { .kind = WANT_SERIAL, .serial = 1 };
+    struct scenario       sc;
+    long                  at = 0;
+
+    (void)state;
+    begin(&sc);
+    for (bool fired = true; fired; at++) {
+        struct stored_key got;
+        fixture_reopen(sc.f);
+        arm(&allocations, at, true, ENOMEM);
+        enum kms_status status = sc.f->store->ops->find_key(sc.f->store, &want, &got, &sc.f->error);
+        fired = disarm(&allocations);
+        assert_true(status == KMS_OK ? got.key != NULL : fired && status == KMS_E_MEMORY);
+        key_record_free(got.key);
     }
     assert_true(at > 3);
     end(&sc);
@@ -512,11 +534,17 @@ static void test_killed_before_commit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_disk),          cmocka_unit_test(test_full_disk_elsewhere),
-        cmocka_unit_test(test_failing_write),      cmocka_unit_test(test_failing_sync),
-        cmocka_unit_test(test_failing_scrub),      cmocka_unit_test(test_failing_copy_of_the_wal),
-        cmocka_unit_test(test_no_memory_to_apply), cmocka_unit_test(test_no_memory_to_open),
-        cmocka_unit_test(test_no_memory_to_load),  cmocka_unit_test(test_killed_before_commit),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_disk_elsewhere),
+        cmocka_unit_test(test_failing_write),
+        cmocka_unit_test(test_failing_sync),
+        cmocka_unit_test(test_failing_scrub),
+        cmocka_unit_test(test_failing_copy_of_the_wal),
+        cmocka_unit_test(test_no_memory_to_apply),
+        cmocka_unit_test(test_no_memory_to_open),
+        cmocka_unit_test(test_no_memory_to_load),
+        cmocka_unit_test(test_no_memory_to_find),
+        cmocka_unit_test(test_killed_before_commit),
     };
 
     install();

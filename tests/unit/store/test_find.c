@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "base/clock.h"
+#include "key/state.h"
 
 enum { KEYS = 40, EDITS = 200, DAYS = 7, DAY = 24 * 60 * 60 * 1000 };
 
@@ -235,18 +236,8 @@ static void test_serials(void **state)
 {
     struct fixture     *f = *state;
     struct key_record **keys = fill(f);
-    struct seen         deleting = { .n = 0 }, next = { .n = 0 };
-    size_t              n = 0;
+    struct seen         next = { .n = 0 };
 
-    assert_ok(f, f->store->ops->each_deleting(f->store, see, &deleting, &f->error));
-    for (size_t i = 0; i < KEYS; i++) {
-        bool found = false;
-        for (size_t k = 0; k < deleting.n; k++)
-            found = found || deleting.serials[k] == keys[i]->serial;
-        assert_int_equal(found, keys[i]->state == KEY_PENDING_DELETION);
-        n += found;
-    }
-    assert_int_equal(n, deleting.n);
     assert_ok(f, f->store->ops->next_keys(f->store, 10, 7, see, &next, &f->error));
     assert_int_equal(next.n, 7);
     for (size_t i = 0; i < 7; i++)
@@ -300,15 +291,23 @@ static void see_due(void *ctx, const struct due_key *key)
     s->times[s->n++] = key->when;
 }
 
-/* Key 'a' + i, due in whatever way is set. */
-static void add_due(struct fixture *f, uint64_t i, int64_t rotation, int64_t on_demand,
-                    int64_t valid_to, uint16_t warned)
+static struct key_record *new_due(uint64_t i)
 {
     struct key_record *k = key_record_new();
     char               id[2] = { (char)('a' + i), '\0' };
 
     key_record_set_name(k, BYTES_LIT("111122223333"), BYTES_LIT("us-east-1"), bytes_str(id));
     k->version = 1;
+    k->state = KEY_ENABLED;
+    return k;
+}
+
+/* Key 'a' + i, due in whatever way is set. */
+static void add_due(struct fixture *f, uint64_t i, int64_t rotation, int64_t on_demand,
+                    int64_t valid_to, uint16_t warned)
+{
+    struct key_record *k = new_due(i);
+
     k->rotation_enabled = rotation != 0;
     k->next_rotation = rotation;
     k->on_demand_start = on_demand;
@@ -316,6 +315,7 @@ static void add_due(struct fixture *f, uint64_t i, int64_t rotation, int64_t on_
     m->expiration = valid_to != 0 ? EXPIRES : DOES_NOT_EXPIRE;
     m->valid_to = valid_to;
     m->warned_days = warned;
+    m->sealed.slot_generation = 1;
     add_key(f, k);
     key_record_free(k);
 }
@@ -355,6 +355,104 @@ static void test_due(void **state)
     assert_due(f, 8000, 8000 + DAYS * (int64_t)DAY, "d604808000 e604808000 f604808000 ");
 }
 
+/* What its record will never say is due (key_next_event, key_next_warning) is not in the indexes either. */
+static void test_not_due(void **state)
+{
+    struct fixture               *f = *state;
+    static const struct due_range all = { 0, INT64_MAX / 2, 0, NULL, 0 };
+    struct seen                   seen = { .n = 0 };
+    size_t                        n = 0;
+
+    for (unsigned i = 0; i < KEY_STATE_COUNT * 3 * 2; i++) {
+        struct key_record *k = new_due(i);
+        k->state = (enum key_state)(i % KEY_STATE_COUNT);
+        k->multi_region = (enum multi_region)(i / KEY_STATE_COUNT % 3);
+        k->rotation_enabled = i / KEY_STATE_COUNT / 3 == 0;
+        k->next_rotation = 5;
+        k->on_demand_start = k->rotation_enabled ? 0 : 5;
+        k->deletion_date = k->state == KEY_PENDING_DELETION ? 6 : 0;
+        n += key_next_event(k, 0) != INT64_MAX;
+        n += k->state == KEY_PENDING_DELETION && !k->rotation_enabled &&
+             k->multi_region != REGION_REPLICA; /* both are due */
+        add_key(f, k);
+        key_record_free(k);
+    }
+    for (unsigned i = 0; i < MATERIAL_ROLE_COUNT * 2 * 3; i++) {
+        struct key_record   *k = new_due(100 + i);
+        struct key_material *m = key_record_add_material(k);
+        m->role = (enum material_role)(i % MATERIAL_ROLE_COUNT);
+        m->present = i / MATERIAL_ROLE_COUNT % 2 == 0;
+        m->expiration = (enum expiration_model)(i / MATERIAL_ROLE_COUNT / 2);
+        m->valid_to = 7;
+        if (m->present) {
+            m->sealed.wrapped = arena_copy(k->arena, BYTES_LIT("sealed"));
+            m->sealed.slot_generation = 1;
+        }
+        n += key_next_event(k, 0) != INT64_MAX;
+        add_key(f, k);
+        key_record_free(k);
+    }
+    assert_ok(f, f->store->ops->each_due(f->store, &all, see_due, &seen, &f->error));
+    assert_true(n > 10);
+    assert_int_equal(seen.n, n);
+}
+
+static void see_deleting(void *ctx, const struct due_key *key)
+{
+    struct seen *s = ctx;
+
+    s->times[s->n++] = key->when;
+}
+
+static void test_deleting(void **state)
+{
+    struct fixture     *f = *state;
+    struct key_record **keys = fill(f);
+    struct seen         seen = { .n = 0 };
+    size_t              n = 0;
+    int64_t             sum = 0;
+
+    assert_ok(f, f->store->ops->each_deleting(f->store, see_deleting, &seen, &f->error));
+    for (size_t i = 0; i < KEYS; i++) {
+        bool waits = keys[i]->state == KEY_PENDING_DELETION && keys[i]->deletion_date > 0;
+        n += waits;
+        sum += waits ? keys[i]->deletion_date : 0;
+    }
+    assert_true(n > 0);
+    assert_int_equal(seen.n, n);
+    for (size_t i = 0; i < n; i++)
+        sum -= seen.times[i];
+    assert_int_equal(sum, 0);
+    empty(keys);
+}
+
+/* Somebody has emptied an index: SQLite cannot change the row of which it should have an entry, until the index is
+ * made anew. */
+static void test_an_entry_is_missing(void **state)
+{
+    struct fixture    *f = *state;
+    struct key_record *k = new_due(0);
+
+    k->state = KEY_PENDING_DELETION;
+    k->deletion_date = 5000;
+    add_key(f, k);
+    fixture_close(f);
+    fixture_sql(f, "CREATE INDEX evil ON keys (deletion_date, account, region, key_id)"
+                   " WHERE state = 99; PRAGMA writable_schema=ON;"
+                   "UPDATE sqlite_schema SET rootpage = (SELECT sum(rootpage) FROM sqlite_schema"
+                   " WHERE name IN ('evil', 'keys_deleting')) - rootpage"
+                   " WHERE name IN ('evil', 'keys_deleting')");
+    fixture_sql(f, "DROP INDEX evil");
+    fixture_open(f);
+    assert_due(f, 0, 9000, "");
+    k->version = 2;
+    k->deletion_date = 6000;
+    assert_int_equal(put_key(f, ROW_KEY_UPDATE, k), KMS_OK);
+    assert_due(f, 0, 9000, "a6000 ");
+    assert_ok(f, f->store->ops->check(f->store, &f->error));
+    key_record_free(k);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -369,6 +467,9 @@ int main(void)
         TEST(test_serials),
         TEST(test_slots),
         TEST(test_due),
+        TEST(test_not_due),
+        TEST(test_deleting),
+        TEST(test_an_entry_is_missing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

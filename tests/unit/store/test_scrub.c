@@ -5,14 +5,6 @@
 
 #include <sys/stat.h>
 
-static void scrub(struct fixture *f)
-{
-    bool clean = false;
-
-    assert_ok(f, f->store->ops->scrub(f->store, &clean, &f->error));
-    assert_true(clean);
-}
-
 static size_t wal_size(const struct fixture *f)
 {
     char        path[128];
@@ -50,7 +42,7 @@ static void test_deleted_material_is_gone(void **state)
 
         memcpy(copy, k->materials[0].sealed.wrapped.ptr, len);
         add_key(f, k);
-        scrub(f);
+        fixture_scrub(f);
         assert_true(fixture_occurrences(f, start) == 1 && fixture_occurrences(f, end) == 1);
 
         k->version++;
@@ -66,7 +58,7 @@ static void test_deleted_material_is_gone(void **state)
         }
         assert_true(fixture_occurrences(f, start) >=
                     1); /* it is still in the file, which proves the scan */
-        scrub(f);
+        fixture_scrub(f);
         assert_int_equal(wal_size(f), 0);
         assert_int_equal(fixture_occurrences(f, start), 0);
         assert_int_equal(fixture_occurrences(f, end), 0);
@@ -89,7 +81,7 @@ static void test_deleted_import_key_is_gone(void **state)
     assert_int_equal(fixture_apply(f, &add), KMS_OK);
     assert_int_equal(fixture_occurrences(f, bytes_of(wrapped + 800, 24)), 1);
     assert_int_equal(fixture_apply(f, &del), KMS_OK);
-    scrub(f);
+    fixture_scrub(f);
     for (size_t i = 0; i + 24 <= sizeof wrapped; i += 24)
         assert_int_equal(fixture_occurrences(f, bytes_of(wrapped + i, 24)), 0);
 }
@@ -223,7 +215,7 @@ static void test_churn_leaves_nothing(void **state)
         churn_step(c);
         if (round % 100 == 0) {
             scan_all(c, false); /* nor did the page cache bring anything back into the WAL */
-            scrub(c->f);
+            fixture_scrub(c->f);
             c->scrubs++;
             scan_all(c, true);
         }
@@ -250,7 +242,7 @@ static void test_busy(void **state)
     assert_false(clean);
     assert_true(wal_size(f) > 0);
     assert_int_equal(sqlite3_reset(s->statements[STMT_META]), SQLITE_OK);
-    scrub(f);
+    fixture_scrub(f);
     assert_int_equal(wal_size(f), 0);
 }
 
