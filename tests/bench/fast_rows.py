@@ -34,11 +34,16 @@ def nginx_load(nginx, tls=False, **options):
     return lambda seconds: rig.load(nginx.pid, port, nginx.requests(), seconds=seconds, tls=tls, expect="ok", **options)
 
 
-def beside_nginx(bench, results, base):
+def nginx_is_sent(nginx, site, operation):
+    """Requests for Trent go to nginx, which reads them whole and says what it always says."""
+    return lambda seconds: rig.load(nginx.pid, nginx.port, operation.requests(site.signer), seconds=seconds, expect="ok")
+
+
+def beside_nginx(bench, results, base, others=()):
     """Rows with CPU and rate as parts of nginx's in the same rounds."""
     bench.row(base, results[base])
     for name, samples in results.items():
-        if name in (base, "Encrypt 4 KiB"):
+        if name == base or name in others:
             continue
         nginx = results[base]
         row = bench.row(name, samples)
@@ -48,12 +53,17 @@ def beside_nginx(bench, results, base):
 
 def http(bench):
     """HTTP, 64 connections."""
+    sizes = ("Encrypt 32 B", "Encrypt 4 KiB")
+    sent = {name: "nginx, sent the " + name for name in sizes}
     with rig.Nginx(bench.folder) as nginx, bench.site() as site:
-        results = bench.rounds({"nginx return 200": nginx_load(nginx), **loads(site, operations(site))})
-    beside_nginx(bench, results, "nginx return 200")
-    large = results["Encrypt 4 KiB"]
-    bench.row("Encrypt 4 KiB", large).judge(
-        "CPU us over 32 B", large.m("cpu_us") - results["Encrypt 32 B"].m("cpu_us"), 3.0)
+        chosen = operations(site)
+        results = bench.rounds({"nginx return 200": nginx_load(nginx), **loads(site, chosen),
+                                **{sent[name]: nginx_is_sent(nginx, site, chosen[name]) for name in sizes}})
+    beside_nginx(bench, results, "nginx return 200", ("Encrypt 4 KiB", *sent.values()))
+    small, large = (results[name].m("cpu_us") for name in sizes)
+    bench.row("Encrypt 4 KiB", results["Encrypt 4 KiB"]).judge("CPU us over 32 B", large - small, 3.0)
+    for name in sizes:
+        bench.row(sent[name], results[sent[name]], note="reads it, and answers as ever")
 
 
 def tls(bench):
@@ -82,16 +92,27 @@ def always(bench):
 
 
 def one_connection(bench):
-    """What a single client waits for."""
+    """What a single client waits for, with a core of its own. Left alone, the scheduler puts client and server on one
+    core or on two and leaves them there, and a core that sleeps takes longer to wake than nginx to answer: what they
+    need on one core is shown, too."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    apart, together = ({first}, set(others) or {first}), ({first}, {first})
     with rig.Nginx(bench.folder) as nginx, bench.site() as site:
         chosen = operations(site)
         del chosen["Encrypt 4 KiB"]
-        results = bench.rounds({"nginx, one connection": nginx_load(nginx, connections=1), **{
-            "%s, one connection" % name: case for name, case in loads(site, chosen, connections=1).items()}})
-    base = results.pop("nginx, one connection")
-    bench.row("nginx, one connection", base)
+        encrypt = {"Encrypt 32 B": chosen["Encrypt 32 B"]}
+        results = bench.rounds({
+            "nginx, one connection": nginx_load(nginx, connections=1, cores=apart),
+            **{"%s, one connection" % name: case
+               for name, case in loads(site, chosen, connections=1, cores=apart).items()},
+            "nginx, on the client's core": nginx_load(nginx, connections=1, cores=together),
+            **{"%s, on the client's core" % name: case
+               for name, case in loads(site, encrypt, connections=1, cores=together).items()}})
+    base = results["nginx, one connection"]
     for name, samples in results.items():
-        bench.row(name, samples).judge("p50 / nginx", samples.m("p50") / base.m("p50"), 1.4)
+        row = bench.row(name, samples)
+        if name.endswith("one connection") and samples is not base:
+            row.judge("p50 / nginx", samples.m("p50") / base.m("p50"), 1.4)
 
 
 def half_load(bench):
@@ -109,15 +130,20 @@ def half_load(bench):
 
 
 def sign(bench):
-    """A signature should cost what openssl says on the same machine, and beside it an Encrypt."""
+    """A signature should cost what openssl says on the same machine, and beside it an Encrypt. All cores work while
+    the server is measured, so they do for openssl; what it needs with the others idle is shown beside it."""
     with bench.site() as site:
         key = site.call("CreateKey", {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"})["KeyMetadata"]["KeyId"]
         cases = loads(site, {"Encrypt": traffic.encrypt(new_key(site)), "Sign": traffic.sign_p256(key)})
 
-        def speed(seconds):
-            return {"cpu_us": openssl.openssl_times(max(1, round(seconds)), only="ecdsap256")["ECC_NIST_P256 sign"]}
-        results = bench.rounds({"openssl": speed, **cases})
-    bench.row("openssl speed ecdsap256, sign", results["openssl"])
+        def speed(processes):
+            return lambda seconds: {"cpu_us": openssl.openssl_times(
+                max(1, round(seconds)), only="ecdsap256", processes=processes)["ECC_NIST_P256 sign"]}
+        cores = len(os.sched_getaffinity(0))
+        results = bench.rounds({"alone": speed(1), "openssl": speed(cores), **cases})
+    bench.row("openssl speed ecdsap256, sign", results["openssl"], note="all %d cores at once" % cores)
+    bench.row("the same in one process", results["alone"], note="other cores idle")
+    bench.row("Encrypt 32 B beside it", results["Encrypt"])
     both = results["openssl"].m("cpu_us") + results["Encrypt"].m("cpu_us")
     bench.row("Sign ECC_NIST_P256", results["Sign"]).judge(
         "CPU / (openssl + Encrypt)", results["Sign"].m("cpu_us") / both, 1.0)

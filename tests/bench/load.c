@@ -15,6 +15,8 @@
  *   --once           ends when every request of the file was sent once and answered
  *   --expect TEXT    bodies must begin so
  *   --idle N         connections that are held besides: each has sent one request and had its answer
+ *   --wait           says "ready" when all connections are there, begins when it is sent a line, and ends when
+ *                    standard input does: who measures the server counts neither handshakes nor closing
  *
  * FILE holds requests one after another, each with a 4-byte big-endian length in front. The server
  * takes a signature for 5 minutes, so tests/bench/run signs a pool of them freshly for each round.
@@ -106,7 +108,8 @@ static _Noreturn void usage(void)
 {
     (void)fprintf(stderr,
                   "usage: load [--connections N] [--seconds S] [--rate R] [--threads N] [--tls]\n"
-                  "            [--in-order] [--once] [--expect TEXT] [--idle N] HOST PORT FILE\n");
+                  "            [--in-order] [--once] [--expect TEXT] [--idle N] [--wait]\n"
+                  "            HOST PORT FILE\n");
     exit(64);
 }
 
@@ -122,6 +125,7 @@ static void set(struct plan *p, int option)
     case 'O': p->once = true; break;
     case 'e': p->expect = optarg; break;
     case 'i': p->idle = strtoul(optarg, NULL, 10); break;
+    case 'w': p->wait = true; break;
     default:  usage();
     }
 }
@@ -137,6 +141,7 @@ static void read_arguments(struct plan *p, int argc, char **argv)
                                              { "once", no_argument, NULL, 'O' },
                                              { "expect", required_argument, NULL, 'e' },
                                              { "idle", required_argument, NULL, 'i' },
+                                             { "wait", no_argument, NULL, 'w' },
                                              { NULL, 0, NULL, 0 } };
     int                        option;
 
@@ -258,6 +263,15 @@ static void print(const struct plan *p, const struct outcome *o, double seconds,
 #undef COUNT
 }
 
+/* Until there is a line on standard input, or its end. */
+static void wait_for_line(void)
+{
+    int c = 0;
+
+    while (c != '\n' && c != EOF)
+        c = getchar();
+}
+
 /* As many descriptors as we may have. */
 static void raise_limit(void)
 {
@@ -289,6 +303,11 @@ int main(int argc, char **argv)
             die("pthread_create");
     }
     (void)pthread_barrier_wait(&ready);
+    if (plan.wait) {
+        (void)puts("ready");
+        (void)fflush(stdout);
+        wait_for_line();
+    }
     start = now_ns();
     double cpu = cpu_seconds();
     (void)pthread_barrier_wait(&ready);
@@ -300,5 +319,8 @@ int main(int argc, char **argv)
         all.end_ns = now_ns();
     print(&plan, &all, (double)(all.end_ns - start) / 1e9, cpu_seconds() - cpu,
           lost(idle, plan.idle));
+    (void)fflush(stdout);
+    if (plan.wait)
+        wait_for_line();
     return 0;
 }

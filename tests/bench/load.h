@@ -32,6 +32,7 @@ struct plan {
     double             rate;     /* requests a second of all threads; 0: closed loop */
     bool               in_order; /* connection i takes the requests i, i + connections, ... */
     bool               once;     /* until every request was sent once, instead of `seconds` */
+    bool               wait;     /* for whoever started it: see load.c */
     const char        *expect;   /* with what bodies must begin */
     SSL_CTX           *tls;      /* NULL: plain */
     struct piece      *requests;

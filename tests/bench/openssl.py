@@ -19,13 +19,15 @@ def openssl_program():
     return str(program) if program.exists() else "openssl"
 
 
-def openssl_times(seconds=1, only=None):
-    """µs of CPU per operation, by name; `only` of one name of SPEED."""
+def openssl_times(seconds=1, only=None, processes=1):
+    """µs of CPU per operation, by name; `only` of one name of SPEED. So many processes measure at the same time: what
+    a core does in a second may depend on whether its neighbour has work."""
     program = openssl_program()
     wanted_speeds = [entry for entry in SPEED if only in (None, entry[2])]
 
     def speed(*names):
-        return subprocess.run([program, "speed", "-seconds", str(seconds), "-mr", *names], check=True,
+        multi = ["-multi", str(processes)] if processes > 1 else []
+        return subprocess.run([program, "speed", "-seconds", str(seconds), "-mr", *multi, *names], check=True,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
 
     times = {}
@@ -33,7 +35,7 @@ def openssl_times(seconds=1, only=None):
     for tag, size, _, wanted in wanted_speeds:
         fields = re.search(r"^\+%s:\d+:%s:.*$" % (tag, size), text, re.M).group(0).split(":")
         for name, at in wanted.items():
-            times[name] = 1e6 / float(fields[at])
+            times[name] = 1e6 * processes / float(fields[at])
     if only is not None:
         return times
     # the line of a signature algorithm: keys, signatures and verifications a second, the last line

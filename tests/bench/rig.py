@@ -24,6 +24,10 @@ class Failed(Exception):
     """What was measured is worth nothing."""
 
 
+class NoAnswer(Failed):
+    """Nothing came in the time of a round."""
+
+
 # --- the load generator ---------------------------------------------------------------------------------
 
 
@@ -77,14 +81,27 @@ class Load:
 
     def __init__(self, port, requests, **options):
         self.file = tempfile.NamedTemporaryFile()
+        self.measured = b""
         write_pool(self.file, requests)
-        self.process = subprocess.Popen(arguments_of(port, self.file.name, **options), stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(arguments_of(port, self.file.name, **options), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
 
     def running(self):
         return self.process.poll() is None
 
+    def connected(self):
+        """With wait=True: all its connections are there, and it has not begun."""
+        if self.process.stdout.readline() != b"ready\n":
+            raise Failed("the load generator could not connect")
+
+    def go(self):
+        """With wait=True: it begins, and has measured, but has not closed its connections."""
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        self.measured = self.process.stdout.readline()
+
     def figures(self, errors_allowed=False):
-        out = self.process.communicate()[0]
+        out = self.measured + self.process.communicate()[0]
         self.file.close()
         if self.process.returncode != 0:
             raise Failed("the load generator ended with status %d" % self.process.returncode)
@@ -95,12 +112,22 @@ class Load:
         return figures
 
 
-def load(pid, port, requests, cpu=None, **options):
-    """Figures of a load, with the CPU that the server took for a request."""
+def load(pid, port, requests, cpu=None, cores=None, **options):
+    """Figures of a load, with the CPU that the server took for a request once the connections were there. `cores`:
+    those that the load generator may use and those that the server may use; the scheduler's choice without it."""
     cpu = cpu or cpu_seconds
+    generator = Load(port, requests, wait=True, **options)
+    generator.connected()
+    if cores is not None:
+        run_on(generator.process.pid, cores[0])
+        run_on(pid, cores[1])
     before = cpu(pid)
-    figures = Load(port, requests, **options).figures()
-    figures["cpu_us"] = (cpu(pid) - before) / figures["requests"] * 1e6
+    generator.go()
+    taken = cpu(pid) - before
+    figures = generator.figures()
+    if not figures["requests"]:
+        raise NoAnswer("not one answer in %g seconds" % figures["seconds"])
+    figures["cpu_us"] = taken / figures["requests"] * 1e6
     return figures
 
 
@@ -114,6 +141,13 @@ def family(pid):
         for child in task.read_text().split():
             found += family(int(child))
     return found
+
+
+def run_on(pid, cores):
+    """Puts a process and its children, with all their threads, on these cores."""
+    for one in family(pid):
+        for thread in pathlib.Path("/proc/%d/task" % one).iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def cpu_seconds(pid):

@@ -220,3 +220,15 @@ def test_wrong_arguments(tmp_path):
                               (["127.0.0.1", "1", empty], 1), (["127.0.0.1", "1", cut], 1)):
         done = subprocess.run([rig.LOAD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert done.returncode == status and done.stderr and not done.stdout
+
+
+def test_who_waits_measures_no_handshake():
+    with Fake(lambda number, request: GOOD) as fake:
+        generator = rig.Load(fake.port, [ASK % 1], connections=4, seconds=0.2, wait=True)
+        generator.connected()
+        time.sleep(0.2)
+        assert fake.number == 0, "it began unasked"
+        generator.go()
+        assert fake.number > 0
+        assert generator.running(), "its connections are closed before the server has been measured"
+        assert generator.figures()["errors"] == 0
