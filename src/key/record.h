@@ -112,7 +112,7 @@ struct key_record {
     /* life */
     uint64_t       version; /* +1 with every committed change; 1 at creation */
     enum key_state state;   /* written by key/state.c only */
-    int64_t        settles; /* Creating and Updating end by themselves at this time */
+    int64_t        settles; /* Creating and Updating end by themselves at this time; 0: at once */
     int64_t        deletion_date;
     uint32_t       pending_window_days;
     struct bytes   description;

@@ -164,6 +164,11 @@ struct key_record *op_edit_key(struct op_call *call)
     return edit;
 }
 
+int64_t op_settles(const struct op_call *call)
+{
+    return call->env->region_delay == 0 ? 0 : call->now + call->env->region_delay;
+}
+
 void op_spare(struct op_call *call, const struct sealed *sealed)
 {
     struct sealed *spare = realloc(call->spare, (call->n_spare + 1) * sizeof *spare);

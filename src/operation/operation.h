@@ -320,6 +320,9 @@ struct key_record *op_edit_key(struct op_call *call);
  * of its own. KMS_E_CHANGED if a relative is not as it was when rights and states were judged. */
 KMS_MUST_CHECK enum kms_status op_edit_family(struct op_call *call, struct key_family *ret,
                                               struct kms_error *reterr);
+/* When Creating and Updating that begin now end. 0 without a region-delay: then nobody sees them, not
+ * even a request that is judged by an earlier time than this one and finds what this one wrote. */
+int64_t op_settles(const struct op_call *call);
 /* What only the primary of a family takes: KMS_E_UNSUPPORTED with the recorded text, which names the
  * operation, for a replica (recorded-authz-multiregion 6.3, 6.8 rule 9). */
 KMS_MUST_CHECK enum kms_status op_refuse_replica(const struct op_call *call,

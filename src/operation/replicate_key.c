@@ -140,7 +140,7 @@ enum kms_status op_replicate_key_finish(struct op_call *call, struct kms_error *
     row->key = TAKE(replica);
 
     struct key_record *added = row->key;
-    (void)family_replicated(&family, added, call->now, call->now + call->env->region_delay);
+    (void)family_replicated(&family, added, call->now, op_settles(call));
     if (added->origin == ORIGIN_AWS_KMS)
         TRY(copy_materials(call, added, reterr));
     write_answer(call, added);

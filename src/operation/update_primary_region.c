@@ -65,7 +65,7 @@ enum kms_status op_update_primary_region_finish(struct op_call *call, struct kms
     TRY(op_edit_family(call, &family, reterr));
     for (size_t i = 0; i < family.n; i++) {
         if (bytes_eq(family.of[i]->name.region, call->in.primary_region)) {
-            family_promote(&family, i, call->now + call->env->region_delay);
+            family_promote(&family, i, op_settles(call));
             return KMS_OK;
         }
     }

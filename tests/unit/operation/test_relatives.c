@@ -86,12 +86,31 @@ static void test_primary_changes(void **state)
     assert_int_equal(rows, 0);
 }
 
+/* Without a region-delay nobody sees Creating or Updating: a request that took its time a moment earlier than
+ * the change, and then finds what that wrote, sees an Enabled key too. */
+static void test_no_delay(void **state)
+{
+    const char   *regions[] = { REGION, "us-west-2" };
+    struct world *w = *state;
+    char          id[KEY_ID_MAX + 1];
+    int64_t       earlier = clock_now(w->clock) - 1000;
+
+    assert_int_equal(w->env.region_delay, 0);
+    family_key(w, id);
+    assert_int_equal(key_state_at(record_in(w, "us-west-2", id), earlier), KEY_ENABLED);
+    (void)world_ok(w, "UpdatePrimaryRegion", "{\"KeyId\":\"%s\",\"PrimaryRegion\":\"us-west-2\"}",
+                   id);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(key_state_at(record_in(w, regions[i], id), earlier), KEY_ENABLED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_as_judged, world_open, world_close),
         cmocka_unit_test_setup_teardown(test_second_key_changes, world_open, world_close),
         cmocka_unit_test_setup_teardown(test_primary_changes, world_open, world_close),
+        cmocka_unit_test_setup_teardown(test_no_delay, world_open, world_close),
     };
 
     return cmocka_run_group_tests(tests, world_start, world_stop);

@@ -155,6 +155,8 @@ static enum kms_status run_steps(struct world *w, struct run *r)
     if (op->prepare != NULL)
         TRY(op->prepare(&r->call, &r->err));
     TRY(find_key(w, r));
+    if (op->resolve != NULL)
+        TRY(op->resolve(&r->call, &r->err));
     if (op->begin != NULL)
         TRY(op->begin(&r->call, &r->err));
     json_writer_init(&r->writer, &r->answer);
