@@ -4,13 +4,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "attestation/attestation_internal.h"
 #include "attestation/document.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include "instrumented.h"
 
@@ -433,6 +433,12 @@ static void test_largest(void **state)
     }
 }
 
+/* Of this process: other work on the machine does not count. */
+static int64_t cpu_ms(void)
+{
+    return (int64_t)clock() * 1000 / CLOCKS_PER_SEC;
+}
+
 /* Nesting as deep as the limit allows, in every place where an item may stand: refused at once. The time
  * allowed is a thousand times what it takes, so that a busy machine does not matter. */
 static void test_nesting(void **state)
@@ -441,7 +447,7 @@ static void test_nesting(void **state)
     static uint8_t       deep[LIMIT_ATTESTATION_BYTES];
 
     (void)state;
-    int64_t began = clock_monotonic_ms();
+    int64_t began = cpu_ms();
     for (size_t i = 0; i < ARRAY_LEN(openers); i++) {
         memset(deep, openers[i], sizeof deep);
         assert_false(parses(bytes_of(deep, sizeof deep)));
@@ -456,7 +462,7 @@ static void test_nesting(void **state)
             expect(&one, false, one.member[m].name);
         }
     }
-    assert_cost(clock_monotonic_ms() - began, 5000);
+    assert_cost(cpu_ms() - began, 5000);
 }
 
 /* Every head that CBOR has, in place of each item of the envelope. */

@@ -114,7 +114,7 @@ static enum kms_status try_append(struct fixture *f, bool sync, bool reserve)
 
 static void wait_until_healthy(struct fixture *f)
 {
-    for (int i = 0; i < 500 && !audit_healthy(f->audit); i++)
+    for (int i = 0; i < 3000 && !audit_healthy(f->audit); i++)
         (void)usleep(10000);
     assert_true(audit_healthy(f->audit));
 }
@@ -265,7 +265,7 @@ static void test_a_failed_background_sync_ends_it(void **state)
     open_with_alarm(f, &rung);
     disk.sync_error = ENOSPC; /* for a sync that is no excuse */
     fixture_append(f, 1, false);
-    for (int i = 0; i < 500 && !audit_failed(f->audit); i++)
+    for (int i = 0; i < 3000 && !audit_failed(f->audit); i++)
         (void)usleep(10000);
     assert_true(audit_failed(f->audit));
     fixture_close(f);
@@ -326,7 +326,7 @@ static void test_little_space_refuses_before_there_is_none(void **state)
 
     fixture_open(f);
     disk.free_bytes = 100000ull * 4096 / 100 - 8192; /* just under 1 % */
-    for (int i = 0; i < 500 && audit_healthy(f->audit); i++)
+    for (int i = 0; i < 3000 && audit_healthy(f->audit); i++)
         (void)usleep(10000);
     assert_int_equal(try_append(f, false, false), KMS_E_INTERNAL);
     assert_int_equal(try_append(f, false, true), KMS_OK);

@@ -298,7 +298,7 @@ static void test_url_without_keys(void **state)
     assert_int_equal(oidc_open(&config, &p, NULL), KMS_OK);
     check_token(p, CLAIMS, issuer_ec(0), JWT_NO_KEY);
     assert_int_equal(oidc_start(p, NULL), KMS_OK);
-    for (unsigned i = 0; i < 100 && status.failures == 0; i++) {
+    for (unsigned i = 0; i < 1000 && status.failures == 0; i++) {
         const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
 
         (void)nanosleep(&pause, NULL);

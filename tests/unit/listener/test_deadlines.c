@@ -1,6 +1,8 @@
 /* Slow clients: each deadline closes the connection, not before its time, with the right answer.
- * Upper bounds are generous: the machine that runs this may be busy. */
+ * Upper bounds are generous: the machine that runs this may be busy, and then a client may be late itself. */
 #include "toy.h"
+
+#include <sys/socket.h>
 
 enum { SHORT = 150, LONG = 60 * 1000 };
 
@@ -25,6 +27,14 @@ static void check_timeouts(struct toy *t, uint64_t n)
     assert_int_equal(toy_counts(t).timeouts, n);
 }
 
+/* The server says something, instead of closing. */
+static bool is_answered(struct client *c)
+{
+    char byte;
+
+    return recv(c->fd, &byte, 1, MSG_PEEK) == 1;
+}
+
 static void a_slow_head_is_answered_408(void **state)
 {
     static const char head[] = "GET /echo HTTP/1.1\r\n" HOST "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -33,8 +43,16 @@ static void a_slow_head_is_answered_408(void **state)
     (void)state;
     limits.head_ms = SHORT;
     struct toy    *t = start(&limits);
-    struct client *c = client_new(t);
-    client_send(c, GET("/echo"));
+    struct client *c = NULL;
+    for (bool answered = false; !answered;) {
+        int64_t connected = toy_now_ms();
+        if (c != NULL)
+            client_free(c);
+        c = client_new(t);
+        client_send(c, GET("/echo"));
+        answered = is_answered(c);
+        assert_true(answered || toy_now_ms() - connected >= SHORT - 5); /* the head was late */
+    }
     client_expect(c, 200, "/echo");
     int64_t began = toy_now_ms();
     client_send(c, "GET /");
@@ -76,14 +94,23 @@ static void an_idle_connection_is_closed(void **state)
     limits.keepalive_ms = SHORT;
     struct toy    *t = start(&limits);
     struct client *c = client_new(t);
+    int64_t        asked = toy_now_ms();
     for (int i = 0; i < 4; i++) { /* each request begins the time anew */
+        int64_t before = asked;
+        asked = toy_now_ms();
         client_send(c, GET("/echo"));
+        if (!is_answered(c)) {
+            assert_true(i > 0 && toy_now_ms() - before >= SHORT - 5); /* the request was late */
+            client_free(c);
+            c = client_new(t);
+            i = -1;
+            continue;
+        }
         client_expect(c, 200, "/echo");
         toy_sleep_ms(SHORT / 3);
     }
-    int64_t began = toy_now_ms();
     client_expect_end(c, false);
-    assert_true(toy_now_ms() - began >= SHORT - SHORT / 3 - 30);
+    assert_true(toy_now_ms() - asked >= SHORT - 5);
     client_free(c);
     check_timeouts(t, 0);
     toy_stop(t, 0);
@@ -98,14 +125,14 @@ static void a_body_must_come_at_a_rate(void **state)
     limits.body_rate = 1000;
     struct toy    *t = start(&limits);
     struct client *c = client_new(t);
+    int64_t        began = toy_now_ms();
     client_send(c, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5000\r\n\r\n");
-    int64_t began = toy_now_ms();
     for (int i = 0; i < 10; i++) { /* 100 bytes in 10 ms steps: 0.1 s more than the grace */
         client_send(c, "0123456789");
         toy_sleep_ms(10);
     }
     client_expect(c, 408, "");
-    assert_true(toy_now_ms() - began >= SHORT + 100);
+    assert_true(toy_now_ms() - began >= SHORT + 100 - 5);
     client_free(c);
     check_timeouts(t, 1);
     toy_stop(t, 0);
@@ -117,7 +144,7 @@ static void a_fast_enough_body_is_taken(void **state)
 
     (void)state;
     limits.body_grace_ms = SHORT;
-    limits.body_rate = 100; /* 1 s for 100 bytes */
+    limits.body_rate = 5; /* 20 s for 100 bytes */
     struct toy    *t = start(&limits);
     struct client *c = client_new(t);
     client_send(c, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 110\r\n\r\n"
@@ -163,7 +190,7 @@ static void a_request_must_be_answered_in_time(void **state)
     assert_true(toy_now_ms() - began >= SHORT - 5);
     client_free(c);
     check_timeouts(t, 1);
-    assert_int_equal(toy_counts(t).open, 0);
+    toy_wait_open(t, 0);
     toy_release(t);
     toy_stop(t, PATIENCE_MS);
 }
@@ -177,7 +204,10 @@ static void a_client_must_read_its_answer(void **state)
     struct toy    *t = start(&limits);
     struct client *c = client_new_narrow(t);
     client_send(c, GET("/big?n=4000000"));
-    toy_wait_open(t, 1);
+    for (int64_t until = toy_now_ms() + PATIENCE_MS; toy_counts(t).timeouts == 0;) {
+        assert_true(toy_now_ms() < until);
+        toy_sleep_ms(2);
+    }
     toy_wait_open(t, 0);
     client_free(c);
     check_timeouts(t, 1);
@@ -193,10 +223,12 @@ static void lingering_ends(void **state)
     limits.linger_ms = SHORT;
     struct toy    *t = start(&limits);
     struct client *c = client_new(t);
+    int64_t        began = toy_now_ms();
     client_send(c, "NONSENSE\r\n");
     client_expect(c, 501, "");
     client_expect_end(c, false);
-    assert_int_equal(toy_counts(t).open, 1); /* it still listens to us */
+    if (toy_counts(t).open == 0) /* else it still listens to us */
+        assert_true(toy_now_ms() - began >= SHORT - 5);
     toy_wait_open(t, 0);
     client_free(c);
     check_timeouts(t, 0);

@@ -141,6 +141,10 @@ static void large_answers_wait_for_a_slow_reader(void **state)
     struct client *c = client_new_narrow(*state);
 
     client_send(c, GET("/big?n=4000000") GET("/big?n=4000000") GET("/turn"));
+    for (int64_t until = toy_now_ms() + PATIENCE_MS; toy_requests(*state) == 0;) {
+        assert_true(toy_now_ms() < until);
+        toy_sleep_ms(1);
+    }
     toy_sleep_ms(100);                         /* the socket is full by now */
     assert_int_equal(toy_requests(*state), 1); /* the next one waits until the first is written */
     client_expect_big(c, SIZE);

@@ -6,23 +6,22 @@
 struct stopping {
     struct toy *toy;
     int64_t     ms;
-    int64_t     took_ms;
+    int64_t     began, took_ms;
     pthread_t   thread;
 };
 
 static void *stop_now(void *arg)
 {
     struct stopping *s = arg;
-    int64_t          began = toy_now_ms();
 
     listener_stop(toy_listener(s->toy), s->ms);
-    s->took_ms = toy_now_ms() - began;
+    s->took_ms = toy_now_ms() - s->began;
     return NULL;
 }
 
 static void begin(struct stopping *s, struct toy *t, int64_t ms)
 {
-    *s = (struct stopping){ .toy = t, .ms = ms };
+    *s = (struct stopping){ .toy = t, .ms = ms, .began = toy_now_ms() };
     assert_int_equal(pthread_create(&s->thread, NULL, stop_now, s), 0);
 }
 

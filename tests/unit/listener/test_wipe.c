@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -118,6 +119,22 @@ static void client_process(int in, int out, bool tls)
     _exit(0);
 }
 
+static void is_run(void *arg)
+{
+    atomic_store((_Atomic bool *)arg, true);
+}
+
+/* The loop has come to its next turn. */
+static void wait_for_a_task(struct toy *t)
+{
+    _Atomic bool         run = false;
+    struct listener_task task = { .fn = is_run, .arg = &run };
+
+    listener_post(toy_listener(t), 0, &task);
+    while (!atomic_load(&run))
+        toy_sleep_ms(1);
+}
+
 static void nothing_remains(bool tls)
 {
     struct listener_config config = { 0 };
@@ -147,7 +164,9 @@ static void nothing_remains(bool tls)
     assert_int_equal(write(to[1], &port, sizeof port), sizeof port);
     assert_int_equal(read(from[0], &byte, 1), 1);
     assert_int_equal(toy_requests(t), ROUNDS + ROUNDS / 2);
-    toy_sleep_ms(50); /* the last answer is written: its buffer is wiped by now */
+    for (int turn = 0; turn < 3;
+         turn++) /* the last answer is written: its buffer is wiped by then */
+        wait_for_a_task(t);
     assert_int_equal(count_in_process(), 0);
     assert_int_equal(write(to[1], &byte, 1), 1);
     int status = 0;
