@@ -3,7 +3,8 @@
  *
  * The file that TRENT_TEST_SYNCS names gets a line "write NAME" or "sync NAME" for each such call on a file in
  * a folder; a sync that has succeeded is written down afterwards. With TRENT_TEST_SYNC_MS a sync takes so much
- * longer.
+ * longer; as long as the file is there that TRENT_TEST_SYNC_HOLD names, none comes to its end, and each gets a
+ * line "hold NAME" first.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,14 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static int  log_fd = -1;
-static long sync_ms;
+static int         log_fd = -1;
+static long        sync_ms;
+static const char *hold;
 
 __attribute__((constructor)) static void open_log(void)
 {
     const char *path = getenv("TRENT_TEST_SYNCS");
     const char *ms = getenv("TRENT_TEST_SYNC_MS");
 
+    hold = getenv("TRENT_TEST_SYNC_HOLD");
     if (path != NULL)
         log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (ms != NULL)
@@ -46,6 +49,10 @@ static int after_sync(int result, int fd)
 
     if (sync_ms > 0)
         (void)nanosleep(&pause, NULL);
+    if (hold != NULL && access(hold, F_OK) == 0)
+        note("hold", fd);
+    while (hold != NULL && access(hold, F_OK) == 0)
+        (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     if (result == 0)
         note("sync", fd);
     return result;
