@@ -32,7 +32,7 @@ def relatives(key_id, kind, primary, *replicas):
     return {"MultiRegionKeyType": kind, "PrimaryKey": one(primary), "ReplicaKeys": [one(r) for r in sorted(replicas)]}
 
 
-def until(what, seconds=20):
+def until(what, seconds=60):
     """Waits for what a job does; returns the first true value."""
     deadline = time.monotonic() + seconds
     while not (value := what()):

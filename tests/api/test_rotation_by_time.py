@@ -39,7 +39,7 @@ def is_about(date, expected):
     return abs((date - expected).total_seconds()) < 60
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

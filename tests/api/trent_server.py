@@ -76,7 +76,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            status = self.process.wait(30)
+            status = self.process.wait(READY_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -112,17 +112,22 @@ class Server:
                                           max_pool_connections=32, parameter_validation=False, **more))
 
     def advance(self, seconds):
-        """Moves the life-cycle clock forward."""
-        return self.post("/_trent/clock", {"advanceSeconds": seconds})
+        """Moves the life-cycle clock forward, and waits until what falls due has been done: an answer does not wait
+        for that longer than ten seconds."""
+        deadline = time.monotonic() + READY_SECONDS
+        answer = self.post("/_trent/clock", {"advanceSeconds": seconds})
+        while not answer["jobsDone"] and time.monotonic() < deadline:
+            answer = self.post("/_trent/clock", {"advanceSeconds": 0})
+        return answer
 
     def post(self, path, body):
         request = urllib.request.Request(self.url + path, data=json.dumps(body).encode(), method="POST",
                                          headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:
             return json.load(answer)
 
     def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=READY_SECONDS) as answer:
             return answer.read().decode()
 
     def status(self):
@@ -144,13 +149,13 @@ class Server:
             e.read()
             return e.code
 
-    def wait_for_health(self, status, seconds=10):
+    def wait_for_health(self, status, seconds=60):
         deadline = time.monotonic() + seconds
         while self.health() != status:
             assert time.monotonic() < deadline, "health stays %d" % self.health()
             time.sleep(0.05)
 
-    def raw(self, data, timeout=5):
+    def raw(self, data, timeout=30):
         """Sends bytes on a fresh connection; returns all that comes back until it is closed or silent."""
         with socket.create_connection(self.address, timeout=timeout) as s:
             s.sendall(data)
