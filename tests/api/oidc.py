@@ -68,16 +68,20 @@ class Issuer:
 
 
 class Publisher:
-    """Serves one document at https://127.0.0.1:PORT/keys; `answer` may be changed at any time."""
+    """Serves one document at https://127.0.0.1:PORT/keys; `answer` may be changed at any time. `silent`: not yet.
+    `places` has the paths that it was asked for."""
 
     def __init__(self, folder, text):
-        self.answer, self.asked = (200, text, {}), 0
+        self.answer, self.asked, self.silent, self.places = (200, text, {}), 0, False, []
         publisher = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 publisher.asked += 1
+                publisher.places.append(self.path)
                 publisher.headers = dict(self.headers)
+                while publisher.silent:
+                    time.sleep(0.01)
                 status, body, headers = publisher.answer
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(body)), **headers}.items():

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import socket
 import ssl
 import threading
 import time
@@ -33,7 +34,11 @@ class Receiver:
         self.ca = folder / "receiver.pem"
         if tls:
             make_certificate(self.ca, folder / "receiver.key", address)
-        self.port = port
+        # also keeps the port while the receiver is down: it refuses connections then, and nobody else gets it
+        self.place = socket.socket()
+        self.place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.place.bind(("127.0.0.1", port))
+        self.port = self.place.getsockname()[1]
         self.server = None
 
     def start(self):
@@ -67,7 +72,6 @@ class Receiver:
                 pass  # the tests break connections
 
         self.server = Quiet(("127.0.0.1", self.port), Handler)
-        self.port = self.server.server_port
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.ca, self.folder / "receiver.key")
@@ -105,7 +109,7 @@ class Receiver:
                 self.taken.append(event)
             return status, more
 
-    def wait(self, n, seconds=30):
+    def wait(self, n, seconds=90):
         """Until `n` different events were taken; returns them in order, doubles left out."""
         deadline = time.monotonic() + seconds
         while len({e["id"] for e in list(self.taken)}) < n:

@@ -21,7 +21,7 @@ def events_of(server, name, key_id=None):
 
 
 def wait_for_events(server, name, key_id, n=1):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(events_of(server, name, key_id)) < n:
         assert time.monotonic() < deadline, "%s was not told" % name
         time.sleep(0.02)
@@ -179,10 +179,18 @@ def metric(server, name):
     return int(found.group(1)) if found else None
 
 
-def wait_for_metric(server, name, good, seconds=20):
+def wait_for_metric(server, name, good, seconds=60):
     deadline = time.monotonic() + seconds
     while not good(metric(server, name)):
         assert time.monotonic() < deadline, "%s stays %r" % (name, metric(server, name))
+        time.sleep(0.01)
+
+
+def wait_for_log(server, pattern, seconds=60):
+    """What happens is counted first, and then said."""
+    deadline = time.monotonic() + seconds
+    while not re.search(pattern, server.log()):
+        assert time.monotonic() < deadline, server.log()
         time.sleep(0.01)
 
 
@@ -240,7 +248,8 @@ def test_an_event_in_eventbridge_shape(new_server, receiver):
         assert told[event["id"]]["serviceEventDetails"]["keyId"] == key["KeyId"]
     wait_for_metric(server, "waiting", lambda n: n == 0)
     assert metric(server, "delivered_total") == 4 and metric(server, "failures_total") == 0
-    assert metric(server, "oldest_seconds") == 0 and metric(server, "retry_seconds") == 0
+    wait_for_metric(server, "oldest_seconds", lambda n: n == 0)
+    assert metric(server, "retry_seconds") == 0
 
 
 def test_no_webhook_no_rows(new_server, receiver):
@@ -268,13 +277,17 @@ def test_a_receiver_that_is_down(new_server, receiver):
     keys = [kms.create_key()["KeyMetadata"] for _ in range(3)]
     for key in keys:
         rotate(kms, key, 2)
-    for failures, least, most in ((1, 1, 1), (2, 1, 2), (3, 2, 4)):
-        wait_for_metric(server, "failures_total", lambda n: n == failures)
-        assert least <= metric(server, "retry_seconds") <= most
+    deadline, failures, left = time.monotonic() + 60, 0, 0
+    while failures < 3 or left < 2:
+        assert time.monotonic() < deadline and left <= 2 ** failures // 2, (failures, left)
+        time.sleep(0.01)
+        page = server.get("/_trent/metrics")  # both are of the same moment
+        failures, left = (int(re.search(r"^trent_webhook_%s (\d+)$" % name, page, re.M).group(1))
+                          for name in ("failures_total", "retry_seconds"))
     assert metric(server, "waiting") == 6 and metric(server, "delivered_total") == 0
     server.advance(100)
     assert 100 <= metric(server, "oldest_seconds") < 130
-    assert "webhook: " in server.log() and "events wait, tried again in" in server.log()
+    wait_for_log(server, "webhook: .*events wait, tried again in")
     server.stop()
     server.start()
     assert metric(server, "waiting") == 6
@@ -285,8 +298,8 @@ def test_a_receiver_that_is_down(new_server, receiver):
     kms = server.client()
     for key in keys:
         assert rotations_of(events, key) == rotations_done(kms, key)
-    wait_for_metric(server, "waiting", lambda n: n == 0)
-    assert metric(server, "retry_seconds") == 0 and metric(server, "oldest_seconds") == 0
+    for name in ("waiting", "retry_seconds", "oldest_seconds"):
+        wait_for_metric(server, name, lambda n: n == 0)
 
 
 def test_a_reset_takes_away_what_waits(new_server, receiver):
@@ -297,21 +310,24 @@ def test_a_reset_takes_away_what_waits(new_server, receiver):
     key, _ = imported_key(kms, b"1" * 32, ValidTo=later(1000))
     server.advance(1001)
     rotate(kms, kms.create_key()["KeyMetadata"], 2)
-    wait_for_metric(server, "failures_total", lambda n: n >= 3)  # the next attempt is seconds away
+    wait_for_metric(server, "retry_seconds", lambda n: n > 8)  # more than a busy machine may stand still
+    began = time.monotonic()
     assert metric(server, "waiting") >= 3
     reset(server)
     assert metric(server, "waiting") == 0 and metric(server, "oldest_seconds") == 0
-    wait_for_metric(server, "retry_seconds", lambda n: n == 0, 1)
+    wait_for_metric(server, "retry_seconds", lambda n: n == 0)
+    assert time.monotonic() - began < 8, "only when the next attempt was due"
     receiver.start()
     fresh = kms.create_key()["KeyMetadata"]
     rotate(kms, fresh)
-    event, = receiver.wait(1, 5)
+    event, = receiver.wait(1)
     assert event["detail"]["key-id"] == fresh["KeyId"]
     receiver.answer = lambda event: (400, {})
+    failures = metric(server, "failures_total")
     rotate(kms, fresh, 3)
-    wait_for_metric(server, "failures_total", lambda n: n >= 4)
+    wait_for_metric(server, "failures_total", lambda n: n > failures)
     reset(server)
-    wait_for_metric(server, "waiting", lambda n: n == 0, 1)
+    wait_for_metric(server, "waiting", lambda n: n == 0)
     receiver.answer = lambda event: (200, {})
     server.stop()
     server.start()
@@ -350,8 +366,7 @@ def test_a_refused_event_holds_up_its_key_alone(new_server, receiver):
     assert {e["id"] for e in receiver.seen if e["detail"]["key-id"] == bad["KeyId"]} == {
         next(e["id"] for e in receiver.seen if e["detail"]["key-id"] == bad["KeyId"])}
     assert metric(server, "retry_seconds") == 0
-    assert re.search(r"webhook: event \S+: the answer has status 400; the events of \S+%s wait" % bad["KeyId"],
-                     server.log())
+    wait_for_log(server, r"webhook: event \S+: the answer has status 400; the events of \S+%s wait" % bad["KeyId"])
     rotate(kms, good)
     receiver.wait(4)
     refuse.clear()
@@ -370,7 +385,7 @@ def test_redirects_are_not_followed(new_server, receiver, tmp_path):
     rotate(kms, kms.create_key()["KeyMetadata"])
     wait_for_metric(server, "failures_total", lambda n: n >= 1)
     assert aim.seen == [] and metric(server, "waiting") == 1
-    assert "the answer has status 307, and redirects are not followed: name their aim in webhook-url" in server.log()
+    wait_for_log(server, "the answer has status 307, and redirects are not followed: name their aim in webhook-url")
     aim.stop()
 
 
@@ -390,7 +405,7 @@ def test_a_wrong_certificate(new_server, tmp_path, wrong):
     rotate(kms, kms.create_key()["KeyMetadata"])
     wait_for_metric(server, "failures_total", lambda n: n >= 1)
     assert receiver.seen == [] and metric(server, "waiting") == 1
-    assert "certificate" in server.log()
+    wait_for_log(server, "certificate")
     receiver.stop()
 
 
@@ -404,15 +419,14 @@ def test_a_slow_receiver_holds_nobody_up(new_server, receiver):
     rotate(kms, key)
     while not receiver.lock.locked():
         time.sleep(0.01)
-    started = time.monotonic()
     rotate(kms, key, 5)
     for _ in range(50):
         kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")
-    assert time.monotonic() - started < 5
     assert metric(server, "waiting") == 6
+    assert metric(server, "failures_total") == 0, "only when the receiver had been given up"
     started = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 13  # giving the receiver up takes 15 seconds
     release.set()
 
 
@@ -485,16 +499,14 @@ def test_a_new_secret(new_server, receiver):
     key = kms.create_key()["KeyMetadata"]
     receiver.secret_file.write_bytes(b"short\n")
     server.process.send_signal(signal.SIGHUP)
-    while "the old secret of the webhook stays in use" not in server.log():
-        time.sleep(0.01)
+    wait_for_log(server, "the old secret of the webhook stays in use")
     rotate(kms, key)
     receiver.wait(1)
     raw = bytes(range(32))
     receiver.secret = raw
     receiver.secret_file.write_text("whsec_%s\n" % b64(raw))
     server.process.send_signal(signal.SIGHUP)
-    while "secret of the webhook read again" not in server.log():
-        time.sleep(0.01)
+    wait_for_log(server, "secret of the webhook read again")
     rotate(kms, key)
     receiver.wait(2)
 

@@ -59,7 +59,7 @@ class World:
                 return int(line.split()[-1])
         raise AssertionError(name)
 
-    def wait_for_keys(self, seconds=10):
+    def wait_for_keys(self, seconds=60):
         deadline = time.monotonic() + seconds
         while self.metric("trent_oidc_keys") == 0:
             assert time.monotonic() < deadline, self.server.log()
@@ -73,7 +73,7 @@ class World:
         """The body of the answer to a form with parameters that no client would send."""
         form = {"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleSessionName": "ab",
                 "RoleArn": "arn:aws:iam::%s:role/%s" % (ACCOUNT, role), "WebIdentityToken": token, **parameters}
-        with urllib.request.urlopen(self.server.url, urllib.parse.urlencode(form).encode(), timeout=10) as answer:
+        with urllib.request.urlopen(self.server.url, urllib.parse.urlencode(form).encode(), timeout=60) as answer:
             return answer.read().decode()
 
 
@@ -85,7 +85,7 @@ def world(tmp_path_factory):
     w.publisher.stop()
 
 
-def until(call, seconds=12):
+def until(call, seconds=60):
     """What the call gives once it no longer fails."""
     deadline = time.monotonic() + seconds
     while True:
@@ -102,13 +102,14 @@ def until(call, seconds=12):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_session_for_a_token(world, which):
+    before = int(time.time())
     answer = world.ask(FILE.token(world.file_keys[which]), DurationSeconds=900)
     provider = "arn:aws:iam::%s:oidc-provider/%s" % (ACCOUNT, FILE.name)
     assert answer["SubjectFromWebIdentityToken"] == "job:1"
     assert (answer["Audience"], answer["Provider"]) == (FILE.audience, provider)
     assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::%s:assumed-role/job/pod-1" % ACCOUNT
     c = answer["Credentials"]
-    assert 890 < c["Expiration"].timestamp() - time.time() <= 900
+    assert before + 899 <= c["Expiration"].timestamp() <= time.time() + 900
     kms = world.server.client("kms", key=c["AccessKeyId"], secret=c["SecretAccessKey"], token=c["SessionToken"])
     kms.list_keys()
     made = [r for r in world.server.audit() if (r.get("additionalEventData") or {}).get("accessKeyId") == c["AccessKeyId"]]
@@ -208,8 +209,7 @@ def test_trust(world):
 
 
 def test_claims(world):
-    key, now = world.file_keys[0], int(time.time())
-    wrong = "InvalidIdentityToken"
+    key, wrong = world.file_keys[0], "InvalidIdentityToken"
     assert error_of(world.ask, FILE.token(key, aud="else")) == (wrong, "Incorrect token audience")
     assert error_of(world.ask, FILE.token(key, aud=FILE.url)) == (wrong, "Incorrect token audience")
     for claim in ("iss", "sub", "aud", "exp"):
@@ -217,11 +217,13 @@ def test_claims(world):
     assert error_of(world.ask, FILE.token(key, iss="https://strange.example")) == (
         wrong, "No OpenIDConnect provider found in your account for https://strange.example")
     assert error_of(world.ask, FILE.token(key, iss=WEB.url))[0] == wrong  # another issuer's key
-    code, message = error_of(world.ask, FILE.token(key, exp=now - 61))
-    assert code == "ExpiredTokenException" and message.endswith("the expiration date/time %d" % (now - 61))
-    world.ask(FILE.token(key, exp=now - 30))  # within the leeway
-    assert error_of(world.ask, FILE.token(key, nbf=now + 90)) == (wrong, "The ID Token is not valid yet.")
-    assert error_of(world.ask, FILE.token(key, iat=now + 90)) == (wrong, "The ID Token is not valid yet.")
+    past = int(time.time()) - 61
+    code, message = error_of(world.ask, FILE.token(key, exp=past))
+    assert code == "ExpiredTokenException" and message.endswith("the expiration date/time %d" % past)
+    world.ask(FILE.token(key, exp=int(time.time()) - 30))  # within the leeway
+    for claim in ("nbf", "iat"):
+        assert error_of(world.ask, FILE.token(key, **{claim: int(time.time()) + 90})) == (
+            wrong, "The ID Token is not valid yet.")
 
 
 def test_signatures(world):
@@ -302,9 +304,13 @@ def test_keys_of_a_url_are_replaced(world):
     new = Key("w2", "RS256")
     world.publisher.answer = (200, key_set(new), {})
     world.ask(WEB.token(world.web_key), "web")  # nobody has asked for others yet
-    start = time.monotonic()
-    assert error_of(world.ask, WEB.token(new), "web") == NO_KEY
-    assert time.monotonic() - start < 1
+    failures = world.metric("trent_oidc_failures_total")
+    world.publisher.silent = True
+    try:
+        assert error_of(world.ask, WEB.token(new), "web") == NO_KEY
+        assert world.metric("trent_oidc_failures_total") == failures  # who waits would wait until there is one
+    finally:
+        world.publisher.silent = False
     until(lambda: world.ask(WEB.token(new), "web"))
     assert error_of(world.ask, WEB.token(world.web_key), "web") == NO_KEY
     world.web_key = new
@@ -312,11 +318,12 @@ def test_keys_of_a_url_are_replaced(world):
 
 def test_an_unknown_key_does_not_make_it_ask_without_end(world):
     until(lambda: world.ask(WEB.token(world.web_key), "web"))
-    asked = world.publisher.asked
+    asked, began = world.publisher.asked, time.monotonic()
     for _ in range(20):
         assert error_of(world.ask, WEB.token(Key("never")), "web") == NO_KEY
     time.sleep(1)
-    assert world.publisher.asked <= asked + 1
+    asked = world.publisher.asked - asked
+    assert asked <= 1 + (time.monotonic() - began) / 5  # seconds, at least, from one to the next
 
 
 @pytest.mark.parametrize("answer", [
@@ -324,39 +331,44 @@ def test_an_unknown_key_does_not_make_it_ask_without_end(world):
     (200, '{"keys":[]' + " " * 300000 + "}", {}),
 ], ids=["500", "404", "redirect", "broken", "no-set", "too-long"])
 def test_keys_stay_when_a_url_fails(world, answer):
-    failures, asked = world.metric("trent_oidc_failures_total"), world.publisher.asked
-    good = world.publisher.answer
-    world.publisher.answer = answer
+    good, publisher = world.publisher.answer, world.publisher
+    failures, began = world.metric("trent_oidc_failures_total"), time.monotonic()
+    publisher.answer, publisher.places = answer, []
     try:
         assert error_of(world.ask, WEB.token(Key("unknown")), "web") == NO_KEY
-        deadline = time.monotonic() + 12
+        deadline = time.monotonic() + 60
         while world.metric("trent_oidc_failures_total") == failures:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         world.ask(WEB.token(world.web_key), "web")
-        assert world.publisher.asked == asked + 1  # a redirect is not followed
+        assert set(publisher.places) == {"/keys"}  # a redirect is not followed
+        assert len(publisher.places) <= 1 + (time.monotonic() - began) / 5
     finally:
         world.publisher.answer = good
 
 
 def test_the_list_is_read_again(world, tmp_path):
     """SIGHUP; a broken list changes nothing."""
-    def hup():
+    def hup(told):
+        before = len(world.server.log())
         os.kill(world.server.process.pid, signal.SIGHUP)
-        time.sleep(0.3)
+        deadline = time.monotonic() + 60
+        while told not in world.server.log()[before:]:
+            assert time.monotonic() < deadline, world.server.log()[before:]
+            time.sleep(0.05)
 
+    again = "OIDC providers read again"
     try:
         world.list_path.write_text("[{}]")
-        hup()
-        assert "the old OIDC providers stay in use: %s: [0]: issuer" % world.list_path in world.server.log()
+        hup("the old OIDC providers stay in use: %s: [0]: issuer" % world.list_path)
         world.ask(FILE.token(world.file_keys[0]))
         world.list_path.write_text("[]")
-        hup()
+        hup(again)
         assert error_of(world.ask, FILE.token(world.file_keys[0])) == (
             "InvalidIdentityToken", "No OpenIDConnect provider found in your account for " + FILE.url)
     finally:
         world.write_list()
-        hup()
+        hup(again)
     world.ask(FILE.token(world.file_keys[0]))
     until(lambda: world.ask(WEB.token(world.web_key), "web"))
 
@@ -370,7 +382,7 @@ def test_a_certificate_of_somebody_else(tmp_path):
     (tmp_path / "list").write_text(json.dumps([{"issuer": WEB.url, "jwks": publisher.url, "audiences": ["a"],
                                                 "ca": str(stranger.ca)}]))
     with Server(tmp_path / "data", "--oidc-providers=%s" % (tmp_path / "list")) as server:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while "no new keys, there are none" not in server.log():
             assert time.monotonic() < deadline, server.log()
             time.sleep(0.1)
