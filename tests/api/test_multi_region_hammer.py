@@ -37,7 +37,7 @@ class Readers:
         self.server, self.look, self.operation, self.parameters = server, look, operation, parameters
         self.stop = threading.Event()
         self.failures = []
-        self.asked = 0
+        self.answered = [0] * READERS
         self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(READERS)]
 
     def run(self, i):
@@ -50,12 +50,21 @@ class Readers:
                     before = self.look.newest()
                     answer = connection.call(credentials[region], self.operation, self.parameters)
                     self.look(region, answer, before, began)
-                    self.asked += 1
+                    self.answered[i] += 1
         except Exception as e:  # raised in the test's thread
             self.failures.append(e)
             self.stop.set()
         finally:
             connection.close()
+
+    def wait(self, more):
+        """Until each reader has had so many more answers: with 1 it has had the one that it may be waiting for, with 2
+        one to a question that it asked after now."""
+        wanted = [n + more for n in self.answered]
+        deadline = time.monotonic() + 60
+        while any(n < w for n, w in zip(self.answered, wanted)) and not self.stop.is_set():
+            assert time.monotonic() < deadline, "the readers do not get on"
+            time.sleep(0.001)
 
     def __enter__(self):
         for t in self.threads:
@@ -114,7 +123,8 @@ def test_shared_settings(server):
         for n in range(91, 91 + ROUNDS):
             east.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=n)
             assert not readers.stop.is_set()
-    assert numbers.highest == 90 + ROUNDS and readers.asked > ROUNDS
+        readers.wait(max(2, ROUNDS // READERS + 1 - min(readers.answered)))
+    assert numbers.highest == 90 + ROUNDS and sum(readers.answered) > ROUNDS
 
 
 def test_rotations(server):
@@ -134,13 +144,14 @@ def test_rotations(server):
         for _ in range(min(ROUNDS, 25)):
             east.rotate_key_on_demand(KeyId=key_id)
             assert not readers.stop.is_set()
+        readers.wait(2)
     assert numbers.highest == min(ROUNDS, 25) + 1
 
 
 class Roles:
     """Which Region is primary, as change number n leaves it: REGIONS[n % 3]. A reader can tell the number from what it
     sees, since less than three changes fit between the number that it knew and the next it could have missed: the
-    changing thread waits until every number has been seen."""
+    changing thread waits until every number has been seen, and every question asked before that answered."""
 
     def __init__(self, key_id):
         self.key_id, self.highest, self.lock = key_id, 0, threading.Lock()
@@ -169,7 +180,7 @@ class Roles:
     def wait_for(self, n, readers):
         with self.lock:
             while self.highest < n:
-                assert self.seen.wait(20) and not readers.stop.is_set(), readers.failures
+                assert self.seen.wait(60) and not readers.stop.is_set(), readers.failures
 
 
 def test_roles(server):
@@ -181,11 +192,9 @@ def test_roles(server):
     blob = clients[0].encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
     with Readers(server, roles, "DescribeKey", {"KeyId": key_id}) as readers:
         for n in range(ROUNDS):
-            asked = readers.asked
             clients[n % 3].update_primary_region(KeyId=key_id, PrimaryRegion=REGIONS[(n + 1) % 3])
             roles.wait_for(n + 1, readers)
-            while readers.asked < asked + 3 * READERS and not readers.stop.is_set():
-                time.sleep(0.001)
+            readers.wait(3)  # one in each Region, and none is left that asked before it was seen
             assert clients[n % 3].decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
     assert roles.highest == ROUNDS
 
@@ -229,9 +238,7 @@ def test_replication(server):
             time.sleep(0.01)
             east.replicate_key(KeyId=key_id, ReplicaRegion=WEST)
             assert west.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
-            asked = readers.asked
-            while readers.asked < asked + 3 * READERS and not readers.stop.is_set():
-                time.sleep(0.001)
+            readers.wait(4)  # one in each Region that was asked after it
         assert replicas.there
 
 
