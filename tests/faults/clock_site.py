@@ -112,7 +112,7 @@ class Site:
             self.set(ahead)
         self.server.start()
 
-    def wait_until(self, condition, what, seconds=20):
+    def wait_until(self, condition, what, seconds=60):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, what

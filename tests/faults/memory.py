@@ -82,7 +82,7 @@ def prepared(name, key):
     return {what: sha256_block(bytes(b ^ pad for b in key.ljust(64, b"\0"))) for what, pad in pads.items()}
 
 
-def wait_until_loops_rest(pid, seconds=10):
+def wait_until_loops_rest(pid, seconds=60):
     """A loop sends an answer first and wipes it then, before it waits for events again: what a client can look at as
     soon as it has the answer may not be wiped yet, on a busy machine for as long as the loop gets no processor."""
     deadline = time.monotonic() + seconds

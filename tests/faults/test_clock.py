@@ -248,7 +248,7 @@ def test_confirming_is_for_the_operator(site):
     """Only through the local socket."""
     url = site.server.url + "/_trent/clock/confirm"
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(urllib.request.Request(url, data=b"", method="POST"), timeout=10)
+        urllib.request.urlopen(urllib.request.Request(url, data=b"", method="POST"), timeout=60)
 
 
 def test_signatures_follow_the_machine(site):
@@ -272,8 +272,9 @@ def test_development_clock_goes_on(tmp_path):
         def now():
             return datetime.datetime.fromisoformat(server.advance(0)["now"].replace("Z", "+00:00")).timestamp()
 
+        before = time.time()
         first = now()
-        assert first > time.time() + 30 * DAY - 2
+        assert first > before + 30 * DAY - 2
         time.sleep(1.1)
         assert now() >= first + 1
         # and what falls due is erased at once: this time was asked for
@@ -281,7 +282,7 @@ def test_development_clock_goes_on(tmp_path):
         until = datetime.datetime.fromtimestamp(first + HOUR, datetime.timezone.utc)
         key, _ = imported_key(kms, os.urandom(32), ValidTo=until)
         server.advance(2 * HOUR)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not any(r["eventName"] == "TrentReceipt" and r["serviceEventDetails"]["keyArn"] == key["Arn"]
                       for r in server.audit()):
             assert time.monotonic() < deadline, "not erased"

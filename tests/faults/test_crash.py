@@ -130,7 +130,7 @@ def one_round(server, writers_keys, generated, rng):
     time.sleep(rng.uniform(0.005, 0.8))
     server.kill()
     for w in writers:
-        w.join(30)
+        w.join(60)
         assert not w.is_alive()
         if w.failure is not None:
             raise w.failure
@@ -254,7 +254,7 @@ class Expire(Scenario):
 
     def act(self, server, kms):
         server.advance(1001)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not any(r["eventName"] == "TrentReceipt" for r in server.audit()[self.records:]):
             assert time.monotonic() < deadline, "nothing was erased"
             server.get("/_trent/health")
@@ -283,7 +283,7 @@ def run_scenario(tmp_path, scenario, point):
             scenario.act(server, server.client())
             died = False
         except (BotoCoreError, OSError, RuntimeError):
-            died = server.process is None or server.process.wait(20) != 0
+            died = server.process is None or server.process.wait(60) != 0
             assert died, "the call failed, but the server lives: %s" % server.log()
         server.kill()
         del server.env["TRENT_CRASH_POINT"]

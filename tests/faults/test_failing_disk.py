@@ -51,7 +51,7 @@ class Disk:
     def newest_log(self):
         return max((self.server.data / "audit").glob("trent-*.jsonl"), key=lambda p: p.stat().st_mtime).name
 
-    def ended(self, seconds=10):
+    def ended(self, seconds=60):
         """The exit status and the last line of the log."""
         status = self.server.process.wait(seconds)
         return status, self.server.log().strip().splitlines()[-1]
@@ -144,7 +144,10 @@ def test_in_the_background(disk):
     """Reads are synced within a second, by a thread of its own: it ends the server just the same."""
     file = disk.newest_log()
     disk.fails(SYNCS, file)
-    disk.kms.generate_random(NumberOfBytes=8)
+    try:
+        disk.kms.generate_random(NumberOfBytes=8)
+    except BotoCoreError:
+        pass  # the end may come before the answer
     status, line = disk.ended()
     assert status == EX_IOERR and "cannot sync" in line and file in line
 
