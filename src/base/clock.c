@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CONFIRM_MS = 10 * 60 * 1000 }; /* on the boot clock: then a new time is taken as confirmed */
+enum {
+    CONFIRM_MS = 10 * 60 * 1000, /* on the boot clock: then a new time is taken as confirmed */
+    MOMENT_MS = 1000,            /* what is read within it is of one moment */
+};
 
 struct clock {
     _Atomic int64_t mark;        /* highest value returned */
@@ -40,9 +43,24 @@ uint64_t clock_monotonic_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* Wall minus boot clock. A machine that is suspended between the two has not had its clock set: it is asked
+ * again. */
+static int64_t drift_at(int64_t *ret_boot)
+{
+    int64_t wall;
+
+    do {
+        *ret_boot = read_ms(CLOCK_BOOTTIME);
+        wall = clock_wall_ms();
+    } while (read_ms(CLOCK_BOOTTIME) - *ret_boot > MOMENT_MS);
+    return wall - *ret_boot;
+}
+
 int64_t clock_drift_ms(void)
 {
-    return clock_wall_ms() - read_ms(CLOCK_BOOTTIME);
+    int64_t boot;
+
+    return drift_at(&boot);
 }
 
 struct clock *clock_new(int64_t floor_ms)
@@ -86,8 +104,8 @@ static bool ahead_of_machine(struct clock *c)
 
 bool clock_certain(struct clock *c)
 {
-    int64_t boot = read_ms(CLOCK_BOOTTIME);
-    int64_t drift = clock_wall_ms() - boot;
+    int64_t boot;
+    int64_t drift = drift_at(&boot);
     int64_t known = atomic_load(&c->drift);
 
     if (drift - known > CLOCK_JUMP_MS)
