@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 import struct
+import subprocess
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -192,6 +193,11 @@ def copy_of(data, to):
     """Copies a data directory, under a running server too (its socket stays behind); opens the copy."""
     shutil.copytree(data, to, ignore=lambda _, names: [n for n in names if n.endswith(".sock")])
     return Files(to)
+
+
+def sync(path):
+    """This file system alone: to sync all of them would hold up everybody who uses this machine."""
+    subprocess.run(["sync", "-f", str(path)], check=True)
 
 
 def find_bytes(directory, needles):

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import serialization
 
 from family_keys import FAMILIES, ec_numbers, edwards_numbers, import_family, rsa_numbers, signs
 from memory import Scan, forms, instrumented, needs_root, prepared, wait_until_loops_rest
-from storage import Files, Gone, copy_of, find_bytes
+from storage import Files, Gone, copy_of, find_bytes, sync
 from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for, wrap
 from wire import Wire
 
@@ -311,7 +311,7 @@ def test_block_device(tmp_path):
                 place = tmp_path / key["KeyId"]
                 place.mkdir()
                 evidence.append(Evidence(server, key["KeyId"], place))
-            os.sync()
+            sync(mount)
             content = image.read_bytes()
             assert all(e.needles["wrapped shred key"] in content for e in evidence)
             for e in evidence:

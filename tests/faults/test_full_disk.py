@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from storage import Gone, copy_of, find_bytes
+from storage import Gone, copy_of, find_bytes, sync
 from trent_server import Server, error_of, import_material, imported_key
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -53,7 +53,7 @@ class Disk:
 
     def free(self):
         (self.root / "filler").unlink()
-        os.sync()
+        sync(self.root)
 
     def close(self):
         if os.path.ismount(self.root):
