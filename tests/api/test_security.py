@@ -526,20 +526,23 @@ def test_nobody_waits_for_an_rsa_key_for_ever(new_server):
     waiting = 'trent_ready_keys_waiting{spec="RSA_2048"}'
     body = json.dumps({"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}).encode()
     server.client().create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")  # the one of this minute
-    began = time.monotonic()
-    gone = [socket.create_connection(server.address, timeout=60) for _ in range(20)]
-    with socket.create_connection(server.address, timeout=60) as patient:
-        for s in (*gone, patient):
-            s.sendall(raw_request(server, "CreateKey", body))
-        while gauge(server, waiting) < 21:
-            assert time.monotonic() < began + 10
+    for _ in range(3):  # a server that stands still for three seconds may close the connection before it tells
+        began = time.monotonic()
+        gone = [socket.create_connection(server.address, timeout=60) for _ in range(20)]
+        with socket.create_connection(server.address, timeout=60) as patient:
+            for s in (*gone, patient):
+                s.sendall(raw_request(server, "CreateKey", body))
+            while gauge(server, waiting) < 21:
+                assert time.monotonic() < began + 10
+                time.sleep(0.05)
+            for s in gone:
+                s.close()
+            answer = patient.recv(65536)
+        assert time.monotonic() - began > 11
+        while gauge(server, waiting) > 0:
+            assert time.monotonic() < began + 50
             time.sleep(0.05)
-        for s in gone:
-            s.close()
-        answer = patient.recv(65536)
+        if answer != b"":
+            break
     assert answer.startswith(b"HTTP/1.1 400 ") and b"ThrottlingException" in answer
-    assert 11 < time.monotonic() - began < 40  # 12 seconds; the next key would be there after 60
-    while gauge(server, waiting) > 0:
-        assert time.monotonic() < began + 50
-        time.sleep(0.05)
     assert len(server.client().list_keys()["Keys"]) == 1  # nobody's request made one
