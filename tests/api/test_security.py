@@ -525,6 +525,7 @@ def test_nobody_waits_for_an_rsa_key_for_ever(new_server):
     server = new_server("--ready-keys-2048=0", "--ready-keys-per-minute=1")
     waiting = 'trent_ready_keys_waiting{spec="RSA_2048"}'
     body = json.dumps({"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}).encode()
+    first = time.monotonic()
     server.client().create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")  # the one of this minute
     for _ in range(3):  # a server that stands still for three seconds may close the connection before it tells
         began = time.monotonic()
@@ -545,4 +546,5 @@ def test_nobody_waits_for_an_rsa_key_for_ever(new_server):
         if answer != b"":
             break
     assert answer.startswith(b"HTTP/1.1 400 ") and b"ThrottlingException" in answer
-    assert len(server.client().list_keys()["Keys"]) == 1  # nobody's request made one
+    made = len(server.client().list_keys()["Keys"])
+    assert made <= 1 + (time.monotonic() - first) / 60  # nobody's request made one
