@@ -86,9 +86,11 @@ def wait_until_loops_rest(pid, seconds=60):
     """A loop sends an answer first and wipes it then, before it waits for events again: what a client can look at as
     soon as it has the answer may not be wiped yet, on a busy machine for as long as the loop gets no processor."""
     deadline = time.monotonic() + seconds
-    loops = [task for task in pathlib.Path("/proc/%d/task" % pid).iterdir()
-             if (task / "comm").read_text().startswith("loop ")]
-    assert loops, "no thread of the server is called a loop"
+    while not (loops := [task for task in pathlib.Path("/proc/%d/task" % pid).iterdir()
+                         if (task / "comm").read_text().startswith("loop ")]):
+        # a connection is there before the thread that will take it has given itself a name
+        assert time.monotonic() < deadline, "no thread of the server is called a loop"
+        time.sleep(0.001)
     for task in loops:
         while (task / "stat").read_text().rpartition(")")[2].split()[0] != "S":
             assert time.monotonic() < deadline, "%s does not come to rest" % task
