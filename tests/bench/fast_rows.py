@@ -1,6 +1,7 @@
 """Rows of the requests that read and compute: their cost beside nginx answering a fixed string."""
 import os
 
+import harness
 import openssl
 import rig
 import traffic
@@ -47,8 +48,8 @@ def beside_nginx(bench, results, base, others=()):
             continue
         nginx = results[base]
         row = bench.row(name, samples)
-        row.judge("CPU / nginx", samples.m("cpu_us") / nginx.m("cpu_us"), CPU_BAR)
-        row.judge("rate / nginx", samples.m("rate") / nginx.m("rate"), RATE_BAR, at_least=True)
+        row.judge("CPU / nginx", harness.ratio(samples, nginx, "cpu_us"), CPU_BAR)
+        row.judge("rate / nginx", harness.ratio(samples, nginx, "rate"), RATE_BAR, at_least=True)
 
 
 def http(bench):
@@ -60,8 +61,8 @@ def http(bench):
         results = bench.rounds({"nginx return 200": nginx_load(nginx), **loads(site, chosen),
                                 **{sent[name]: nginx_is_sent(nginx, site, chosen[name]) for name in sizes}})
     beside_nginx(bench, results, "nginx return 200", ("Encrypt 4 KiB", *sent.values()))
-    small, large = (results[name].m("cpu_us") for name in sizes)
-    bench.row("Encrypt 4 KiB", results["Encrypt 4 KiB"]).judge("CPU us over 32 B", large - small, 3.0)
+    small, large = (results[name] for name in sizes)
+    bench.row("Encrypt 4 KiB", large).judge("CPU us over 32 B", harness.difference(large, small, "cpu_us"), 3.0)
     for name in sizes:
         bench.row(sent[name], results[sent[name]], note="reads it, and answers as ever")
 
@@ -88,7 +89,7 @@ def always(bench):
             **loads(synced, {"Encrypt, audit-sync=always": traffic.encrypt(new_key(synced))})})
     (name, first), (other, second) = results.items()
     bench.row(name, first)
-    bench.row(other, second).judge("rate / written", second.m("rate") / first.m("rate"), 0.6, at_least=True)
+    bench.row(other, second).judge("rate / written", harness.ratio(second, first, "rate"), 0.6, at_least=True)
 
 
 def one_connection(bench):
@@ -112,7 +113,7 @@ def one_connection(bench):
     for name, samples in results.items():
         row = bench.row(name, samples)
         if name.endswith("one connection") and samples is not base:
-            row.judge("p50 / nginx", samples.m("p50") / base.m("p50"), 1.4)
+            row.judge("p50 / nginx", harness.ratio(samples, base, "p50"), 1.4)
 
 
 def half_load(bench):
@@ -126,7 +127,7 @@ def half_load(bench):
                                     encrypt, seconds=seconds, rate=half["Encrypt"])})
     (name, base), (other, samples) = results.items()
     bench.row(name, base)
-    bench.row(other, samples).judge("p99 / nginx", samples.m("p99") / base.m("p99"), 2.0)
+    bench.row(other, samples).judge("p99 / nginx", harness.ratio(samples, base, "p99"), 2.0)
 
 
 def sign(bench):
@@ -144,6 +145,6 @@ def sign(bench):
     bench.row("openssl speed ecdsap256, sign", results["openssl"], note="all %d cores at once" % cores)
     bench.row("the same in one process", results["alone"], note="other cores idle")
     bench.row("Encrypt 32 B beside it", results["Encrypt"])
-    both = results["openssl"].m("cpu_us") + results["Encrypt"].m("cpu_us")
+    both = harness.Samples({"cpu_us": a["cpu_us"] + b["cpu_us"]} for a, b in zip(results["openssl"], results["Encrypt"]))
     bench.row("Sign ECC_NIST_P256", results["Sign"]).judge(
-        "CPU / (openssl + Encrypt)", results["Sign"].m("cpu_us") / both, 1.0)
+        "CPU / (openssl + Encrypt)", harness.ratio(results["Sign"], both, "cpu_us"), 1.0)

@@ -21,8 +21,14 @@ class Samples(list):
 
 
 def ratio(above, below, what):
-    """Median over the rounds of what was measured next to each other."""
+    """Median over the rounds of what was measured next to each other: a machine that becomes slower meanwhile, as
+    those do that share their cores, makes both slower."""
     return statistics.median(a[what] / b[what] for a, b in zip(above, below))
+
+
+def difference(above, below, what):
+    """The same of a difference."""
+    return statistics.median(a[what] - b[what] for a, b in zip(above, below))
 
 
 @dataclasses.dataclass
@@ -112,13 +118,14 @@ class Bench:
         return row
 
     def rounds(self, cases, rounds=None):
-        """Runs {name: function} in turn, several times; {name: Samples}."""
+        """Runs {name: function} in turn, several times, there and back: no case always comes after the same other one.
+        {name: Samples}."""
         results = {name: Samples() for name in cases}
         for case in cases.values():  # caches and connections of the first time are nobody's cost
             with contextlib.suppress(rig.NoAnswer):  # it is slow: the rounds are longer
                 case(seconds=0.1)
-        for _ in range(rounds or self.options.rounds):
-            for name, case in cases.items():
+        for i in range(rounds or self.options.rounds):
+            for name, case in reversed(cases.items()) if i % 2 else cases.items():
                 results[name].append(case(seconds=self.options.seconds))
         return results
 

@@ -27,9 +27,9 @@ def scaling(bench):
     for n, samples in results.items():
         row = bench.row("Encrypt, %d loop%s, 2 load threads" % (n, "s" * (n > 1)), samples)
         if n > 1:
-            row.judge("%d x CPU of 1 loop / CPU" % n, n * results[1].m("cpu_us") / samples.m("cpu_us"), 0.9 * n,
+            row.judge("%d x CPU of 1 loop / CPU" % n, n * harness.ratio(results[1], samples, "cpu_us"), 0.9 * n,
                       at_least=True)
-            row.note = "rate %.2f times 1 loop" % (samples.m("rate") / results[1].m("rate"))
+            row.note = "rate %.2f times 1 loop" % harness.ratio(samples, results[1], "rate")
     bench.curves.append(harness.Curve("Loops", "event loops", "us of CPU per Encrypt", {
         "Encrypt": [(n, samples.m("cpu_us")) for n, samples in results.items()]}))
 
@@ -40,7 +40,7 @@ def idle(bench):
         operation = traffic.encrypt(fast_rows.new_key(site))
         rate = site.load(operation, seconds=bench.options.seconds)["rate"] / 3
         without, with_them, memory = harness.Samples(), harness.Samples(), []
-        for _ in range(min(3, bench.options.rounds)):
+        for _ in range(bench.options.rounds):
             without.append(site.load(operation, seconds=bench.options.seconds, rate=rate))
             before = rig.memory_mb(site.pid)
             holder = _hold(site, operation)
@@ -55,7 +55,7 @@ def idle(bench):
     bench.row("Encrypt at a third of its rate", without)
     row = bench.row("the same beside {:,} idle connections".format(IDLE), with_them)
     row.judge("MB more", max(memory), 40, decimals=1)  # the first time: what was freed stays for the next
-    row.judge("p99 / without", with_them.m("p99") / without.m("p99"), 1.25)
+    row.judge("p99 / without", harness.ratio(with_them, without, "p99"), 1.25)
 
 
 def _hold(site, operation):

@@ -97,7 +97,7 @@ def size(bench):
             cases["page", keys] = lambda seconds, site=site, pages=_pages(site): site.load(
                 pages, seconds=seconds, connections=1)
             started[keys]["site"] = site
-        results = bench.rounds(cases, rounds=min(3, bench.options.rounds))
+        results = bench.rounds(cases)
         for keys in sizes:
             started[keys]["memory_mb"] = rig.memory_mb(started[keys].pop("site").pid)
     finally:
@@ -115,7 +115,7 @@ def report(bench, sizes, started, results):
                         **figures)
         pages = bench.row("ListKeys, page of {:,} of {:,} keys".format(PAGE, keys), page)
         if keys == sizes[-1]:
-            row.judge("CPU / with {:,} keys".format(HOT), hot.m("cpu_us") / base.m("cpu_us"), 1.1)
+            row.judge("CPU / with {:,} keys".format(HOT), harness.ratio(hot, base, "cpu_us"), 1.1)
             row.judge("start s", figures["start_s"], 2.0)
             pages.judge("p50 ms", page.m("p50") / 1000, 5.0)
         else:
