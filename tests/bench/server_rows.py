@@ -40,7 +40,7 @@ def idle(bench):
         operation = traffic.encrypt(fast_rows.new_key(site))
         rate = site.load(operation, seconds=bench.options.seconds)["rate"] / 3
         without, with_them, memory = harness.Samples(), harness.Samples(), []
-        for _ in range(bench.options.rounds):
+        for _ in range(min(5, bench.options.rounds)):
             without.append(site.load(operation, seconds=bench.options.seconds, rate=rate))
             before = rig.memory_mb(site.pid)
             holder = _hold(site, operation)
@@ -142,16 +142,19 @@ def _key_with_grants(site, user, n):
 
 def pool(bench):
     """GetParametersForImport RSA_4096 while the keys made ahead last: one client."""
-    ready = 6 if bench.options.quick else 16
+    ready = 6 if bench.options.quick else 12
     calls = ready - 3  # others are being made meanwhile, and take their time
+    samples = harness.Samples()
     with bench.site("--ready-keys-4096=%d" % ready) as site:
         kms = site.server.client()
         key = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
-        started = time.monotonic()
-        _wait(lambda: _metric(site, 'trent_ready_keys{spec="RSA_4096"}') >= ready, "the pool does not fill", 120)
-        seconds = time.monotonic() - started
         operation = traffic.Operation("GetParametersForImport", lambda i: {
             "KeyId": key, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_4096"}, '{"KeyId":', calls)
-        samples = harness.Samples([site.load(operation, connections=1, once=True)])
-    bench.row("GetParametersForImport RSA_4096, pool", samples, note="%d calls; %d keys took %.0f s to make" % (
-        calls, ready, seconds)).judge("p50 ms", samples.m("p50") / 1000, 3.0)
+        started = time.monotonic()
+        for _ in range(min(3, bench.options.rounds)):
+            _wait(lambda: _metric(site, 'trent_ready_keys{spec="RSA_4096"}') >= ready, "the pool does not fill", 120)
+            samples.append(site.load(operation, connections=1, once=True))
+        made = ready + calls * (len(samples) - 1)
+        seconds = time.monotonic() - started
+    bench.row("GetParametersForImport RSA_4096, pool", samples, note="%d times %d calls; %d keys took %.0f s to make" % (
+        len(samples), calls, made, seconds)).judge("p50 ms", samples.m("p50") / 1000, 3.0)

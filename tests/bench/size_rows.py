@@ -97,7 +97,7 @@ def size(bench):
             cases["page", keys] = lambda seconds, site=site, pages=_pages(site): site.load(
                 pages, seconds=seconds, connections=1)
             started[keys]["site"] = site
-        results = bench.rounds(cases)
+        results = bench.rounds(cases, rounds=min(5, bench.options.rounds))
         for keys in sizes:
             started[keys]["memory_mb"] = rig.memory_mb(started[keys].pop("site").pid)
     finally:
