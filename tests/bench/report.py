@@ -16,6 +16,9 @@ COLUMNS = (("rate", "requests/s", "%.0f", 11), ("p50", "p50 us", "%.0f", 9), ("p
 
 
 def first_line(*command):
+    """What a program says of itself; None if it is not there."""
+    if command[0] is None:
+        return None
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=rig.TOP)
         return done.stdout.strip().split("\n")[0] if done.returncode == 0 else None

@@ -71,6 +71,13 @@ def test_the_picture_is_svg_with_every_row_and_curve():
     assert len(reds) == 1
 
 
+def test_what_is_not_installed_has_no_version(monkeypatch):
+    """Only `make bench` installs nginx: other sections are measured without."""
+    monkeypatch.setattr(rig, "nginx_program", lambda: None)
+    made = json.loads(report.as_json(rows(), report.machine(), TRENTD, 1))["versions"]
+    assert made["nginx"] is None and made["trentd"] and made["python"]
+
+
 def test_processor_time_counts_children():
     """Half a second of work by the child of a shell that only waits for it."""
     code = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True); input()"
