@@ -2,7 +2,6 @@
 
 Creating and Updating last DELAY seconds of the life-cycle clock on these servers, so that they can be looked at.
 """
-import time
 
 EAST, WEST, AP = "us-east-1", "us-west-2", "ap-east-1"
 ACCOUNT = "000000000000"
@@ -30,15 +29,6 @@ def relatives(key_id, kind, primary, *replicas):
         return {"Arn": arn(key_id, region), "Region": region}
 
     return {"MultiRegionKeyType": kind, "PrimaryKey": one(primary), "ReplicaKeys": [one(r) for r in sorted(replicas)]}
-
-
-def until(what, seconds=60):
-    """Waits for what a job does; returns the first true value."""
-    deadline = time.monotonic() + seconds
-    while not (value := what()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return value
 
 
 class Regions:

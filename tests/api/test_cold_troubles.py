@@ -8,7 +8,7 @@ import time
 import pytest
 
 from test_cold_keys import DAY, SMALL, metric, new_key
-from trent_server import Server, error_of, imported_key
+from trent_server import Server, error_of, imported_key, until
 
 OTHERS = 60
 
@@ -38,13 +38,6 @@ def empty_index(tmp_path, name, where):
     db.execute("DROP INDEX no_entries")
     db.commit()
     db.close()
-
-
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def in_days(days):
@@ -126,7 +119,7 @@ def test_very_many_damaged_rows(tmp_path):
         keys = [new_key(kms) for _ in range(100)]
     change(tmp_path, ("UPDATE keys SET description = 'x'",))
     with Server(tmp_path / "data", SMALL) as server:
-        wait_for(lambda: metric(server, "trent_key_load_failures_total") >= 100)
+        until(lambda: metric(server, "trent_key_load_failures_total") >= 100)
         for key in keys[::10]:
             assert error_of(server.client().encrypt, KeyId=key, Plaintext=b"x")[0] == "KMSInternalException"
         assert metric(server, "trent_keys_unreadable") == 64
@@ -155,7 +148,7 @@ def test_due_work_that_the_index_does_not_name(tmp_path, index, where, days, cou
     empty_index(tmp_path, index, where)
     with Server(tmp_path / "data", SMALL) as server:
         server.advance(days * DAY)
-        wait_for(lambda: metric(server, counter) == 1)
+        until(lambda: metric(server, counter) == 1)
     with sqlite3.connect(database(tmp_path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()

@@ -9,8 +9,8 @@ import json
 import pytest
 
 from recorded import answer_fields
-from regions import DAY, EAST, WEST, Regions, arn, metadata, relatives, until
-from trent_server import error_of, external_key, import_material, imported_key, parameters_for
+from regions import DAY, EAST, WEST, Regions, arn, metadata, relatives
+from trent_server import error_of, external_key, import_material, imported_key, parameters_for, until
 
 ROOT = "arn:aws:iam::000000000000:root"
 

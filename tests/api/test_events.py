@@ -11,7 +11,7 @@ import pytest
 from oidc import make_certificate
 from receiver import Receiver
 from recorded import finish_rotation, later
-from trent_server import Server, b64, import_material, imported_key
+from trent_server import Server, b64, import_material, imported_key, until
 
 
 def events_of(server, name, key_id=None):
@@ -21,10 +21,7 @@ def events_of(server, name, key_id=None):
 
 
 def wait_for_events(server, name, key_id, n=1):
-    deadline = time.monotonic() + 60
-    while len(events_of(server, name, key_id)) < n:
-        assert time.monotonic() < deadline, "%s was not told" % name
-        time.sleep(0.02)
+    until(lambda: len(events_of(server, name, key_id)) >= n, lambda: "%s was not told" % name)
     found = events_of(server, name, key_id)
     assert len(found) == n
     return found
@@ -180,18 +177,12 @@ def metric(server, name):
 
 
 def wait_for_metric(server, name, good, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not good(metric(server, name)):
-        assert time.monotonic() < deadline, "%s stays %r" % (name, metric(server, name))
-        time.sleep(0.01)
+    until(lambda: good(metric(server, name)), lambda: "%s stays %r" % (name, metric(server, name)), seconds)
 
 
 def wait_for_log(server, pattern, seconds=60):
     """What happens is counted first, and then said."""
-    deadline = time.monotonic() + seconds
-    while not re.search(pattern, server.log()):
-        assert time.monotonic() < deadline, server.log()
-        time.sleep(0.01)
+    until(lambda: re.search(pattern, server.log()), server.log, seconds)
 
 
 def reset(server):

@@ -9,8 +9,8 @@ import botocore.session
 import pytest
 
 from recorded import answer_fields
-from regions import AP, DAY, DELAY, EAST, FLAGS, ROTATION_DELAY, WEST, Regions, arn, metadata, relatives, state, until
-from trent_server import Server, error_of, import_material
+from regions import AP, DAY, DELAY, EAST, FLAGS, ROTATION_DELAY, WEST, Regions, arn, metadata, relatives, state
+from trent_server import Server, error_of, import_material, until
 
 MEMBERS = {"AWSAccountId", "KeyId", "Arn", "CreationDate", "Enabled", "Description", "KeyUsage", "KeyState", "Origin",
            "KeyManager", "CustomerMasterKeySpec", "KeySpec", "EncryptionAlgorithms", "MultiRegion",

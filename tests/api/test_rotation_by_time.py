@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from trent_server import Server
+from trent_server import Server, until
 
 DAY = 86400
 WEST = "us-west-2"
@@ -37,13 +37,6 @@ def rotating(kms, **more):
 
 def is_about(date, expected):
     return abs((date - expected).total_seconds()) < 60
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_each_period(at):
@@ -92,7 +85,7 @@ def test_overdue_and_disabled(at):
     kms = at.client()
     assert rotations(kms, key) == []
     kms.enable_key(KeyId=key)
-    wait_for(lambda: len(rotations(kms, key)) == 1)
+    until(lambda: len(rotations(kms, key)) == 1)
     (date, kind), = rotations(kms, key)
     assert kind == "AUTOMATIC" and is_about(date, now(at))
     assert is_about(next_date(kms, key), now(at) + datetime.timedelta(days=90))
@@ -113,7 +106,7 @@ def test_overdue_and_pending_deletion(at):
     at.advance(DAY)
     assert rotations(kms, key) == []
     kms.enable_key(KeyId=key)
-    wait_for(lambda: len(rotations(kms, key)) == 1)
+    until(lambda: len(rotations(kms, key)) == 1)
 
 
 def test_family(at):
@@ -125,7 +118,7 @@ def test_family(at):
     def is_enabled():
         return west.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 
-    wait_for(is_enabled)
+    until(is_enabled)
     first = next_date(east, key)
     at.advance(90 * DAY + 60)
     done = rotations(east, key)
@@ -134,6 +127,6 @@ def test_family(at):
     assert west.decrypt(CiphertextBlob=made["CiphertextBlob"], KeyId=key)["KeyMaterialId"] == made["KeyMaterialId"]
     assert west.generate_data_key(KeyId=key, KeySpec="AES_256")["KeyMaterialId"] == made["KeyMaterialId"]
     east.update_primary_region(KeyId=key, PrimaryRegion=WEST)
-    wait_for(is_enabled)
+    until(is_enabled)
     at.advance(90 * DAY + 60)
     assert len(rotations(west, key)) == 2 and rotations(east, key) == rotations(west, key)

@@ -190,6 +190,15 @@ class Server:
 # --- errors -----------------------------------------------------------------------------------------
 
 
+def until(what, why=lambda: "it did not happen", seconds=60, pause=0.02):
+    """Waits for what others do in their time, such as a job; returns the first true value. `why()` is said otherwise."""
+    deadline = time.monotonic() + seconds
+    while not (value := what()):
+        assert time.monotonic() < deadline, why()
+        time.sleep(pause)
+    return value
+
+
 def error_of(call, *arguments, **parameters):
     """(code, text) of the error that the call gives; the text is None when the body has no such member."""
     try:

@@ -10,7 +10,7 @@ import time
 
 import shim
 from storage import copy_of, find_bytes
-from trent_server import Server, wrap
+from trent_server import Server, until, wrap
 from wire import Wire, refusal
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -113,10 +113,7 @@ class Site:
         self.server.start()
 
     def wait_until(self, condition, what, seconds=60):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, what
-            time.sleep(0.1)
+        until(condition, lambda: what, seconds, pause=0.1)
 
     def stays(self, condition, seconds=6):
         """Longer than the jobs sleep: they look at what is due every five seconds at least."""

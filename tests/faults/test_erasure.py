@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from family_keys import FAMILIES, ec_numbers, edwards_numbers, import_family, rsa_numbers, signs
 from memory import Scan, forms, instrumented, needs_root, prepared, wait_until_loops_rest
 from storage import Files, Gone, copy_of, find_bytes, sync
-from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for, wrap
+from trent_server import Server, error_of, external_key, import_material, imported_key, parameters_for, until, wrap
 from wire import Wire
 
 DAY = 86400
@@ -45,17 +45,7 @@ def receipts_in_audit(server, arn, reason):
 
 def wait_for_receipt(server, arn, reason):
     """Erasures without a call of their own have no answer to wait for: their receipt says that they are done."""
-    deadline = time.monotonic() + 60
-    while not receipts_in_audit(server, arn, reason):
-        assert time.monotonic() < deadline, "no receipt for %s (%s)" % (arn, reason)
-        time.sleep(0.02)
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
+    until(lambda: receipts_in_audit(server, arn, reason), lambda: "no receipt for %s (%s)" % (arn, reason))
 
 
 class Evidence:
@@ -253,7 +243,7 @@ def test_delete_under_load(server, kms, folder):
             kms.delete_imported_key_material(KeyId=key_id)
             if key_id in evidence:
                 evidence[key_id].check_gone()
-        wait_until(lambda: wrong or set(range(10, 20)) <= set(used), "the others are not used")
+        until(lambda: wrong or set(range(10, 20)) <= set(used), lambda: "the others are not used")
     finally:
         stopping.set()
         for u in users:
@@ -553,7 +543,7 @@ class TestMemory:
         users = [threading.Thread(target=use, args=(i * 3,)) for i in range(8)]
         for u in users:
             u.start()
-        wait_until(lambda: len(used) == len(keys), "not all keys are used")
+        until(lambda: len(used) == len(keys), lambda: "not all keys are used")
         named, raw = {}, {"material %d" % i: m for i, m in enumerate(materials)}
         for name, material in raw.items():
             named.update(prepared(name, material))
